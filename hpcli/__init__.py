@@ -1,0 +1,58 @@
+"""hpcli: Leslie N. Smith's disciplined method for setting hyper-parameters.
+
+In a notebook: `from hpcli import load_config, lr_find, train, plots`. Names are imported on first use, so that
+`hpcli --help` never loads torch; nothing is written unless you pass a `RunDir` as the store.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hpcli.version import __version__
+
+if TYPE_CHECKING:
+    from hpcli import plots
+    from hpcli.config import Config, load_config, with_overrides
+    from hpcli.experiments.lr_find import LRFindResult, lr_find
+    from hpcli.experiments.train import TrainResult, train
+    from hpcli.run_dir import RunDir
+    from hpcli.training.trainer import Trainer
+
+__all__ = [
+    "Config",
+    "LRFindResult",
+    "RunDir",
+    "TrainResult",
+    "Trainer",
+    "__version__",
+    "load_config",
+    "lr_find",
+    "plots",
+    "train",
+    "with_overrides",
+]
+
+_HOME = {
+    "Config": "hpcli.config",
+    "load_config": "hpcli.config",
+    "with_overrides": "hpcli.config",
+    "LRFindResult": "hpcli.experiments.lr_find",
+    "lr_find": "hpcli.experiments.lr_find",
+    "TrainResult": "hpcli.experiments.train",
+    "train": "hpcli.experiments.train",
+    "RunDir": "hpcli.run_dir",
+    "Trainer": "hpcli.training.trainer",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plots":
+        return importlib.import_module("hpcli.plots")
+    if name not in _HOME:
+        raise AttributeError(f"module 'hpcli' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""From numbers to judgement: pure functions of arrays, without torch."""

@@ -1,0 +1,25 @@
+"""Configs: their keys (`schema`), strict YAML (`strict_yaml`), reading and overriding (`loading`). No torch."""
+
+from hpcli.config.loading import (
+    differing_keys,
+    load_config,
+    shipped_config,
+    shipped_configs,
+    to_dict,
+    to_yaml,
+    with_overrides,
+)
+from hpcli.config.momentum import Momentum
+from hpcli.config.schema import Config
+
+__all__ = [
+    "Config",
+    "Momentum",
+    "differing_keys",
+    "load_config",
+    "shipped_config",
+    "shipped_configs",
+    "to_dict",
+    "to_yaml",
+    "with_overrides",
+]

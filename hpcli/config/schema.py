@@ -1,0 +1,251 @@
+"""The config's keys: one frozen model a section, the meaning of a key under it.
+
+Checked strictly: an unknown key, a number written as text, a boolean for an integer or a number that is not finite is
+a fault. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from hpcli.catalog import DATASETS, MODELS
+from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.errors import did_you_mean
+
+
+def _known(names: dict[str, str], kind: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in names:
+            raise ValueError(f"unknown {kind}; {did_you_mean(name, names)}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _validation(value: Any) -> float | str:
+    if value == "test":
+        return "test"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError("must be a fraction of the training images, such as 0.1, or the word test")
+    return float(value)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Positive = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+MomentumKey = Annotated[
+    Momentum,
+    PlainValidator(parse_momentum),
+    PlainSerializer(lambda momentum: str(momentum) if momentum.cyclic else momentum.high),
+]
+Epochs = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_tuple)]
+Milestones = Annotated[tuple[Positive, ...], BeforeValidator(_tuple)]
+
+
+class Section(BaseModel):
+    """A part of the config: frozen, strict, without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class DataConfig(Section):
+    """What is learnt from."""
+
+    name: Annotated[str, _known(DATASETS, "data set")] = "digits"
+    """The data set."""
+    batch_size: PositiveInt = 256
+    """Training images a step; the last, smaller batch of a pass is dropped."""
+    eval_batch_size: PositiveInt = 512
+    """Images a forward pass when evaluating; changes speed and memory, not results."""
+    augment: Literal["none", "standard"] = "standard"
+    """none; standard: a crop out of the image padded by an eighth, and a flip where mirror images keep their class."""
+    validation: Annotated[float | str, PlainValidator(_validation)] = 0.1
+    """A fraction held out of the training images, class by class; test: the test images (a choice made on them is
+    no longer tested by them, and draws a warning)."""
+    split_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Which images are held out; not changed by `seed`."""
+    valid_limit: PositiveInt | None = None
+    """Evaluate on at most so many validation images."""
+    train_fraction: Fraction = 1.0
+    """Train on this share of the training images, class by class: quick answers on large data."""
+    steps_per_epoch: PositiveInt | None = None
+    """So many batches count as an epoch; null: one pass over the images. Order is shuffled once a pass all the same."""
+
+
+class ModelConfig(Section):
+    """What learns."""
+
+    name: Annotated[str, _known(MODELS, "model")] = "resnet20"
+    """The network; channels, image size and classes come from the data."""
+    options: dict[str, Any] = {}
+    """The network's own arguments, such as num_blocks."""
+    bn_momentum: Fraction | None = None
+    """Weight of the newest batch in BatchNorm's running statistics; short runs need more than torch's 0.1."""
+
+
+class OptimizerConfig(Section):
+    """How a gradient becomes a step."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    """adamw: its β1 is the momentum; sgd: with momentum."""
+    weight_decay: Annotated[float, Field(ge=0, le=1e6)] = 1e-2
+    """Strength of the pull to zero."""
+    decay: Literal["decoupled", "coupled"] = "decoupled"
+    """decoupled: weights shrink by lr × weight_decay a step (AdamW, SGDW); coupled: weight_decay × weight is added to
+    the gradient (L2)."""
+    decay_norm_and_bias: bool = True
+    """Also decay biases and normalisation weights, as fastai v1 does."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """AdamW: memory of the squared gradient."""
+    eps: Positive = 1e-8
+    """AdamW: added to the denominator."""
+    nesterov: bool = False
+    """SGD: look ahead along the momentum."""
+
+
+class ScheduleConfig(Section):
+    """Learning rate and momentum of every step."""
+
+    name: Literal["one_cycle", "triangular", "triangular2", "exp_range", "piecewise", "constant"] = "one_cycle"
+    """The shape."""
+    dialect: Literal["fastai", "fastai2", "torch", "smith"] = "fastai"
+    """Whose one_cycle: fastai v1's (cosine, peak at 0.30), fastai 2's (0.25), torch's OneCycleLR, Smith's (lines)."""
+    max_lr: Positive = 1e-2
+    """The highest learning rate; of piecewise the first, of constant the only one."""
+    momentum: MomentumKey = Momentum(0.95, 0.85)
+    """A pair high-low mirrors the learning rate; one number stays constant."""
+    cycles: PositiveInt = 1
+    """Number of equal cycles in the run; a checkpoint is kept at each end."""
+    base_lr: Positive | None = None
+    """The learning rate a cycle starts from; null: max_lr / div_factor."""
+    div_factor: Annotated[float, Field(ge=1)] | None = None
+    """max_lr / base_lr; null: 25 (one_cycle), 10 (smith), 4 (triangular, triangular2, exp_range)."""
+    final_div_factor: Annotated[float, Field(ge=1)] | None = None
+    """one_cycle: max_lr / the final learning rate; null: 2.5e5 (fastai, torch), 1e5 (fastai2), 1e4 (smith)."""
+    pct_start: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """one_cycle: share of the cycle spent rising; null: 0.3 (fastai, torch), 0.25 (fastai2), 0.45 (smith)."""
+    step_size: PositiveInt | None = None
+    """Steps from the lowest to the highest learning rate (smith and the triangular family); null: from pct_start or
+    from the number of cycles."""
+    gamma: Fraction | None = None
+    """piecewise: factor at each milestone, null 0.1; exp_range: shrinks the cycle by this a step, null 0.99994."""
+    milestones: Milestones | None = None
+    """piecewise: epochs at which the learning rate drops; null: at 1/2 and 3/4 of the run."""
+
+
+class TrainConfig(Section):
+    """Length and numerics of a run."""
+
+    epochs: PositiveInt = 15
+    """Passes over the training images (or so many × steps_per_epoch)."""
+    precision: Literal["auto", "fp32", "tf32", "bf16"] = "auto"
+    """auto: bf16 on a GPU that has it, fp32 elsewhere."""
+    checkpoint_epochs: Epochs = ()
+    """Keep a checkpoint after these epochs (counted from 0), besides the last."""
+    clip_norm: Positive | None = None
+    """Clip the gradient's norm to this."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the target spread over all classes (training loss only)."""
+    deterministic: bool = False
+    """On a GPU: bit-identical repeats, at some cost. A CPU's are, with one number of threads."""
+
+
+class LRFindConfig(Section):
+    """The learning-rate range test."""
+
+    start_lr: Positive = 1e-6
+    """First learning rate."""
+    end_lr: Positive = 10.0
+    """Last learning rate."""
+    steps: Annotated[int, Field(ge=2, le=10**7)] = 210
+    """Number of steps between them: 30 a decade."""
+    mode: Literal["exp", "linear"] = "exp"
+    """exp: equal factors; linear: equal differences, as Smith's own."""
+
+
+class Config(Section):
+    """One YAML for all commands, in the method's order."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Governs initial weights, data order, augmentation and dropout; not which images are held out."""
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    train: TrainConfig = TrainConfig()
+    lr_find: LRFindConfig = LRFindConfig()
+
+    @model_validator(mode="after")
+    def _check_across_keys(self) -> Config:
+        faults = list(_conflicts(self))
+        if faults:
+            raise PydanticCustomError("conflicts", "conflicting keys", {"faults": faults})
+        return self
+
+
+def _conflicts(config: Config) -> list[tuple[str, str]]:
+    """Pairs (key, problem): keys that are fine alone but not together."""
+    faults = []
+    schedule, train, optimizer = config.schedule, config.train, config.optimizer
+    if schedule.name in ("piecewise", "constant") and schedule.momentum.cyclic:
+        faults.append(
+            (
+                "schedule.momentum",
+                f"the pair {schedule.momentum} needs a learning rate that cycles, and {schedule.name} "
+                "does not; write one number such as 0.9",
+            )
+        )
+    if schedule.base_lr is not None and schedule.base_lr > schedule.max_lr:
+        faults.append(("schedule.base_lr", f"{schedule.base_lr} is above max_lr, {schedule.max_lr}; swap or lower it"))
+    if schedule.base_lr is not None and schedule.div_factor is not None:
+        faults.append(("schedule.base_lr", "says the same as div_factor; keep one of them"))
+    if config.lr_find.start_lr >= config.lr_find.end_lr:
+        faults.append(("lr_find.start_lr", f"{config.lr_find.start_lr} must be below end_lr, {config.lr_find.end_lr}"))
+    if optimizer.nesterov and optimizer.name != "sgd":
+        faults.append(("optimizer.nesterov", "is SGD's; set optimizer.name: sgd, or leave it out"))
+    if optimizer.nesterov and optimizer.name == "sgd" and schedule.momentum.low == 0:
+        faults.append(("optimizer.nesterov", "needs a momentum above 0"))
+    faults.extend(
+        (f"train.checkpoint_epochs.{index}", f"{epoch} is past the last epoch, {train.epochs - 1} (they count from 0)")
+        for index, epoch in enumerate(train.checkpoint_epochs)
+        if epoch >= train.epochs
+    )
+    return faults
+
+
+def advice(config: Config) -> list[str]:
+    """What is allowed but probably not meant, a line each.
+
+    A lone momentum below 0.5 is usually a pair that lost its way: the notebook this tool comes from wrote
+    `moms=(0.99-0.90)`, trained half its runs at 0.09, and never knew.
+    """
+    lines = []
+    momentum = config.schedule.momentum
+    if not momentum.cyclic and momentum.high < 0.5:
+        lines.append(
+            f"schedule.momentum: {momentum} is constant and unusually low; did you mean a pair such as 0.95-0.85?"
+        )
+    if config.data.validation == "test":
+        lines.append(
+            "data.validation: test: what is chosen on the test images is no longer tested by them; "
+            "a held-out fraction such as 0.1 is"
+        )
+    return lines

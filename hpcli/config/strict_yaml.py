@@ -1,0 +1,164 @@
+"""A strict reader for the small part of YAML that a config needs, remembering where each value stands.
+
+PyYAML scans; the meaning of what it scans is decided here. Anchors, tags and merge keys are refused (a few lines of
+them can hang a reader), a key may stand once, `1e-3` is a number, and what other readers quietly turn into something
+else (`010`, `.inf`) is a fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import yaml
+
+from hpcli.errors import ConfigError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 20
+
+Path = tuple[str | int, ...]
+"""Where a value stands in the tree: the keys (and list positions) that lead to it."""
+
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[-+]?\.?(inf|nan)", re.IGNORECASE)
+_LEADING_ZERO = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")
+
+
+@dataclass(frozen=True)
+class Document:
+    """A config as read: the plain tree, and for every key `file:line:column`."""
+
+    tree: dict[str, Any]
+    where: dict[Path, str] = field(default_factory=dict)
+
+
+def read_document(text: str, source: str) -> Document:
+    """Read a whole config; `source` names it in errors.
+
+    Raises:
+        ConfigError: every fault found, each as `source:line:column: what`.
+    """
+    reader = _Reader(text, source)
+    tree = reader.read()
+    if tree is None:
+        tree = {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{source}:1:1: a config is a mapping of sections, such as `train: {{epochs: 10}}`")
+    return Document(tree, reader.where)
+
+
+def read_value(text: str, source: str) -> Any:
+    """Read one value as it would be written in a config, for `--set KEY=VALUE`."""
+    return _Reader(text, source, locate=False).read()
+
+
+class _Reader:
+    """Builds a plain tree from PyYAML's events."""
+
+    def __init__(self, text: str, source: str, *, locate: bool = True) -> None:
+        self.source = source
+        self.locate = locate
+        self.where: dict[Path, str] = {}
+        self.faults: list[str] = []
+        self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
+
+    def read(self) -> Any:
+        try:
+            tree = self._documents()
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            raise ConfigError(f"{self._at(mark)}: not YAML: {error.problem or error.context}") from None
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{self.source}: not YAML: {' '.join(str(error).split())[:120]}") from None
+        if self.faults:
+            raise ConfigError(*self.faults)
+        return tree
+
+    def _documents(self) -> Any:
+        tree: Any = None
+        documents = 0
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._stop(event, "a second document starts here; a config is one document")
+                tree = self._node(next(self.events), ())
+        return tree
+
+    def _node(self, event: yaml.Event, path: Path) -> Any:
+        if len(path) > MAX_DEPTH:
+            self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            self._stop(event, "anchors and aliases (&, *) are not supported; write the value out")
+        if getattr(event, "tag", None):
+            self._stop(event, "tags (!) are not supported; write the plain value")
+        if isinstance(event, yaml.MappingStartEvent):
+            return self._mapping(path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path)
+        assert isinstance(event, yaml.ScalarEvent)
+        return self._scalar(event)
+
+    def _mapping(self, path: Path) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for event in iter(lambda: next(self.events), None):
+            if isinstance(event, yaml.MappingEndEvent):
+                break
+            if not isinstance(event, yaml.ScalarEvent) or event.anchor or event.tag:
+                self._stop(event, "a key must be a plain name")
+            key: str = event.value
+            if key == "<<":
+                self._stop(event, "merge keys (<<) are not supported; write the keys out")
+            if key in result:
+                self._fault(event, f"{'.'.join(map(str, (*path, key)))}: given twice; keep one")
+            self.where.setdefault((*path, key), self._at(event.start_mark))
+            result[key] = self._node(next(self.events), (*path, key))
+        return result
+
+    def _sequence(self, path: Path) -> list[Any]:
+        result: list[Any] = []
+        for event in iter(lambda: next(self.events), None):
+            if isinstance(event, yaml.SequenceEndEvent):
+                break
+            self.where[(*path, len(result))] = self._at(event.start_mark)
+            result.append(self._node(event, (*path, len(result))))
+        return result
+
+    def _scalar(self, event: yaml.ScalarEvent) -> Any:
+        text: str = event.value
+        if event.style is not None:
+            return text
+        if text in ("", "~", "null", "Null", "NULL"):
+            return None
+        if text in ("true", "True", "TRUE", "false", "False", "FALSE"):
+            return text.lower() == "true"
+        if _LEADING_ZERO.fullmatch(text):
+            self._fault(event, f"{text}: a leading zero is read differently by different programs; write it without")
+        elif _NOT_FINITE.fullmatch(text):
+            self._fault(event, f"{text}: must be a finite number")
+        elif _NUMBER.fullmatch(text) and any(map(str.isdigit, text)):
+            return self._number(event, text)
+        return text
+
+    def _number(self, event: yaml.Event, text: str) -> int | float | None:
+        if len(text) <= 40:
+            number = int(text) if _INTEGER.fullmatch(text) else float(text)
+            if abs(number) <= 1e300:
+                return number
+        self._fault(event, f"{text[:40]}: too large a number")
+        return None
+
+    def _at(self, mark: Any) -> str:
+        if not self.locate or mark is None:
+            return self.source
+        return f"{self.source}:{mark.line + 1}:{mark.column + 1}"
+
+    def _fault(self, event: yaml.Event, problem: str) -> None:
+        self.faults.append(f"{self._at(event.start_mark)}: {problem}")
+
+    def _stop(self, event: yaml.Event, problem: str) -> NoReturn:
+        raise ConfigError(*self.faults, f"{self._at(event.start_mark)}: {problem}")

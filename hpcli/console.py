@@ -1,0 +1,157 @@
+"""The terminal: progress, warnings, tables, errors. The only file that prints.
+
+Results go to stdout, everything else to stderr. Without a terminal there are no bars, and an epoch is a line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from hpcli.errors import HpcliWarning
+from hpcli.experiments.store import OnProgress, Row, silent
+from hpcli.experiments.store import Progress as Report
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+CURVE_LENGTH = 24
+
+
+def error_line(text: str) -> None:
+    """An error, a line for each of its faults, on stderr."""
+    err = Console(stderr=True, soft_wrap=True, highlight=False)
+    for line in text.splitlines():
+        err.print(Text.assemble(("error: ", "bold red"), line))
+
+
+def show_warnings() -> None:
+    """From now on, show hpcli's warnings as a line each; Python's others stay as they are."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+        if issubclass(category, HpcliWarning):
+            err = Console(stderr=True, soft_wrap=True, highlight=False)
+            err.print(Text.assemble(("warning: ", "bold yellow"), str(message)))
+        else:
+            before(message, category, *args, **kwargs)
+
+    warnings.simplefilter("always", HpcliWarning)
+    warnings.showwarning = show
+
+
+class Terminal:
+    """Where a command shows what it does."""
+
+    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
+        self.quiet, self.as_json = quiet, as_json
+        self.out = Console(highlight=False, soft_wrap=True)
+        self.err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """A line about what is going on."""
+        if not self.quiet:
+            self.err.print(text, markup=False)
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[OnProgress]:
+        """Yields the function that an experiment reports its progress to."""
+        if self.quiet:
+            yield silent
+        elif self.err.is_terminal:
+            with _Live(what, self.err) as live:
+                yield live
+        else:
+            yield self._epoch_line
+
+    def _epoch_line(self, report: Report) -> None:
+        if report.metrics is not None:
+            self.err.print(_epoch_text(report.metrics), markup=False)
+
+    def table(self, title: str, rows: Mapping[str, Any]) -> None:
+        """Facts in two columns, or as JSON."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(rows) + "\n")
+            return
+        table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+        table.add_column(style="dim")
+        table.add_column()
+        for name, value in rows.items():
+            table.add_row(name.replace("_", " "), _readable(name, value))
+        self.out.print(table)
+
+    def summary(self, summary: Mapping[str, Any], files: list[str]) -> None:
+        """The end of a run."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(summary) + "\n")
+        elif not self.quiet:
+            shown = {name: value for name, value in summary.items() if name not in ("command", "run_dir", "status")}
+            self.table(f"{summary['command']}: {summary['status']}", shown)
+            self.out.print(f"{summary['run_dir']}/  {'  '.join(files)}", markup=False)
+
+
+class _Live:
+    """A bar with steps, time left, the loss and its recent curve; epochs as lines above it."""
+
+    def __init__(self, what: str, console: Console) -> None:
+        self.losses: list[float] = []
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[loss]}"),
+            console=console,
+            transient=True,
+        )
+        self.task = self.bar.add_task(what, total=None, loss="")
+
+    def __enter__(self) -> OnProgress:
+        self.bar.start()
+        return self.report
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def report(self, report: Report) -> None:
+        if report.loss is not None:
+            self.losses.append(report.loss)
+            text = f"loss {report.loss:.3f} {sparkline(self.losses)}"
+            self.bar.update(self.task, completed=report.done, total=report.total, loss=text)
+        if report.metrics is not None:
+            self.bar.console.print(_epoch_text(report.metrics), markup=False)
+
+
+def sparkline(values: list[float], length: int = CURVE_LENGTH) -> str:
+    """A curve of at most `length` characters through all values, each the mean of its share of them."""
+    share = max(1, -(-len(values) // length))
+    means = [sum(part) / len(part) for part in (values[n : n + share] for n in range(0, len(values), share))]
+    finite = [mean for mean in means if abs(mean) < float("inf")]
+    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BLOCKS[int((mean - low) * scale)] if low <= mean <= high else "×" for mean in means)
+
+
+def _epoch_text(row: Row) -> str:
+    numbers = {name: float(value) for name, value in row.items() if isinstance(value, int | float)}
+    return (
+        f"epoch {numbers['epoch']:.0f}  train loss {numbers['train_loss']:.4f}  "
+        f"valid loss {numbers['valid_loss']:.4f}  accuracy {numbers['valid_accuracy']:.1%}  {numbers['seconds']:.1f} s"
+    )
+
+
+def _readable(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float) and name.endswith(("accuracy", "top5")):
+        return f"{value:.1%}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,94 @@
+"""Batches of a data set that lives on the device. A batch is a function of the step: there is no iterator to advance.
+
+Letters: N images, B in a batch, H × W pixels, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from hpcli.data import augment
+from hpcli.data.dataset import ImageData, Split
+from hpcli.data.randomness import ORDER, random_bits
+
+
+class Normalize:
+    """uint8 [B, H, W, C] → float32 [B, C, H, W] in channels_last layout, mean 0 and deviation 1 over the data set."""
+
+    def __init__(self, source: ImageData, device: torch.device) -> None:
+        mean = torch.tensor(source.mean, dtype=torch.float32, device=device)
+        std = torch.tensor(source.std, dtype=torch.float32, device=device)
+        self.scale = 1 / (255 * std)
+        self.shift = -mean / std
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Normalise a batch."""
+        return images.to(torch.float32).mul_(self.scale).add_(self.shift).permute(0, 3, 1, 2)
+
+
+class TrainLoader:
+    """Shuffled, augmented training batches, all of one size; a smaller last batch of a pass is dropped."""
+
+    def __init__(
+        self, split: Split, source: ImageData, *, batch_size: int, augmentation: str, seed: int, device: torch.device
+    ) -> None:
+        self.batch_size = batch_size
+        self.seed = seed
+        self.size = split.images.shape[1:3]
+        self.flip = source.flip
+        self.normalize = Normalize(source, device)
+        self.labels = torch.from_numpy(split.labels).to(device)
+        images = torch.from_numpy(split.images).to(device)
+        padding = max(1, min(self.size) // 8) if augmentation == "standard" else 0
+        self.images = augment.pad(images, padding) if padding else images
+        self.padding = padding
+        self._order: tuple[tuple[int, int], Tensor] | None = None
+
+    @property
+    def batches_per_pass(self) -> int:
+        """Full batches in one pass over the images."""
+        return len(self.labels) // self.batch_size
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The batch of a step: float32 [B, C, H, W] and int64 [B]."""
+        images, labels = self.pictures(step)
+        return self.normalize(images), labels
+
+    def pictures(self, step: int) -> tuple[Tensor, Tensor]:
+        """The same batch before normalisation, for people to look at: uint8 [B, H, W, C] and int64 [B]."""
+        data_pass, position = divmod(step, self.batches_per_pass)
+        index = self.order(data_pass)[position * self.batch_size : (position + 1) * self.batch_size]
+        return self._augmented(index, data_pass), self.labels[index]
+
+    def order(self, data_pass: int) -> Tensor:
+        """The order of the images in a pass, int64 [N]: f(seed, pass)."""
+        key = (self.seed, data_pass)
+        if self._order is None or self._order[0] != key:
+            numbers = torch.arange(len(self.labels), device=self.labels.device)
+            self._order = (key, torch.argsort(random_bits(numbers, self.seed, ORDER, data_pass), stable=True))
+        return self._order[1]
+
+    def _augmented(self, index: Tensor, data_pass: int) -> Tensor:
+        if not self.padding:
+            return self.images[index]
+        return augment.random_crop_and_flip(
+            self.images, index, self.size, flip=self.flip, seed=self.seed, data_pass=data_pass
+        )
+
+
+class EvalLoader:
+    """Images in their own order, un-augmented, the last batch as small as it comes."""
+
+    def __init__(self, split: Split, source: ImageData, *, batch_size: int, device: torch.device) -> None:
+        self.batch_size = batch_size
+        self.images = torch.from_numpy(split.images).to(device)
+        self.labels = torch.from_numpy(split.labels).to(device)
+        self.normalize = Normalize(source, device)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self.labels), self.batch_size):
+            stop = start + self.batch_size
+            yield self.normalize(self.images[start:stop]), self.labels[start:stop]

@@ -1,0 +1,67 @@
+"""Random numbers without a generator: each is a function of what it is for.
+
+Data order is f(seed, pass), augmentation f(seed, pass, image), dropout f(seed, step). Nothing has to be advanced,
+saved or restored, so a run can start at any step, and a number is the same on every device and in numpy or torch.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar, cast
+
+import numpy as np
+
+ORDER, CROP_Y, CROP_X, FLIP, SPLIT, SAMPLE, STEP = range(1, 8)
+"""What a number is for; keeps the sequences apart."""
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_FIRST = 0xBF58476D1CE4E5B9
+_SECOND = 0x94D049BB133111EB
+
+Integers = TypeVar("Integers")  # an int64 array of numpy, or an int64 tensor of torch
+
+
+def random_bits(index: Integers, *parts: int) -> Integers:
+    """63 random bits for each element.
+
+    Args:
+        index: int64 array or tensor of any shape; what the numbers are counted by.
+        parts: seed, purpose, pass …: what the whole sequence depends on.
+
+    Returns:
+        Non-negative int64, in the shape of `index`. The finaliser of splitmix64 (Steele, Lea & Flood, 2014), once for
+        the parts and once for each element.
+    """
+    start = 0
+    for part in parts:
+        start = _mix_integer(start + _GOLDEN * (int(part) + 1))
+    z = index * _signed(_GOLDEN) + _signed(start)  # type: ignore[operator]
+    z = (z ^ _shift(z, 30)) * _signed(_FIRST)
+    z = (z ^ _shift(z, 27)) * _signed(_SECOND)
+    return cast(Integers, _shift(z ^ _shift(z, 31), 1))
+
+
+def random_integers(index: Integers, below: int, *parts: int) -> Integers:
+    """A random integer in [0, `below`) for each element of `index`; see `random_bits`."""
+    return cast(Integers, _shift(random_bits(index, *parts), 24) % below)
+
+
+def seed_for(*parts: int) -> int:
+    """One number in [0, 2⁶³) for torch's own generators."""
+    return int(random_bits(np.zeros(1, np.int64), *parts)[0])
+
+
+def _shift(z, bits: int):  # type: ignore[no-untyped-def]
+    """Shift right, filling with zeros; int64's own shift keeps the sign."""
+    return (z >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _mix_integer(z: int) -> int:
+    mask = (1 << 64) - 1
+    z &= mask
+    z = ((z ^ (z >> 30)) * _FIRST) & mask
+    z = ((z ^ (z >> 27)) * _SECOND) & mask
+    return z ^ (z >> 31)

@@ -1,0 +1,74 @@
+"""Errors that are the user's to mend, each with the exit code the command line ends with.
+
+Anything else that escapes is a bug in hpcli: a traceback and exit code 1.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HpcliError(Exception):
+    """A user error: its text is one line saying what is wrong, where, and what to do."""
+
+    exit_code = 1
+
+
+class UsageError(HpcliError):
+    """A wrong command, option or path."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """One or more faults in a configuration, a line each."""
+
+    def __init__(self, *faults: str) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class DataError(HpcliError):
+    """Data missing, wrong or unreadable."""
+
+    exit_code = 3
+
+
+class CheckpointError(HpcliError):
+    """A checkpoint is corrupt, or does not belong to this run or configuration."""
+
+    exit_code = 4
+
+
+class MemoryLimitError(HpcliError):
+    """The GPU's or the host's memory is used up."""
+
+    exit_code = 5
+
+
+class StorageError(HpcliError):
+    """Disk full, quota, read-only file system or missing permission."""
+
+    exit_code = 7
+
+
+class RunInUseError(HpcliError):
+    """Another process holds the run folder."""
+
+    exit_code = 8
+
+
+DIVERGED = 6
+"""Exit code of a run that diverged. Not an exception: a diverged run is a recorded result."""
+
+
+class HpcliWarning(UserWarning):
+    """Something that works but is probably not what was meant."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """End of an error line: the nearest of the `known` names, or the list of them."""
+    known = [str(each) for each in known]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"

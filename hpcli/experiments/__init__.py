@@ -1,0 +1,1 @@
+"""One file a command: Config → Result. No files, no prints, no plots."""

@@ -1,0 +1,71 @@
+"""Writing files so that a crash leaves the old content or the new, never a mixture; and the lock on a folder."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+from hpcli.errors import RunInUseError
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, durably: temporary file, fsync, rename, fsync of the folder."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the folder's entries durable: a rename is not, on its own."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def point_link(link: Path, target: Path) -> None:
+    """Point a symbolic link at `target`, replacing it at once. File systems without links are left without it."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(os.path.relpath(target, link.parent))
+        temporary.replace(link)
+
+
+class Lock:
+    """One process at a time holds a folder. The kernel lets go when the process ends, however it ends.
+
+    A record lock (`lockf`): a `flock` would live on in forked children.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = path.open("a+b")
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._file.close()
+            raise RunInUseError(f"{path.parent}: in use by another process; wait, or choose another --out") from None
+
+    def release(self) -> None:
+        """Let others in."""
+        self._file.close()
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock at `path`. Not for a lock of this process: looking would let it go."""
+    try:
+        with path.open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

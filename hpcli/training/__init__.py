@@ -1,0 +1,1 @@
+"""The shared trainer: schedules as tables, one loop over them, one step."""

@@ -1,0 +1,52 @@
+"""The losses of a run's steps, collected on the device and read without making it wait."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EVERY = 10
+"""Steps between copies to the host, on a GPU."""
+
+
+class LossRecord:
+    """Losses by step. On a GPU they travel to the host every few steps, beside the computation; on a CPU at once."""
+
+    def __init__(self, num_steps: int, start: int, device: torch.device) -> None:
+        self.on_gpu = device.type == "cuda"
+        self.values = torch.zeros(num_steps, device=device)  # [S]
+        self.host = torch.zeros(num_steps, pin_memory=True) if self.on_gpu else self.values
+        self.copied = self.written = self.taken = start
+        self.events: list[tuple[int, torch.cuda.Event]] = []
+
+    def write(self, step: int, loss: Tensor) -> None:
+        """Keep the loss of a step: a float32 scalar on the device. Steps come in order."""
+        self.values[step].copy_(loss)
+        self.written = step + 1
+        if self.on_gpu and self.written - self.copied >= EVERY:
+            self._send()
+
+    def take(self, *, wait: bool = False) -> list[tuple[int, float]]:
+        """Pairs (step, loss) that have arrived since the last call; with `wait`, all that were written."""
+        first, last = self.taken, self._arrived(wait)
+        self.taken = last
+        return list(zip(range(first, last), self.host[first:last].tolist(), strict=True))
+
+    def _send(self) -> None:
+        window = slice(self.copied, self.written)
+        self.host[window].copy_(self.values[window], non_blocking=True)
+        event = torch.cuda.Event()
+        event.record()
+        self.events.append((self.written, event))
+        self.copied = self.written
+
+    def _arrived(self, wait: bool) -> int:
+        if not self.on_gpu:
+            return self.written
+        if wait and self.copied < self.written:
+            self._send()
+        arrived = self.taken
+        while self.events and (wait or self.events[0][1].query()):
+            arrived, event = self.events.pop(0)
+            event.synchronize()
+        return arrived

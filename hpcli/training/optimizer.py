@@ -1,0 +1,77 @@
+"""torch's own optimizers, their learning rate and momentum set anew for every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from hpcli.config.schema import OptimizerConfig
+
+
+class Optimizer:
+    """AdamW (its β1 is the momentum) or SGD, with decoupled or coupled weight decay.
+
+    | | decoupled: w ← w − lr·wd·w, then the step | coupled: wd·w joins the gradient |
+    |---|---|---|
+    | adamw | torch.optim.AdamW | torch.optim.Adam |
+    | sgd | SGDW (Loshchilov & Hutter, 1711.05101), without decay in torch.optim.SGD | torch.optim.SGD |
+    """
+
+    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
+        self.decays_itself = config.name == "sgd" and config.decay == "decoupled"
+        self.torch_optimizer = _build(_groups(model, config), config)
+
+    def step(self, lr: float, momentum: float) -> None:
+        """Update the weights from their gradients, and clear those."""
+        for group in self.torch_optimizer.param_groups:
+            group["lr"] = lr
+            if "betas" in group:
+                group["betas"] = (momentum, group["betas"][1])
+            else:
+                group["momentum"] = momentum
+            if self.decays_itself and group["decoupled_decay"]:
+                with torch.no_grad():
+                    torch._foreach_mul_(group["params"], 1 - lr * group["decoupled_decay"])
+        self.torch_optimizer.step()
+        self.torch_optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The torch optimizer's: the moments of every weight, and the groups' settings."""
+        return self.torch_optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from `state_dict`."""
+        self.torch_optimizer.load_state_dict(state)
+
+    def reset(self) -> None:
+        """Forget all moments."""
+        self.torch_optimizer.state.clear()
+        self.torch_optimizer.zero_grad(set_to_none=True)
+
+
+def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """Trainable weights in one group, or in two where normalisation weights and biases are spared the decay."""
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if config.decay_norm_and_bias:
+        groups = [(weights, config.weight_decay)]
+    else:
+        groups = [
+            ([weight for weight in weights if weight.ndim > 1], config.weight_decay),
+            ([weight for weight in weights if weight.ndim <= 1], 0.0),
+        ]
+    own = config.name == "sgd" and config.decay == "decoupled"
+    return [
+        {"params": params, "weight_decay": 0.0 if own else decay, "decoupled_decay": decay if own else 0.0}
+        for params, decay in groups
+        if params
+    ]
+
+
+def _build(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.Optimizer:
+    if config.name == "sgd":
+        # A momentum above 0 at construction satisfies Nesterov's check; every step sets its own.
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=config.nesterov, fused=True)
+    kind = torch.optim.AdamW if config.decay == "decoupled" else torch.optim.Adam
+    return kind(groups, lr=0.0, betas=(0.9, config.beta2), eps=config.eps, fused=True)

@@ -1,0 +1,236 @@
+"""Learning rate and momentum as a table: one row a step, computed before training by pure functions.
+
+A schedule is the only thing in which a range test, 1cycle, CLR and a piecewise-constant run differ. Plain numpy.
+Letters: S steps; `position` is how far a step is up the cycle, from 0 (lowest learning rate) to 1 (highest).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcli.config import Config, Momentum
+from hpcli.config.schema import ScheduleConfig
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The table, and where its cycles end."""
+
+    lr: Array  # [S]
+    momentum: Array  # [S]
+    cycle_ends: tuple[int, ...] = ()  # the last step of each cycle
+
+    def __len__(self) -> int:
+        return len(self.lr)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """A library's numbers for 1cycle."""
+
+    div_factor: float
+    final_div_factor: float
+    pct_start: float
+
+
+DIALECTS = {
+    "fastai": Dialect(25, 25 * 1e4, 0.3),
+    "fastai2": Dialect(25, 1e5, 0.25),
+    "torch": Dialect(25, 25 * 1e4, 0.3),
+    "smith": Dialect(10, 10 * 1e3, 0.45),
+}
+
+
+def one_cycle(
+    num_steps: int,
+    max_lr: float,
+    momentum: Momentum,
+    *,
+    dialect: str = "fastai",
+    base_lr: float | None = None,
+    div_factor: float | None = None,
+    final_div_factor: float | None = None,
+    pct_start: float | None = None,
+    step_size: int | None = None,
+) -> Schedule:
+    """One cycle, exactly as one of four libraries computes it.
+
+    `fastai`: callbacks/one_cycle.py of fastai 1.0; the peak is step int(0.3 S), the final value is never trained on.
+    `fastai2`: `combined_cos` of fastai 2, read before each batch. `torch`: OneCycleLR, whose peak lies a step earlier
+    and which ends on the final value. `smith`: 1803.09820 as in his released logs: straight up for `step_size` steps,
+    straight down towards zero, held at the final value.
+
+    Args:
+        num_steps: S, at least 1.
+        max_lr: the highest learning rate.
+        momentum: from high to low and back; constant where both are equal.
+        dialect: one of DIALECTS, whose numbers stand in for those below that are None.
+        base_lr: the first learning rate; None: max_lr / div_factor.
+        div_factor: max_lr / the first learning rate.
+        final_div_factor: max_lr / the final learning rate. (torch's own is relative to the first one: 1e4 there is
+            2.5e5 here. Smith's final value is base_lr / 1000.)
+        pct_start: share of the steps spent rising.
+        step_size: steps spent rising, instead of pct_start.
+    """
+    preset = DIALECTS[dialect]
+    div = div_factor or preset.div_factor
+    base = max_lr / div if base_lr is None else base_lr
+    relative = preset.final_div_factor / preset.div_factor  # of the final to the first learning rate
+    if final_div_factor:
+        final = max_lr / final_div_factor
+    else:
+        final = max_lr / preset.final_div_factor if dialect == "fastai2" else base / relative
+    share = pct_start or preset.pct_start
+    if dialect == "smith":
+        rise = step_size or max(1, round(share * num_steps))
+        return _smith(num_steps, base, max_lr, final, rise, momentum)
+    share = step_size / num_steps if step_size else share
+    rising, progress = _PHASES[dialect](num_steps, share)
+    lr = np.where(rising, _cosine(base, max_lr, progress), _cosine(max_lr, final, progress))
+    high, low = momentum
+    mirrored = np.where(rising, _cosine(high, low, progress), _cosine(low, high, progress))
+    return Schedule(lr, mirrored, (num_steps - 1,))
+
+
+def _cosine(start: float, end: float, progress: Array) -> Array:
+    return end + (start - end) / 2 * (np.cos(np.pi * progress) + 1)
+
+
+def _fastai_phases(num_steps: int, share: float) -> tuple[NDArray[np.bool_], Array]:
+    step = np.arange(num_steps)
+    peak = int(num_steps * share)
+    return step < peak, np.where(step < peak, step / max(peak, 1), (step - peak) / max(num_steps - peak, 1))
+
+
+def _fastai2_phases(num_steps: int, share: float) -> tuple[NDArray[np.bool_], Array]:
+    done = np.arange(num_steps) / num_steps
+    return done < share, np.where(done < share, done / share, (done - share) / (1 - share) if share < 1 else 0.0)
+
+
+def _torch_phases(num_steps: int, share: float) -> tuple[NDArray[np.bool_], Array]:
+    step = np.arange(num_steps)
+    peak = share * num_steps - 1
+    rising = step <= peak
+    up = step / peak if peak > 0 else np.ones(num_steps)
+    return rising, np.where(rising, up, (step - peak) / (num_steps - 1 - peak) if num_steps - 1 > peak else 1.0)
+
+
+_PHASES: dict[str, Callable[[int, float], tuple[NDArray[np.bool_], Array]]] = {
+    "fastai": _fastai_phases,
+    "fastai2": _fastai2_phases,
+    "torch": _torch_phases,
+}
+
+
+def _smith(num_steps: int, base: float, max_lr: float, final: float, rise: int, momentum: Momentum) -> Schedule:
+    step = np.arange(num_steps)
+    up = np.minimum(step / rise, 1)
+    down = np.clip((step - rise) / rise, 0, 1)
+    falling = np.maximum(final, max_lr * (1 - (step - rise) / rise))
+    lr = np.where(step <= rise, base + (max_lr - base) * up, falling)
+    return Schedule(lr, _mirror(momentum, np.where(step <= rise, up, 1 - down)), (num_steps - 1,))
+
+
+def cyclical(
+    num_steps: int,
+    base_lr: float,
+    max_lr: float,
+    momentum: Momentum,
+    *,
+    step_size: float,
+    name: str = "triangular",
+    gamma: float = 0.99994,
+) -> Schedule:
+    """Smith's CLR (1506.01186, section 3): straight up from base_lr to max_lr in `step_size` steps, and down again.
+
+    `triangular2` halves the height of each next cycle; `exp_range` multiplies it by `gamma` a step. The momentum
+    mirrors the learning rate, height included, as torch's CyclicLR has it.
+    """
+    step = np.arange(num_steps)
+    cycle = np.floor(1 + step / (2 * step_size))
+    position = np.maximum(0, 1 - np.abs(step / step_size - 2 * cycle + 1))
+    heights = {"triangular": np.ones(num_steps), "triangular2": 0.5 ** (cycle - 1), "exp_range": gamma**step}
+    height = heights[name]
+    ends = np.arange(1, num_steps // (2 * step_size) + 1) * 2 * step_size - 1
+    lr: Array = base_lr + (max_lr - base_lr) * position * height
+    return Schedule(lr, _mirror(momentum, position * height), tuple(int(np.ceil(end)) for end in ends))
+
+
+def piecewise(num_steps: int, max_lr: float, momentum: float, *, milestones: Sequence[int], gamma: float) -> Schedule:
+    """Piecewise constant: max_lr, multiplied by `gamma` from each of the steps `milestones` on."""
+    step = np.arange(num_steps)
+    drops = np.searchsorted(np.sort(np.asarray(milestones, dtype=np.int64)), step, side="right")
+    return Schedule(max_lr * np.power(gamma, drops), np.full(num_steps, momentum))
+
+
+def constant(num_steps: int, max_lr: float, momentum: float) -> Schedule:
+    """One learning rate throughout."""
+    return Schedule(np.full(num_steps, max_lr), np.full(num_steps, momentum))
+
+
+def range_test(num_steps: int, start_lr: float, end_lr: float, momentum: float, *, mode: str = "exp") -> Schedule:
+    """From start_lr to end_lr, both included: `exp` by equal factors, `linear` by equal differences (Smith's own)."""
+    progress = np.arange(num_steps) / max(num_steps - 1, 1)
+    exponential, linear = start_lr * (end_lr / start_lr) ** progress, start_lr + (end_lr - start_lr) * progress
+    return Schedule(exponential if mode == "exp" else linear, np.full(num_steps, momentum))
+
+
+def _mirror(momentum: Momentum, position: Array) -> Array:
+    return momentum.high - (momentum.high - momentum.low) * position
+
+
+def training_schedule(config: Config, steps_per_epoch: int) -> Schedule:
+    """The table of a whole training run, as `config.schedule` and `config.train.epochs` say."""
+    num_steps = config.train.epochs * steps_per_epoch
+    schedule = config.schedule
+    if schedule.name == "one_cycle":
+        return _one_cycles(schedule, num_steps)
+    if schedule.name == "piecewise":
+        milestones = schedule.milestones or (config.train.epochs / 2, config.train.epochs * 3 / 4)
+        steps = [round(epoch * steps_per_epoch) for epoch in milestones]
+        return piecewise(
+            num_steps, schedule.max_lr, schedule.momentum.high, milestones=steps, gamma=schedule.gamma or 0.1
+        )
+    if schedule.name == "constant":
+        return constant(num_steps, schedule.max_lr, schedule.momentum.high)
+    return cyclical(
+        num_steps,
+        schedule.base_lr or schedule.max_lr / (schedule.div_factor or 4),
+        schedule.max_lr,
+        schedule.momentum,
+        step_size=schedule.step_size or num_steps / (2 * min(schedule.cycles, num_steps)),
+        name=schedule.name,
+        gamma=schedule.gamma or 0.99994,
+    )
+
+
+def range_test_schedule(config: Config) -> Schedule:
+    """The table of a range test. Of a momentum pair it uses the lower: the one that meets the highest learning rate."""
+    test = config.lr_find
+    return range_test(test.steps, test.start_lr, test.end_lr, config.schedule.momentum.low, mode=test.mode)
+
+
+def _one_cycles(schedule: ScheduleConfig, num_steps: int) -> Schedule:
+    edges = np.linspace(0, num_steps, min(schedule.cycles, num_steps) + 1).round().astype(int)
+    parts = [
+        one_cycle(
+            int(steps),
+            schedule.max_lr,
+            schedule.momentum,
+            dialect=schedule.dialect,
+            base_lr=schedule.base_lr,
+            div_factor=schedule.div_factor,
+            final_div_factor=schedule.final_div_factor,
+            pct_start=schedule.pct_start,
+            step_size=schedule.step_size,
+        )
+        for steps in np.diff(edges)
+    ]
+    lr, momentum = (np.concatenate([getattr(part, column) for part in parts]) for column in ("lr", "momentum"))
+    return Schedule(lr, momentum, tuple(int(edge) - 1 for edge in edges[1:]))

@@ -1,0 +1,177 @@
+"""The shared trainer: one model, one optimizer, one data set on one device, and the only training loop there is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from hpcli.config import Config
+from hpcli.data.dataset import Splits, load_splits
+from hpcli.data.loader import EvalLoader, TrainLoader
+from hpcli.data.randomness import STEP, seed_for
+from hpcli.models import build_model
+from hpcli.training import device as devices
+from hpcli.training.losses import LossRecord
+from hpcli.training.optimizer import Optimizer
+from hpcli.training.schedules import Schedule
+from hpcli.training.step import Step
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """A step that has been taken. Its loss arrives later, by `Trainer.losses`."""
+
+    step: int
+    epoch: int
+    lr: float
+    momentum: float
+    ends_epoch: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Means over the images of a split; accuracies are fractions."""
+
+    loss: float
+    accuracy: float
+    top5: float
+
+
+class Trainer:
+    """Trains by a schedule, evaluates, and can be put back to any step it has been at.
+
+    A step is a function of (weights, optimizer state, seed, step number, its row of the schedule): batch, augmentation
+    and dropout come from no generator that would have to be advanced.
+    """
+
+    def __init__(self, config: Config, *, device: str = "auto", splits: Splits | None = None) -> None:
+        self.config = config
+        self.device = devices.choose_device(device)
+        self.dtype = devices.autocast_dtype(config.train.precision, self.device)
+        devices.set_determinism(config.train.deterministic, self.device)
+        self.splits = splits or load_splits(config)
+        self.num_classes = len(self.splits.source.classes)
+        self.steps_per_epoch = self.splits.steps_per_epoch(config.data.batch_size, config.data.steps_per_epoch)
+        self.loader = TrainLoader(
+            self.splits.train,
+            self.splits.source,
+            batch_size=config.data.batch_size,
+            augmentation=config.data.augment,
+            seed=config.seed,
+            device=self.device,
+        )
+        self.eval_loaders: dict[str, EvalLoader] = {}
+        self.model = self._new_model(config.seed).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = Optimizer(self.model, config.optimizer)
+        self.take_step = Step(
+            self.model,
+            self.optimizer,
+            dtype=self.dtype,
+            label_smoothing=config.train.label_smoothing,
+            clip_norm=config.train.clip_norm,
+        )
+        self.seed = config.seed
+        self.step = 0
+        self.losses = LossRecord(0, 0, self.device)
+
+    def train(self, schedule: Schedule, start: int = 0, stop: int | None = None) -> Iterator[StepReport]:
+        """Take the steps [start, stop) of the schedule, reporting after each. The caller may stop at any.
+
+        Nothing here waits for the device: read `losses` when you need numbers.
+        """
+        stop = len(schedule) if stop is None else stop
+        self.losses = LossRecord(len(schedule), start, self.device)
+        lrs, momenta = schedule.lr.tolist(), schedule.momentum.tolist()
+        self.model.train()
+        for step in range(start, stop):
+            images, labels = self.loader.batch(step)
+            devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
+            loss = self.take_step(images, labels, lrs[step], momenta[step])
+            self.losses.write(step, loss)
+            self.step = step + 1
+            ends_epoch = self.step % self.steps_per_epoch == 0
+            yield StepReport(step, step // self.steps_per_epoch, lrs[step], momenta[step], ends_epoch)
+
+    def evaluate(self, split: str) -> Evaluation:
+        """Loss, accuracy and top-5 accuracy, weighted by images, in evaluation mode and un-augmented.
+
+        Args:
+            split: `valid`; `train`, a fixed sample of the training images; or `test`.
+        """
+        loader = self._eval_loader(split)
+        totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                for images, labels in loader:
+                    totals += self._scores(images, labels)
+        finally:
+            self.model.train()
+        loss, right, right5 = (totals / len(loader.labels)).tolist()
+        return Evaluation(loss, right, right5)
+
+    def _scores(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Sums over a batch: cross-entropy, first guess right, one of five guesses right."""
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            logits = self.model(images)
+        logits = logits.float()
+        guesses = logits.topk(min(5, self.num_classes), dim=1).indices == labels[:, None]
+        loss = F.cross_entropy(logits, labels, reduction="sum")
+        return torch.stack([loss.double(), guesses[:, 0].sum().double(), guesses.sum().double()])
+
+    def _eval_loader(self, name: str) -> EvalLoader:
+        if name not in self.eval_loaders:
+            splits = {"valid": self.splits.valid, "train": self.splits.train_sample(), "test": self.splits.test}
+            split = splits[name]
+            if split is None:
+                raise ValueError("the test images are used for validation; there are none to test on")
+            size = self.config.data.eval_batch_size
+            self.eval_loaders[name] = EvalLoader(split, self.splits.source, batch_size=size, device=self.device)
+        return self.eval_loaders[name]
+
+    def reset(self, seed: int) -> None:
+        """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""
+        self.model.load_state_dict(self._new_model(seed).state_dict())
+        self.optimizer.reset()
+        self.seed = self.loader.seed = seed
+        self.step = 0
+
+    def _new_model(self, seed: int) -> torch.nn.Module:
+        before = devices.generator_states()
+        devices.seed_generators(seed, torch.device("cpu"))
+        try:
+            return build_model(
+                self.config.model.name,
+                num_classes=self.num_classes,
+                in_channels=self.splits.train.images.shape[3],
+                image_size=self.splits.train.images.shape[1:3],
+                options=self.config.model.options,
+                bn_momentum=self.config.model.bn_momentum,
+            )
+        finally:
+            devices.set_generator_states(before)
+
+    def state_dict(self) -> dict[str, Any]:
+        """A snapshot that later steps do not change: tensors and plain types, all a bit-exact continuation needs."""
+        return {
+            "model": {name: tensor.clone() for name, tensor in self.model.state_dict().items()},
+            "optimizer": copy.deepcopy(self.optimizer.state_dict()),
+            "seed": self.seed,
+            "step": self.step,
+            "generators": devices.generator_states(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back, or on, to a snapshot."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
+        self.optimizer.torch_optimizer.zero_grad(set_to_none=True)
+        self.seed = self.loader.seed = state["seed"]
+        self.step = state["step"]
+        devices.set_generator_states(state["generators"])
