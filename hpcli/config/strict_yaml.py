@@ -18,12 +18,13 @@ from hpcli.errors import ConfigError
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
+MAX_VALUES = 10_000
 
 Path = tuple[str | int, ...]
 """Where a value stands in the tree: the keys (and list positions) that lead to it."""
 
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.?(inf|nan)", re.IGNORECASE)
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")
 
@@ -64,6 +65,7 @@ class _Reader:
         self.locate = locate
         self.where: dict[Path, str] = {}
         self.faults: list[str] = []
+        self.values = 0
         self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
 
     def read(self) -> Any:
@@ -90,6 +92,9 @@ class _Reader:
         return tree
 
     def _node(self, event: yaml.Event, path: Path) -> Any:
+        self.values += 1
+        if self.values > MAX_VALUES:
+            self._stop(event, f"more than {MAX_VALUES} values; this is not a config")
         if len(path) > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
@@ -140,7 +145,7 @@ class _Reader:
             self._fault(event, f"{text}: a leading zero is read differently by different programs; write it without")
         elif _NOT_FINITE.fullmatch(text):
             self._fault(event, f"{text}: must be a finite number")
-        elif _NUMBER.fullmatch(text) and any(map(str.isdigit, text)):
+        elif _NUMBER.fullmatch(text):
             return self._number(event, text)
         return text
 

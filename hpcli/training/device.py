@@ -45,7 +45,8 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
         return torch.bfloat16 if precision == "bf16" else None
     if precision == "bf16" or (precision == "auto" and torch.cuda.is_bf16_supported(including_emulation=False)):
         return torch.bfloat16
-    torch.backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
+    backends: Any = torch.backends
+    backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
     return None
 
 

@@ -176,9 +176,8 @@ def constant(num_steps: int, max_lr: float, momentum: float) -> Schedule:
 
 def range_test(num_steps: int, start_lr: float, end_lr: float, momentum: float, *, mode: str = "exp") -> Schedule:
     """From start_lr to end_lr, both included: `exp` by equal factors, `linear` by equal differences (Smith's own)."""
-    progress = np.arange(num_steps) / max(num_steps - 1, 1)
-    exponential, linear = start_lr * (end_lr / start_lr) ** progress, start_lr + (end_lr - start_lr) * progress
-    return Schedule(exponential if mode == "exp" else linear, np.full(num_steps, momentum))
+    space = np.geomspace if mode == "exp" else np.linspace
+    return Schedule(space(start_lr, end_lr, num_steps), np.full(num_steps, momentum))
 
 
 def _mirror(momentum: Momentum, position: Array) -> Array:

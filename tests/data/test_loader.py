@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hpcli.data import augment
+from hpcli.data.dataset import ImageData, Split
+from hpcli.data.loader import EvalLoader, TrainLoader
+from hpcli.data.randomness import CROP_X, CROP_Y, FLIP, random_integers
+
+CPU = torch.device("cpu")
+
+
+def images(count: int = 50, height: int = 16, width: int = 24, channels: int = 3) -> Split:
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (count, height, width, channels)).astype(np.uint8)
+    return Split(pixels, np.arange(count) % 7)
+
+
+def source(split: Split, *, flip: bool = True) -> ImageData:
+    channels = split.images.shape[3]
+    classes = tuple("abcdefg")
+    return ImageData(split, split, classes, (0.5, 0.4, 0.3)[:channels], (0.2, 0.25, 0.3)[:channels], flip)
+
+
+def loader(split: Split, *, augmentation: str = "standard", seed: int = 0, flip: bool = True) -> TrainLoader:
+    return TrainLoader(split, source(split, flip=flip), batch_size=8, augmentation=augmentation, seed=seed, device=CPU)
+
+
+def test_a_pass_shows_every_image_at_most_once_and_drops_the_odd_ones() -> None:
+    split = images()
+    train = loader(split)
+    assert train.batches_per_pass == 6
+    order = train.order(0).tolist()
+    assert sorted(order) == list(range(50))
+    labels = torch.cat([train.batch(step)[1] for step in range(6)])
+    assert labels.tolist() == [split.labels[index] for index in order[:48]]
+
+
+def test_a_batch_depends_on_seed_and_step_alone() -> None:
+    forwards, backwards = loader(images()), loader(images())
+    batches = {step: backwards.batch(step)[0] for step in reversed(range(20))}
+    for step in range(20):
+        assert torch.equal(forwards.batch(step)[0], batches[step])
+    assert not torch.equal(forwards.batch(0)[0], loader(images(), seed=1).batch(0)[0])
+    assert not torch.equal(forwards.order(0), forwards.order(1))
+
+
+def test_an_image_is_augmented_alike_in_whatever_batch_it_is() -> None:
+    split = images()
+    small, large = loader(split), loader(split)
+    large.batch_size = 16
+    one = torch.cat([small.pictures(step)[0] for step in range(2)])
+    assert torch.equal(one, large.pictures(0)[0])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_batched_crop_equals_slicing_image_by_image(channels: int) -> None:
+    split = images(channels=channels)
+    padded = augment.pad(torch.from_numpy(split.images), 2)
+    index = torch.tensor([3, 3, 49, 0, 17, 21, 8])
+    batch = augment.random_crop_and_flip(padded, index, (16, 24), flip=True, seed=9, data_pass=4)
+    top = random_integers(index, 5, 9, CROP_Y, 4).tolist()
+    left = random_integers(index, 5, 9, CROP_X, 4).tolist()
+    mirrored = random_integers(index, 2, 9, FLIP, 4).tolist()
+    for n, image in enumerate(index.tolist()):
+        cut = np.pad(split.images[image], ((2, 2), (2, 2), (0, 0)))[top[n] : top[n] + 16, left[n] : left[n] + 24]
+        assert np.array_equal(batch[n].numpy(), cut[:, ::-1] if mirrored[n] else cut)
+
+
+def test_crops_and_flips_differ_between_images_and_passes() -> None:
+    same = images(count=1)
+    padded = augment.pad(torch.from_numpy(np.repeat(same.images, 400, axis=0)), 2)
+    batch = augment.random_crop_and_flip(padded, torch.arange(400), (16, 24), flip=True, seed=0, data_pass=0)
+    different = {image.numpy().tobytes() for image in batch}
+    assert len(different) == 5 * 5 * 2
+    later = augment.random_crop_and_flip(padded, torch.arange(400), (16, 24), flip=True, seed=0, data_pass=1)
+    assert not torch.equal(batch, later)
+
+
+def test_no_flip_where_a_mirror_image_is_another_class() -> None:
+    split = images(count=1, height=8, width=8, channels=1)
+    whole = Split(np.repeat(split.images, 200, axis=0), np.zeros(200, np.int64))
+    train = TrainLoader(whole, source(whole, flip=False), batch_size=200, augmentation="standard", seed=0, device=CPU)
+    assert len({image.numpy().tobytes() for image in train.pictures(0)[0]}) == 9
+
+
+def test_normalised_like_the_textbook_and_channels_last() -> None:
+    split = images()
+    train = loader(split, augmentation="none")
+    batch, _ = train.batch(0)
+    picked = split.images[train.order(0)[:8].numpy()]
+    expected = (picked / 255 - [0.5, 0.4, 0.3]) / [0.2, 0.25, 0.3]
+    assert np.allclose(batch.permute(0, 2, 3, 1).numpy(), expected, atol=1e-5)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert batch.dtype == torch.float32
+
+
+def test_evaluation_goes_through_everything_in_order() -> None:
+    split = images()
+    batches = list(EvalLoader(split, source(split), batch_size=16, device=CPU))
+    assert [len(labels) for _, labels in batches] == [16, 16, 16, 2]
+    assert torch.cat([labels for _, labels in batches]).tolist() == split.labels.tolist()

@@ -1,0 +1,161 @@
+"""A step of ours equals a step of torch's plain, unfused optimizers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from hpcli.config.schema import OptimizerConfig
+from hpcli.models import build_model
+from hpcli.training.optimizer import Optimizer
+from hpcli.training.step import Step
+
+Parameters = Iterable[nn.Parameter]
+STEPS = [(1e-3, 0.95), (5e-3, 0.9), (1e-2, 0.85), (4e-3, 0.9)]
+
+
+def sgd(parameters: Parameters) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, lr=1.0, momentum=0.9, weight_decay=0.05, fused=False, foreach=False)
+
+
+def nesterov(parameters: Parameters) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
+        parameters, lr=1.0, momentum=0.9, nesterov=True, weight_decay=0.05, fused=False, foreach=False
+    )
+
+
+def adamw(parameters: Parameters) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.05, fused=False, foreach=False)
+
+
+def adam(parameters: Parameters) -> torch.optim.Optimizer:
+    return torch.optim.Adam(parameters, betas=(0.9, 0.99), eps=1e-8, weight_decay=0.05, fused=False, foreach=False)
+
+
+CASES = [
+    (adamw, {"name": "adamw", "decay": "decoupled"}),
+    (adam, {"name": "adamw", "decay": "coupled"}),
+    (sgd, {"name": "sgd", "decay": "coupled"}),
+    (nesterov, {"name": "sgd", "decay": "coupled", "nesterov": True}),
+]
+
+
+def model() -> nn.Module:
+    torch.manual_seed(0)
+    return build_model("shallow3", num_classes=10, in_channels=1, image_size=(8, 8))
+
+
+def ours(network: nn.Module, settings: dict[str, object]) -> Optimizer:
+    return Optimizer(network, OptimizerConfig(weight_decay=0.05, **settings))  # type: ignore[arg-type]
+
+
+def set_row(optimizer: torch.optim.Optimizer, lr: float, momentum: float) -> None:
+    group = optimizer.param_groups[0]
+    group["lr"] = lr
+    group.update({"betas": (momentum, 0.99)} if "betas" in group else {"momentum": momentum})
+
+
+@pytest.mark.parametrize(("reference", "settings"), CASES)
+def test_an_update_is_torchs_plain_one(
+    reference: Callable[[Parameters], torch.optim.Optimizer], settings: dict[str, object]
+) -> None:
+    """Same gradients, learning rate and momentum changing from step to step."""
+    plain = model()
+    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer, update = reference(plain.parameters()), ours(fast, settings)
+    generator = torch.Generator().manual_seed(1)
+    for lr, momentum in STEPS:
+        for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
+            one.grad = torch.randn(one.shape, generator=generator)
+            other.grad = torch.empty_like(other).copy_(one.grad)  # in the weight's own layout, as autograd has it
+        set_row(optimizer, lr, momentum)
+        optimizer.step()
+        update.step(lr, momentum)
+    for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(("reference", "settings"), CASES[2:])
+def test_a_whole_step_is_the_textbooks(
+    reference: Callable[[Parameters], torch.optim.Optimizer], settings: dict[str, object]
+) -> None:
+    """Forward, backward and update. (Adam's first updates turn rounding into signs, so SGD shows it.)"""
+    plain = model()
+    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer, take_step = reference(plain.parameters()), Step(fast, ours(fast, settings), dtype=None)
+    generator = torch.Generator().manual_seed(1)
+    for lr, momentum in STEPS:
+        images = torch.randn(16, 1, 8, 8, generator=generator)
+        labels = torch.randint(0, 10, (16,), generator=generator)
+        set_row(optimizer, lr, momentum)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(plain(images), labels)
+        loss.backward()
+        optimizer.step()
+        assert take_step(images, labels, lr, momentum).item() == pytest.approx(loss.item(), rel=1e-5)
+    for one, other in zip(plain.parameters(), fast.parameters(), strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def one_weight(decay: str, name: str = "sgd", **settings: object) -> tuple[nn.Linear, Optimizer]:
+    layer = nn.Linear(1, 1)
+    nn.init.constant_(layer.weight, 2.0)
+    nn.init.constant_(layer.bias, 3.0)
+    return layer, Optimizer(layer, OptimizerConfig(name=name, decay=decay, weight_decay=0.1, **settings))  # type: ignore[arg-type]
+
+
+def step_without_gradient(layer: nn.Linear, optimizer: Optimizer, lr: float) -> None:
+    for weight in layer.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step(lr, 0.9)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_decoupled_decay_shrinks_by_lr_times_decay(name: str) -> None:
+    layer, optimizer = one_weight("decoupled", name)
+    for _ in range(3):
+        step_without_gradient(layer, optimizer, 0.5)
+    assert layer.weight.item() == pytest.approx(2.0 * (1 - 0.05) ** 3, rel=1e-6)
+
+
+def test_coupled_decay_of_sgd_goes_through_the_momentum() -> None:
+    layer, optimizer = one_weight("coupled")
+    weight, buffer = 2.0, 0.0
+    for _ in range(5):
+        step_without_gradient(layer, optimizer, 0.5)
+        buffer = 0.9 * buffer + 0.1 * weight
+        weight -= 0.5 * buffer
+    assert layer.weight.item() == pytest.approx(weight, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_biases_can_be_spared(name: str) -> None:
+    layer, optimizer = one_weight("decoupled", name, decay_norm_and_bias=False)
+    step_without_gradient(layer, optimizer, 0.5)
+    assert layer.weight.item() == pytest.approx(1.9)
+    assert layer.bias.item() == 3.0
+
+
+def test_the_gradients_norm_is_clipped() -> None:
+    layer = nn.Linear(4, 2, bias=False)
+    before = layer.weight.detach().clone()
+    optimizer = Optimizer(layer, OptimizerConfig(name="sgd", weight_decay=0.0))
+    Step(layer, optimizer, dtype=None, clip_norm=0.01)(100 * torch.ones(3, 4), torch.tensor([0, 1, 0]), 1.0, 0.0)
+    assert (layer.weight - before).norm().item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_label_smoothing_raises_the_loss_of_a_sure_guess() -> None:
+    layer = nn.Linear(1, 2, bias=False)
+    layer.weight.data = torch.tensor([[50.0], [-50.0]])
+    losses = []
+    for smoothing in (0.0, 0.1):
+        optimizer = Optimizer(layer, OptimizerConfig(name="sgd", weight_decay=0.0))
+        step = Step(layer, optimizer, dtype=None, label_smoothing=smoothing)
+        losses.append(step(torch.ones(1, 1), torch.tensor([0]), 0.0, 0.0).item())
+    assert losses[0] < 1e-6
+    assert losses[1] == pytest.approx(5.0, rel=1e-4)
