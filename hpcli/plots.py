@@ -72,6 +72,11 @@ def before_training(trainer: Trainer) -> dict[str, Figure]:
     }
 
 
+def after_training(result: TrainResult) -> dict[str, Figure]:
+    """What came out: `loss` and `accuracy`."""
+    return {"loss": loss(result), "accuracy": accuracy(result)}
+
+
 @_styled
 def schedule(table: Schedule, steps_per_epoch: int) -> Figure:
     """Learning rate above momentum, step by step, from the table that training reads."""

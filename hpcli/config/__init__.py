@@ -3,6 +3,7 @@
 from hpcli.config.loading import (
     differing_keys,
     load_config,
+    read_config,
     shipped_config,
     shipped_configs,
     to_dict,
@@ -17,6 +18,7 @@ __all__ = [
     "Momentum",
     "differing_keys",
     "load_config",
+    "read_config",
     "shipped_config",
     "shipped_configs",
     "to_dict",

@@ -13,7 +13,8 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from hpcli.config.schema import Config, Section, advice
+from hpcli.config.checks import advice
+from hpcli.config.schema import Config, Section
 from hpcli.config.strict_yaml import MAX_BYTES, Document, read_document, read_value
 from hpcli.config.strict_yaml import Path as KeyPath
 from hpcli.errors import ConfigError, HpcliWarning, did_you_mean
@@ -31,11 +32,16 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, object] 
     Raises:
         ConfigError: every fault, a line each: `file:line:column: key: what is wrong and what to write`.
     """
-    path = shipped_config(DEFAULT) if path is None else Path(path)
-    config = _build(read_document(_read_text(path), str(path)), overrides or {})
+    config = read_config(path, overrides)
     for line in advice(config):
         warnings.warn(line, HpcliWarning, stacklevel=2)
     return config
+
+
+def read_config(path: str | Path | None = None, overrides: Mapping[str, object] | None = None) -> Config:
+    """As `load_config`, without its advice: for a config that has been loaded before."""
+    path = shipped_config(DEFAULT) if path is None else Path(path)
+    return _build(read_document(_read_text(path), str(path)), overrides or {})
 
 
 def with_overrides(config: Config, overrides: Mapping[str, object]) -> Config:

@@ -14,6 +14,8 @@ from hpcli.experiments.store import MemoryStore, OnProgress, Progress, Store, si
 from hpcli.training.schedules import range_test_schedule
 from hpcli.training.trainer import Trainer
 
+Losses = NDArray[np.float64]
+
 SMOOTHING_DECADES = 0.2
 """Width of the Gaussian that smooths the loss, in decades of learning rate."""
 
@@ -64,17 +66,21 @@ def lr_find(
     for step, values in enumerate(zip(lr.tolist(), losses, smoothed.tolist(), strict=True)):
         store.row("lr_find", {"step": step, **dict(zip(("lr", "train_loss", "smoothed_loss"), values, strict=True))})
     blow_up_lr = float(lr[-1]) if broke else None
+    chance_loss = float(np.log(trainer.num_classes))
+    summary = _summary(lr, smoothed, blow_up_lr)
+    return LRFindResult(status, lr, np.array(losses), smoothed, blow_up_lr, chance_loss, summary)
+
+
+def _summary(lr: Losses, smoothed: Losses, blow_up_lr: float | None) -> dict[str, Any]:
     lowest = int(np.nanargmin(smoothed)) if np.isfinite(smoothed).any() else None
-    summary = {
-        "steps": len(losses),
+    return {
+        "steps": len(lr),
         "start_lr": float(lr[0]),
         "end_lr": float(lr[-1]),
         "blow_up_lr": blow_up_lr,
         "lowest_loss": None if lowest is None else float(smoothed[lowest]),
         "lowest_loss_lr": None if lowest is None else float(lr[lowest]),
     }
-    chance_loss = float(np.log(trainer.num_classes))
-    return LRFindResult(status, lr, np.array(losses), smoothed, blow_up_lr, chance_loss, summary)
 
 
 def _run(config: Config, trainer: Trainer, store: Store, on_progress: OnProgress) -> tuple[list[float], bool, str]:

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 from hpcli.config import Config
-from hpcli.data.dataset import load_splits
+from hpcli.data.dataset import Splits, load_splits
 from hpcli.training.schedules import Schedule, range_test_schedule, training_schedule
 
-
-@dataclass(frozen=True)
-class Plan:
-    """The facts of a run, and its schedule."""
-
-    facts: dict[str, Any]
-    schedule: Schedule
+Facts = dict[str, Any]
 
 
-def plan_train(config: Config) -> Plan:
+def plan_train(config: Config) -> Facts:
     """The plan of `train`.
 
     Raises:
@@ -26,19 +20,22 @@ def plan_train(config: Config) -> Plan:
     """
     splits = load_splits(config)
     per_epoch = splits.steps_per_epoch(config.data.batch_size, config.data.steps_per_epoch)
-    return _plan(config, training_schedule(config, per_epoch), epochs=config.train.epochs, steps_per_epoch=per_epoch)
+    schedule = training_schedule(config, per_epoch)
+    length = {"epochs": config.train.epochs, "steps_per_epoch": per_epoch}
+    return {**_setting(config, splits), **length, **_rows(schedule), "momentum": str(config.schedule.momentum)}
 
 
-def plan_lr_find(config: Config) -> Plan:
-    """The plan of `lr_find`."""
-    load_splits(config)
-    return _plan(config, range_test_schedule(config))
+def plan_lr_find(config: Config) -> Facts:
+    """The plan of `lr-find`."""
+    schedule = range_test_schedule(config)
+    return {**_setting(config, load_splits(config)), **_rows(schedule), "momentum": str(schedule.momentum[0])}
 
 
-def _plan(config: Config, schedule: Schedule, **facts: int) -> Plan:
-    splits = load_splits(config)
-    peak = int(schedule.lr.argmax())
-    facts_of_all = {
+PLANS: dict[str, Callable[[Config], Facts]] = {"train": plan_train, "lr-find": plan_lr_find}
+
+
+def _setting(config: Config, splits: Splits) -> Facts:
+    return {
         "data": config.data.name,
         "train_images": len(splits.train),
         "valid_images": len(splits.valid),
@@ -48,12 +45,15 @@ def _plan(config: Config, schedule: Schedule, **facts: int) -> Plan:
         "optimizer": config.optimizer.name,
         "weight_decay": config.optimizer.weight_decay,
         "batch_size": config.data.batch_size,
-        **facts,
+    }
+
+
+def _rows(schedule: Schedule) -> Facts:
+    peak = int(schedule.lr.argmax())
+    return {
         "steps": len(schedule),
         "first_lr": float(schedule.lr[0]),
         "highest_lr": float(schedule.lr[peak]),
         "highest_lr_step": peak,
         "last_lr": float(schedule.lr[-1]),
-        "momentum": str(config.schedule.momentum) if facts else str(float(schedule.momentum[0])),
     }
-    return Plan(facts_of_all, schedule)

@@ -144,8 +144,9 @@ class _Run:
         }
 
     def _ended_worse_than_it_began(self, epochs: Columns) -> bool:
+        """A loss above both the first one and chance; 5 % are left to the noise of a short epoch."""
         chance = math.log(self.trainer.num_classes)
-        return float(epochs["train_loss"][-1]) > max(self.initial_loss or 0.0, chance)
+        return float(epochs["train_loss"][-1]) > 1.05 * max(self.initial_loss or 0.0, chance)
 
     def _summary(self, steps: Columns, epochs: Columns) -> dict[str, Any]:
         names = ("train_loss", "train_eval_loss", "valid_loss", "valid_accuracy", "valid_top5")

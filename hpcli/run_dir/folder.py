@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hpcli.config import Config, differing_keys, load_config, to_yaml
+from hpcli.config import Config, differing_keys, read_config, to_yaml
 from hpcli.errors import DIVERGED, CheckpointError, HpcliError, HpcliWarning, UsageError
 from hpcli.experiments.store import Row, State
 from hpcli.run_dir.checkpoints import Checkpoints
@@ -56,22 +56,17 @@ class RunDir:
         return run
 
     @classmethod
-    def reopen(cls, command: str, path: Path, config: Config | None = None) -> RunDir:
+    def reopen(cls, command: str, path: Path, config: Config) -> RunDir:
         """Go on with an existing folder.
 
         Raises:
-            UsageError: not a run folder of this command.
-            CheckpointError: `config` is given and differs from the folder's.
+            UsageError: not a run folder.
+            CheckpointError: `config` is not the folder's.
         """
-        if not (path / "config.yaml").is_file():
-            raise UsageError(f"{path}: not a run folder (it has no config.yaml); --resume takes one")
-        own = load_config(path / "config.yaml")
-        keys = differing_keys(own, config) if config else []
+        keys = ", ".join(differing_keys(folder_config(path), config))
         if keys:
-            raise CheckpointError(
-                f"{path}: its config differs in {', '.join(keys)}; leave these out, or start a new run"
-            )
-        return cls(path, command, own, resumed=True)
+            raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")
+        return cls(path, command, config, resumed=True)
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -124,7 +119,7 @@ class RunDir:
             warnings.warn(f"{name}.png was not drawn: {error}; its numbers are in the CSV", HpcliWarning, stacklevel=2)
 
     def weights(self, model_state: Mapping[str, Any]) -> None:
-        """Save the model's weights alone, as `model.safetensors`."""
+        """Save the model's weights alone, as `model.safetensors`, for other programs."""
         from safetensors.torch import save
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model_state.items()}
@@ -186,6 +181,17 @@ class RunDir:
             "updated": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
         write_atomic(self.path / "status.json", json.dumps(record, indent=2).encode())
+
+
+def folder_config(path: Path) -> Config:
+    """The config of a run folder.
+
+    Raises:
+        UsageError: not a run folder.
+    """
+    if not (path / "config.yaml").is_file():
+        raise UsageError(f"{path}: not a run folder (it has no config.yaml); --resume takes one")
+    return read_config(path / "config.yaml")
 
 
 def run_status(path: Path) -> str:

@@ -32,7 +32,13 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Dialect:
-    """A library's numbers for 1cycle."""
+    """A library's numbers for 1cycle.
+
+    `fastai`: callbacks/one_cycle.py of fastai 1.0; the peak is step int(0.3 S), the final value is never trained on.
+    `fastai2`: `combined_cos` of fastai 2, read before each batch. `torch`: OneCycleLR, whose peak lies a step earlier
+    and which ends on the final value. `smith`: 1803.09820 as in his released logs: straight up for `step_size` steps,
+    straight down towards zero, held at the final value, base_lr / 1000.
+    """
 
     div_factor: float
     final_div_factor: float
@@ -59,33 +65,18 @@ def one_cycle(
     pct_start: float | None = None,
     step_size: int | None = None,
 ) -> Schedule:
-    """One cycle, exactly as one of four libraries computes it.
+    """One cycle of `num_steps` steps, from base_lr to max_lr and down to the final value, as its `dialect` computes it.
 
-    `fastai`: callbacks/one_cycle.py of fastai 1.0; the peak is step int(0.3 S), the final value is never trained on.
-    `fastai2`: `combined_cos` of fastai 2, read before each batch. `torch`: OneCycleLR, whose peak lies a step earlier
-    and which ends on the final value. `smith`: 1803.09820 as in his released logs: straight up for `step_size` steps,
-    straight down towards zero, held at the final value.
-
-    Args:
-        num_steps: S, at least 1.
-        max_lr: the highest learning rate.
-        momentum: from high to low and back; constant where both are equal.
-        dialect: one of DIALECTS, whose numbers stand in for those below that are None.
-        base_lr: the first learning rate; None: max_lr / div_factor.
-        div_factor: max_lr / the first learning rate.
-        final_div_factor: max_lr / the final learning rate. (torch's own is relative to the first one: 1e4 there is
-            2.5e5 here. Smith's final value is base_lr / 1000.)
-        pct_start: share of the steps spent rising.
-        step_size: steps spent rising, instead of pct_start.
+    Numbers left at None are the dialect's. `base_lr`: the first learning rate, else max_lr / div_factor;
+    `final_div_factor`: max_lr / the final one (torch's own is relative to the first: its 1e4 is 2.5e5 here);
+    `pct_start`: share of the steps spent rising, or `step_size` of them.
     """
     preset = DIALECTS[dialect]
     div = div_factor or preset.div_factor
     base = max_lr / div if base_lr is None else base_lr
-    relative = preset.final_div_factor / preset.div_factor  # of the final to the first learning rate
-    if final_div_factor:
-        final = max_lr / final_div_factor
-    else:
-        final = max_lr / preset.final_div_factor if dialect == "fastai2" else base / relative
+    below_base = preset.final_div_factor / preset.div_factor  # fastai 2 alone counts from the highest
+    default = max_lr / preset.final_div_factor if dialect == "fastai2" else base / below_base
+    final = max_lr / final_div_factor if final_div_factor else default
     share = pct_start or preset.pct_start
     if dialect == "smith":
         rise = step_size or max(1, round(share * num_steps))

@@ -1,0 +1,97 @@
+"""What every experiment's command does before and after its experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpcli.errors import UsageError
+
+if TYPE_CHECKING:
+    from hpcli.run_dir import RunDir
+
+
+class Session:
+    """What every experiment's command does before and after the experiment.
+
+    The config is read at once, so that a fault in it is answered before anything heavy is imported.
+    """
+
+    def __init__(
+        self,
+        command: str,
+        config_file: Path | None,
+        overrides: Mapping[str, Any],
+        *,
+        as_json: bool,
+        quiet: bool,
+        out: Path | None,
+        resume: Path | None = None,
+    ) -> None:
+        from hpcli.config import load_config, with_overrides
+        from hpcli.console import Terminal, show_warnings
+
+        if resume is not None and out is not None:
+            raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
+        show_warnings()
+        self.command, self.out, self.resume = command, out, resume
+        self.terminal = Terminal(quiet=quiet, as_json=as_json)
+        if resume is not None and config_file is None:
+            from hpcli.run_dir import folder_config
+
+            self.config = with_overrides(folder_config(resume), overrides)
+        else:
+            self.config = load_config(config_file, overrides)
+
+    def show_plan(self) -> int:
+        """`--dry-run`."""
+        from hpcli.experiments.plan import PLANS
+
+        self.terminal.table(f"{self.command} would run", PLANS[self.command](self.config))
+        return 0
+
+    def run_dir(self) -> RunDir:
+        """A new run folder, or the one to go on with."""
+        from hpcli.run_dir import RunDir
+
+        if self.resume is None:
+            return RunDir.create(self.command, self.config, self.out)
+        return RunDir.reopen(self.command, self.resume, self.config)
+
+    def finish(self, run: RunDir, status: str, summary: dict[str, Any]) -> int:
+        """Write and show how it ended."""
+        full = run.finish(status, summary)
+        if status == "interrupted":
+            resumable = self.command != "lr-find"
+            advice = f"go on: hpcli {self.command} --resume {run.path}" if resumable else "start it again"
+            self.terminal.note(f"stopped after step {run.step}; {advice}")
+        else:
+            self.terminal.summary(full, sorted(file.name for file in run.path.glob("*.png")))
+        if status == "diverged":
+            self.terminal.note(
+                f"diverged at step {run.step}: lower schedule.max_lr (hpcli lr-find shows how far it can go), "
+                "or set train.clip_norm: 1.0"
+            )
+        return run.exit_code
+
+    def show_finished(self, summary: dict[str, Any]) -> int:
+        """Nothing to resume: show what came out."""
+        self.terminal.note(f"{summary['run_dir']}: finished already; nothing to do")
+        self.terminal.summary(summary, [])
+        return 0
+
+
+def overrides(settings: list[str] | None, keys: Mapping[str, object]) -> dict[str, object]:
+    """The keys that the command line sets: by `--set KEY=VALUE`, or by options of their own, which win.
+
+    Raises:
+        UsageError: a setting that is not KEY=VALUE.
+    """
+    found: dict[str, object] = {}
+    for setting in settings or []:
+        key, equals, value = setting.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--set {setting}: write KEY=VALUE, for example --set train.epochs=3")
+        found[key.strip()] = value
+    return found | {key: value for key, value in keys.items() if value is not None}

@@ -1,0 +1,263 @@
+"""The command line as a stranger meets it. In this process where that is enough; a new one where imports count."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpcli.cli import main
+
+FAST = [
+    "--set",
+    "data.train_fraction=0.2",
+    "--set",
+    "data.batch_size=32",
+    "--set",
+    "model.name=shallow3",
+    "--device",
+    "cpu",
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def fresh(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """hpcli in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "hpcli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
+
+
+def test_help_imports_no_torch_and_is_quick() -> None:
+    code = (
+        "import sys, time\n"
+        "from hpcli.cli import main\n"
+        "assert main(['--help']) == 0\n"
+        "heavy = {'torch', 'torchvision', 'matplotlib', 'pydantic', 'numpy'} & sys.modules.keys()\n"
+        "assert not heavy, heavy\n"
+        "print('CPU', time.process_time())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "lr-find" in done.stdout
+    assert float(done.stdout.split("CPU ")[1]) <= 0.4  # 0.2 on an idle machine
+
+
+def test_dry_run_and_config_errors_import_no_torch() -> None:
+    code = (
+        "import sys\n"
+        "from hpcli.cli import main\n"
+        "assert main(['train', '--dry-run']) == 0\n"
+        "assert main(['lr-find', '--dry-run']) == 0\n"
+        "assert main(['train', '--set', 'x=1']) == 2\n"
+        "assert not {'torch', 'matplotlib'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_on_digits_imports_no_torchvision() -> None:
+    code = (
+        "import sys\n"
+        "from hpcli.cli import main\n"
+        f"assert main(['train', '--epochs', '1', '-q', *{FAST!r}]) == 0\n"
+        "assert 'torch' in sys.modules\n"
+        "assert 'torchvision' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("hpcli 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "what"),
+    [
+        (["trian"], 2, "No such command 'trian'. Did you mean 'train'?"),
+        (["train", "--epoch"], 2, "No such option: --epoch"),
+        (["train", "--epochs", "ten"], 2, "--epochs"),
+        (["train", "--epochs", "0"], 2, "train.epochs=0: 0: must be at least 1"),
+        (["train", "--set", "train.epoch=3"], 2, "train.epoch=3: unknown key; did you mean epochs?"),
+        (["train", "--set", "epochs"], 2, "--set epochs: write KEY=VALUE"),
+        (["train", "--momentum", "0.85-0.95"], 2, "write 0.95-0.85"),
+        (["train", "-c", "nothing.yaml"], 2, "nothing.yaml: cannot be read: No such file"),
+        (["train", "--set", "model.name=resnet57"], 2, "did you mean resnet56?"),
+        (["train", "--set", "data.name=digit"], 2, "did you mean digits?"),
+        (["train", "--device", "tpu"], 2, "--device tpu: unknown"),
+        (["train", "--set", "data.batch_size=5000"], 2, "data.batch_size: 5000 is more than the 1151 training images"),
+        (["train", "--set", "data.validation=0.000001"], 3, "leaves none to validate on"),
+        (["train", "--resume", "nowhere"], 2, "nowhere: not a run folder"),
+        (["train", "--resume", "a", "--out", "b"], 2, "--out and --resume"),
+        (["lr-find", "--start-lr", "10"], 2, "must be below end_lr"),
+        (["init", "digit"], 2, "did you mean digits?"),
+    ],
+)
+def test_errors_are_one_line_with_their_code(
+    arguments: list[str], code: int, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: ")
+    assert what in line
+    assert len(line) <= 200
+
+
+def test_several_faults_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("c.yaml").write_text("data: {batch_size: 0}\ntrain: {epochs: x}\n")
+    assert main(["train", "-c", "c.yaml"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_bug_shows_its_traceback(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("hpcli.config.load_config", lambda *_: 1 / 0)
+    assert main(["train", "--dry-run"]) == 1
+    assert "ZeroDivisionError" in (printed := capsys.readouterr().err)
+    assert "bug in hpcli" in printed
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OSError(28, "No space left on device", "x"), 7),
+        (PermissionError(13, "Permission denied", "x"), 7),
+        (MemoryError(), 5),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), 5),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_what_the_machine_lacks_has_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException, code: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("hpcli.config.load_config", fail)
+    assert main(["train", "--dry-run"]) == code
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_train_and_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--epochs", "2", "--json", "--out", "a run", *FAST]) == 0
+    printed = capsys.readouterr()
+    summary = json.loads(printed.out)
+    assert (summary["command"], summary["status"], summary["run_dir"], summary["epochs"]) == (
+        "train",
+        "finished",
+        "a run",
+        2,
+    )
+    assert printed.err.count("epoch ") == 2
+    assert {path.name for path in Path("a run").glob("*.png")} == {
+        "loss.png",
+        "accuracy.png",
+        "schedule.png",
+        "batch.png",
+    }
+    assert main(["train", "--out", "a run", *FAST]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["train", "--resume", "a run", "--json"]) == 0
+    again = capsys.readouterr()
+    assert json.loads(again.out) == summary
+    assert "finished already" in again.err
+    assert main(["train", "--resume", "a run", "--epochs", "3"]) == 4
+    assert "differs in train.epochs" in capsys.readouterr().err
+
+
+def test_a_run_folders_config_runs_it_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--epochs", "1", "-q", "--out", "one", *FAST]) == 0
+    assert main(["train", "-c", "one/config.yaml", "-q", "--out", "two", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == ""
+    assert Path("one/steps.csv").read_bytes() == Path("two/steps.csv").read_bytes()
+
+
+def test_lr_find_and_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lr-find", "--steps", "40", "--json", *FAST]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    folder = Path(summary["run_dir"])
+    assert folder.parent == Path("runs")
+    assert Path("runs/latest").resolve() == folder.resolve()
+    assert {"lr_find.csv", "lr_find.png", "steps.csv", "summary.json"} <= {path.name for path in folder.iterdir()}
+    assert len((folder / "lr_find.csv").read_text().splitlines()) == summary["steps"] + 1
+
+
+@pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
+def test_divergence_is_exit_6_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = ["optimizer.name=sgd", "schedule.name=constant", "schedule.momentum=0.9"]
+    arguments = [
+        "train",
+        "--epochs",
+        "1",
+        "--max-lr",
+        "1e9",
+        "--out",
+        "d",
+        *FAST,
+        *(f"--set={each}" for each in settings),
+    ]
+    assert main(arguments) == 6
+    assert "lower schedule.max_lr" in capsys.readouterr().err
+    assert json.loads(Path("d/summary.json").read_text())["status"] == "diverged"
+    assert json.loads(Path("d/status.json").read_text())["exit_code"] == 6
+
+
+def test_dry_run_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--dry-run", "--json", "--epochs", "4"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["steps"], plan["steps_per_epoch"], plan["highest_lr_step"], plan["momentum"]) == (
+        68,
+        17,
+        20,
+        "0.95-0.85",
+    )
+    assert list(Path().iterdir()) == []
+
+
+def test_init_copies_a_config_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "digits"]) == 0
+    assert main(["train", "-c", "digits.yaml", "--dry-run", "-q"]) == 0
+    assert main(["init", "digits"]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_warning_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--dry-run", "--momentum", "0.09"]) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: ")
+    assert "did you mean a pair such as 0.95-0.85?" in line
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"HOME": "/nonexistent"}, {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+)
+def test_strange_surroundings(tmp_path: Path, environment: dict[str, str]) -> None:
+    done = fresh("lr-find", "--steps", "5", "--out", "räum — 1", *FAST, **environment)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "räum — 1/lr_find.png").exists()
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m hpcli train --dry-run | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr

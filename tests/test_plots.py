@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from hpcli import plots
+from hpcli.config import Config, with_overrides
+from hpcli.experiments.lr_find import lr_find
+from hpcli.experiments.train import TrainResult, train
+from hpcli.training.schedules import training_schedule
+from hpcli.training.trainer import Trainer
+
+
+@pytest.fixture
+def result(config: Config) -> TrainResult:
+    return train(config)
+
+
+def labels_of(figure: Figure) -> list[tuple[str, str]]:
+    return [(axes.get_xlabel(), axes.get_ylabel()) for axes in figure.axes]
+
+
+def texts(figure: Figure) -> str:
+    return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+def test_the_schedule_is_the_table(config: Config, tmp_path: Path) -> None:
+    table = training_schedule(with_overrides(config, {"schedule.cycles": 2}), 7)
+    figure = plots.schedule(table, 7)
+    top, bottom = figure.axes
+    assert np.array_equal(top.lines[0].get_ydata(), table.lr)
+    assert np.array_equal(bottom.lines[0].get_ydata(), table.momentum)
+    assert labels_of(figure) == [("", "learning rate"), ("step", "momentum")]
+    assert "0.01 at step 3" in texts(figure)
+    figure.savefig(tmp_path / "schedule.png")
+
+
+def test_loss_shows_every_number(result: TrainResult, tmp_path: Path) -> None:
+    figure = plots.loss(result)
+    (axes,) = figure.axes
+    drawn = {line.get_label(): np.asarray(line.get_ydata()) for line in axes.lines}
+    assert np.array_equal(drawn["training, each batch"], result.steps["train_loss"])
+    assert np.array_equal(drawn["validation"], result.epochs["valid_loss"])
+    assert np.array_equal(drawn["training, evaluated"], result.epochs["train_eval_loss"])
+    assert labels_of(figure) == [("step", "cross-entropy (nats)")]
+    figure.savefig(tmp_path / "loss.png")
+
+
+def test_accuracy_is_in_per_cent(result: TrainResult, tmp_path: Path) -> None:
+    figure = plots.accuracy(result)
+    assert f"{result.epochs['valid_accuracy'][-1]:.1%}" in texts(figure)
+    assert figure.axes[0].yaxis.get_major_formatter()(0.5) == "50%"
+    figure.savefig(tmp_path / "accuracy.png")
+
+
+@pytest.mark.parametrize("end_lr", [1e-2, 1e4])
+def test_lr_find_is_logarithmic_and_marks_the_break(config: Config, tmp_path: Path, end_lr: float) -> None:
+    result = lr_find(with_overrides(config, {"lr_find.end_lr": end_lr}))
+    figure = plots.lr_find(result)
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    assert labels_of(figure) == [("learning rate", "training loss (nats)")]
+    assert ("broke off" in texts(figure)) == (result.blow_up_lr is not None) == (end_lr > 1)
+    figure.savefig(tmp_path / "lr_find.png")
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_a_batch_is_a_grid_with_labels(tmp_path: Path, channels: int, count: int) -> None:
+    images = np.zeros((count, 8, 8, channels), np.uint8)
+    figure = plots.batch(images, np.arange(count) % 2, ("cat", "dog"))
+    titles = [axes.get_title() for axes in figure.axes if axes.images]
+    assert len(titles) == min(count, 36)
+    assert titles[0] == "cat"
+    figure.savefig(tmp_path / "batch.png")
+
+
+def test_what_cannot_be_drawn_well_is_still_drawn(config: Config, tmp_path: Path) -> None:
+    """A run stopped in its first epoch, and losses that are not numbers."""
+    short = train(with_overrides(config, {"train.epochs": 1}))
+    empty = TrainResult(
+        "interrupted", short.schedule, 7, {name: values[:2] for name, values in short.steps.items()}, {}, {}
+    )
+    broken = {**short.steps, "train_loss": np.full(7, np.nan)}
+    for result in (empty, TrainResult("diverged", short.schedule, 7, broken, {}, {})):
+        plots.loss(result).savefig(tmp_path / "loss.png")
+        plots.accuracy(result).savefig(tmp_path / "accuracy.png")
+    assert (tmp_path / "loss.png").stat().st_size > 1000
+
+
+def test_before_training(config: Config) -> None:
+    assert sorted(plots.before_training(Trainer(config))) == ["batch", "schedule"]
