@@ -9,7 +9,6 @@ import torch
 
 from hpcli.config import Config, load_config, with_overrides
 
-
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the commands that tests start share the cores with other tests
 
 
