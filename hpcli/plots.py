@@ -118,7 +118,7 @@ def loss(result: TrainResult) -> Figure:
     _log_if_wide(axes, np.concatenate(shown))
     title = "Loss" if result.status == "finished" else f"Loss ({result.status})"
     axes.set(xlabel="step", ylabel="cross-entropy (nats)", title=title)
-    axes.legend(loc="upper right")
+    axes.legend(loc="best")
     _epochs_on_top(axes, result.steps_per_epoch, len(result.schedule))
     return figure
 
