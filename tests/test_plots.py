@@ -56,14 +56,16 @@ def test_accuracy_is_in_per_cent(result: TrainResult, tmp_path: Path) -> None:
     figure.savefig(tmp_path / "accuracy.png")
 
 
-@pytest.mark.parametrize("end_lr", [1e-2, 1e4])
+@pytest.mark.parametrize("end_lr", [1e-2, 1e3])
 def test_lr_find_is_logarithmic_and_marks_the_break(config: Config, tmp_path: Path, end_lr: float) -> None:
-    result = lr_find(with_overrides(config, {"lr_find.end_lr": end_lr}))
+    result = lr_find(with_overrides(config, {"lr_find.end_lr": end_lr, "lr_find.steps": 80, "lr_find.seeds": 2}))
     figure = plots.lr_find(result)
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
     assert labels_of(figure) == [("learning rate", "training loss (nats)")]
-    assert ("broke off" in texts(figure)) == (result.blow_up_lr is not None) == (end_lr > 1)
+    assert ("breaks at" in texts(figure)) == (result.suggestion.blow_up_lr is not None) == (end_lr > 1)
+    suggested = result.suggestion.suggested_lr
+    assert (f"{suggested:.2g}" in texts(figure)) if suggested else ("no suggestion" in texts(figure))
     figure.savefig(tmp_path / "lr_find.png")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcli.cli.commands import app
+from hpcli.cli.app import app
 from hpcli.config import load_config
 
 README = Path(__file__).parents[1] / "README.md"

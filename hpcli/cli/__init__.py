@@ -1,4 +1,4 @@
-"""The command line: its `commands`, what they share (`session`), and where errors end (`main`)."""
+"""The command line: the `app`, a file a command, what they share (`options`, `session`), where errors end (`main`)."""
 
 from hpcli.cli.main import main
 

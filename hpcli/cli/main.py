@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
 
 import typer
 
-from hpcli.cli.commands import app
+from hpcli.cli.app import app
 from hpcli.errors import HpcliError
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; every error ends here."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an ASCII terminal gets question marks, not a traceback
     try:
         return int(app(arguments, prog_name="hpcli", standalone_mode=False) or 0)
     except (Exception, KeyboardInterrupt) as error:

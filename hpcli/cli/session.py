@@ -10,6 +10,7 @@ from hpcli.errors import UsageError
 
 if TYPE_CHECKING:
     from hpcli.run_dir import RunDir
+    from hpcli.training.trainer import Trainer
 
 
 class Session:
@@ -35,7 +36,8 @@ class Session:
         if resume is not None and out is not None:
             raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
         show_warnings()
-        self.command, self.out, self.resume = command, out, resume
+        self.command, self.config_file, self.out, self.resume = command, config_file, out, resume
+        self.summary: dict[str, Any] = {}
         self.terminal = Terminal(quiet=quiet, as_json=as_json)
         if resume is not None and config_file is None:
             from hpcli.run_dir import folder_config
@@ -59,9 +61,31 @@ class Session:
             return RunDir.create(self.command, self.config, self.out)
         return RunDir.reopen(self.command, self.resume, self.config)
 
+    def start_from(self, weights: Path | None, trainer: Trainer) -> None:
+        """`--init`: put these weights into the trainer."""
+        if weights is not None:
+            from hpcli.run_dir import load_weights
+
+            trainer.load_weights(load_weights(weights))
+
+    def apply(self, file: Path, key: str, value: str) -> None:
+        """`--apply`: write a value into a config file."""
+        from hpcli.config import set_in_file
+
+        set_in_file(file, key, value)
+        self.terminal.note(f"wrote {key}: {value} into {file}")
+
+    def say_next(self, command: str, options: Mapping[str, float | None]) -> None:
+        """The command to go on with, if every option of it has a value."""
+        if all(value is not None for value in options.values()):
+            config = f" -c {self.config_file}" if self.config_file else ""
+            self.terminal.note(
+                f"next: {command}{config} {' '.join(f'{name} {value:.2g}' for name, value in options.items())}"
+            )
+
     def finish(self, run: RunDir, status: str, summary: dict[str, Any]) -> int:
         """Write and show how it ended."""
-        full = run.finish(status, summary)
+        full = self.summary = run.finish(status, summary)
         if status == "interrupted":
             resumable = self.command != "lr-find"
             advice = f"go on: hpcli {self.command} --resume {run.path}" if resumable else "start it again"

@@ -1,5 +1,6 @@
 """Configs: their keys (`schema`), strict YAML (`strict_yaml`), reading and overriding (`loading`). No torch."""
 
+from hpcli.config.editing import set_in_file
 from hpcli.config.loading import (
     differing_keys,
     load_config,
@@ -19,6 +20,7 @@ __all__ = [
     "differing_keys",
     "load_config",
     "read_config",
+    "set_in_file",
     "shipped_config",
     "shipped_configs",
     "to_dict",

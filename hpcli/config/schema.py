@@ -180,6 +180,10 @@ class LRFindConfig(Section):
     """Number of steps between them: 30 a decade."""
     mode: Literal["exp", "linear"] = "exp"
     """exp: equal factors; linear: equal differences, as Smith's own."""
+    seeds: Annotated[int, Field(ge=1, le=100)] = 3
+    """Number of tests, each with its own initial weights and data order: seed, seed + 1, …"""
+    valid: bool = False
+    """Also measure the validation loss along the way, BatchNorm re-estimated each time; about three times the cost."""
 
 
 class Config(Section):

@@ -31,10 +31,11 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")
 
 @dataclass(frozen=True)
 class Document:
-    """A config as read: the plain tree, and for every key `file:line:column`."""
+    """A config as read: the plain tree, and for every key `file:line:column` and the place of its value."""
 
     tree: dict[str, Any]
     where: dict[Path, str] = field(default_factory=dict)
+    spans: dict[Path, tuple[int, int]] = field(default_factory=dict)  # where each value's text starts and ends
 
 
 def read_document(text: str, source: str) -> Document:
@@ -49,7 +50,7 @@ def read_document(text: str, source: str) -> Document:
         tree = {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{source}:1:1: a config is a mapping of sections, such as `train: {{epochs: 10}}`")
-    return Document(tree, reader.where)
+    return Document(tree, reader.where, reader.spans)
 
 
 def read_value(text: str, source: str) -> Any:
@@ -64,6 +65,7 @@ class _Reader:
         self.source = source
         self.locate = locate
         self.where: dict[Path, str] = {}
+        self.spans: dict[Path, tuple[int, int]] = {}
         self.faults: list[str] = []
         self.values = 0
         self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
@@ -101,6 +103,8 @@ class _Reader:
             self._stop(event, "anchors and aliases (&, *) are not supported; write the value out")
         if getattr(event, "tag", None):
             self._stop(event, "tags (!) are not supported; write the plain value")
+        assert event.start_mark is not None and event.end_mark is not None
+        self.spans[path] = (event.start_mark.index, event.end_mark.index)
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):

@@ -56,9 +56,14 @@ class Splits:
         """Full batches in one pass over the training images, or `limit`."""
         return limit or len(self.train) // batch_size
 
-    def train_sample(self) -> Split:
-        """Training images to measure the training loss on: a fixed choice, as many as there are validation images."""
-        return self.train.take(shuffled(len(self.train), SAMPLE)[: len(self.valid)])
+    def train_sample(self, count: int | None = None) -> Split:
+        """A fixed choice of training images to measure on; `count`, or as many as there are validation images."""
+        return self.train.take(shuffled(len(self.train), SAMPLE)[: count or len(self.valid)])
+
+    def chance_loss(self) -> float:
+        """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""
+        shares = np.bincount(self.train.labels) / len(self.train)
+        return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
 
 
 def load_splits(config: Config) -> Splits:
@@ -69,7 +74,7 @@ def load_splits(config: Config) -> Splits:
         ConfigError: the config asks for more images than there are.
     """
     source: ImageData = catalog.load(catalog.DATASETS[config.data.name])()
-    splits = _divide(source, config)
+    splits = divide(source, config)
     if len(splits.train) < config.data.batch_size:
         raise ConfigError(
             f"data.batch_size: {config.data.batch_size} is more than the {len(splits.train)} training images of "
@@ -78,7 +83,8 @@ def load_splits(config: Config) -> Splits:
     return splits
 
 
-def _divide(source: ImageData, config: Config) -> Splits:
+def divide(source: ImageData, config: Config) -> Splits:
+    """Hold out what validates, and cut to the sizes that `config.data` asks for."""
     data = config.data
     if data.validation == "test":
         train, valid, test = source.train, source.test, None

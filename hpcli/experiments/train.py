@@ -70,6 +70,8 @@ class _Run:
             trainer.load_state_dict(state["trainer"])
             self.initial_loss = state["initial_loss"]
             self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
+        elif not trainer.is_fresh:
+            store.save(self._state(), step=trainer.step - 1)  # weights that the config cannot draw again
 
     def goes_on_after(self, report: StepReport) -> bool:
         stopping = self.store.should_stop()

@@ -22,6 +22,7 @@ class Optimizer:
     def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
         self.decays_itself = config.name == "sgd" and config.decay == "decoupled"
         self.torch_optimizer = _build(_groups(model, config), config)
+        self.set_weight_decay(config.weight_decay)
 
     def step(self, lr: float, momentum: float) -> None:
         """Update the weights from their gradients, and clear those."""
@@ -36,6 +37,12 @@ class Optimizer:
                     torch._foreach_mul_(group["params"], 1 - lr * group["decoupled_decay"])
         self.torch_optimizer.step()
         self.torch_optimizer.zero_grad(set_to_none=True)
+
+    def set_weight_decay(self, weight_decay: float) -> None:
+        """From now on decay with this strength; spared weights stay spared."""
+        for group in self.torch_optimizer.param_groups:
+            if not group["spared"]:
+                group["decoupled_decay" if self.decays_itself else "weight_decay"] = weight_decay
 
     def state_dict(self) -> dict[str, Any]:
         """The torch optimizer's: the moments of every weight, and the groups' settings."""
@@ -55,18 +62,11 @@ def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
     """Trainable weights in one group, or in two where normalisation weights and biases are spared the decay."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if config.decay_norm_and_bias:
-        groups = [(weights, config.weight_decay)]
+        groups = [(weights, False)]
     else:
-        groups = [
-            ([weight for weight in weights if weight.ndim > 1], config.weight_decay),
-            ([weight for weight in weights if weight.ndim <= 1], 0.0),
-        ]
-    own = config.name == "sgd" and config.decay == "decoupled"
-    return [
-        {"params": params, "weight_decay": 0.0 if own else decay, "decoupled_decay": decay if own else 0.0}
-        for params, decay in groups
-        if params
-    ]
+        groups = [([w for w in weights if w.ndim > 1], False), ([w for w in weights if w.ndim <= 1], True)]
+    none = {"weight_decay": 0.0, "decoupled_decay": 0.0}
+    return [{"params": params, "spared": spared, **none} for params, spared in groups if params]
 
 
 def _build(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.Optimizer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,10 @@ from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.loader import EvalLoader, TrainLoader
 from hpcli.data.randomness import STEP, seed_for
+from hpcli.errors import CheckpointError
 from hpcli.models import build_model
 from hpcli.training import device as devices
+from hpcli.training.batchnorm import reestimated
 from hpcli.training.losses import LossRecord
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import Schedule
@@ -66,7 +69,7 @@ class Trainer:
             seed=config.seed,
             device=self.device,
         )
-        self.eval_loaders: dict[str, EvalLoader] = {}
+        self.eval_loaders: dict[tuple[str, int | None], EvalLoader] = {}
         self.model = self._new_model(config.seed).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = Optimizer(self.model, config.optimizer)
         self.take_step = Step(
@@ -78,6 +81,7 @@ class Trainer:
         )
         self.seed = config.seed
         self.step = 0
+        self.is_fresh = True  # the weights are those that the seed draws
         self.losses = LossRecord(0, 0, self.device)
 
     def train(self, schedule: Schedule, start: int = 0, stop: int | None = None) -> Iterator[StepReport]:
@@ -94,21 +98,22 @@ class Trainer:
             devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
             loss = self.take_step(images, labels, lrs[step], momenta[step])
             self.losses.write(step, loss)
-            self.step = step + 1
+            self.step, self.is_fresh = step + 1, False
             ends_epoch = self.step % self.steps_per_epoch == 0
             yield StepReport(step, step // self.steps_per_epoch, lrs[step], momenta[step], ends_epoch)
 
-    def evaluate(self, split: str) -> Evaluation:
+    def evaluate(self, split: str, *, bn_images: int = 0) -> Evaluation:
         """Loss, accuracy and top-5 accuracy, weighted by images, in evaluation mode and un-augmented.
 
         Args:
             split: `valid`; `train`, a fixed sample of the training images; or `test`.
+            bn_images: with BatchNorm statistics measured on so many training images; 0: with the running ones.
         """
         loader = self._eval_loader(split)
         totals = torch.zeros(3, dtype=torch.float64, device=self.device)
         self.model.eval()
         try:
-            with torch.inference_mode():
+            with self._statistics(bn_images), torch.inference_mode():
                 for images, labels in loader:
                     totals += self._scores(images, labels)
         finally:
@@ -125,22 +130,43 @@ class Trainer:
         loss = F.cross_entropy(logits, labels, reduction="sum")
         return torch.stack([loss.double(), guesses[:, 0].sum().double(), guesses.sum().double()])
 
-    def _eval_loader(self, name: str) -> EvalLoader:
-        if name not in self.eval_loaders:
-            splits = {"valid": self.splits.valid, "train": self.splits.train_sample(), "test": self.splits.test}
+    def _statistics(self, bn_images: int) -> AbstractContextManager[None]:
+        if not bn_images:
+            return nullcontext()
+        return reestimated(self.model, (images for images, _ in self._eval_loader("train", bn_images)))
+
+    def _eval_loader(self, name: str, count: int | None = None) -> EvalLoader:
+        key = (name, count)
+        if key not in self.eval_loaders:
+            splits = {"valid": self.splits.valid, "train": self.splits.train_sample(count), "test": self.splits.test}
             split = splits[name]
             if split is None:
                 raise ValueError("the test images are used for validation; there are none to test on")
             size = self.config.data.eval_batch_size
-            self.eval_loaders[name] = EvalLoader(split, self.splits.source, batch_size=size, device=self.device)
-        return self.eval_loaders[name]
+            self.eval_loaders[key] = EvalLoader(split, self.splits.source, batch_size=size, device=self.device)
+        return self.eval_loaders[key]
 
     def reset(self, seed: int) -> None:
         """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""
         self.model.load_state_dict(self._new_model(seed).state_dict())
         self.optimizer.reset()
         self.seed = self.loader.seed = seed
-        self.step = 0
+        self.step, self.is_fresh = 0, True
+
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Start from these weights instead of fresh ones; `reset` still draws fresh ones.
+
+        Raises:
+            CheckpointError: they belong to another network; the first difference is named.
+        """
+        own = self.model.state_dict()
+        for name in [*own, *weights]:
+            one, other = own.get(name), weights.get(name)
+            if one is None or other is None or one.shape != other.shape:
+                shapes = [None if each is None else list(each.shape) for each in (one, other)]
+                raise CheckpointError(f"{name}: the model has {shapes[0]}, the checkpoint {shapes[1]}; same config?")
+        self.model.load_state_dict(weights)
+        self.is_fresh = False
 
     def _new_model(self, seed: int) -> torch.nn.Module:
         before = devices.generator_states()
@@ -164,6 +190,7 @@ class Trainer:
             "optimizer": copy.deepcopy(self.optimizer.state_dict()),
             "seed": self.seed,
             "step": self.step,
+            "is_fresh": self.is_fresh,
             "generators": devices.generator_states(),
         }
 
@@ -173,5 +200,5 @@ class Trainer:
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.optimizer.torch_optimizer.zero_grad(set_to_none=True)
         self.seed = self.loader.seed = state["seed"]
-        self.step = state["step"]
+        self.step, self.is_fresh = state["step"], state["is_fresh"]
         devices.set_generator_states(state["generators"])

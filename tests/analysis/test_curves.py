@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from hpcli.analysis.curves import blown_up, smooth
+from hpcli.analysis.curves import break_index, is_beyond, smooth
 
 
 def test_smoothing_has_no_lag() -> None:
@@ -45,6 +45,34 @@ def test_smoothing_takes_out_noise_and_leaves_out_what_is_not_finite() -> None:
         (2.0, 0.1, 0.2, False),
     ],
 )
-def test_blow_up(loss: float, best: float, initial: float, expected: bool) -> None:
+def test_beyond(loss: float, best: float, initial: float, expected: bool) -> None:
     """Above 4 × best and above 1.5 × both the initial loss and ln 10 = 2.303."""
-    assert blown_up(loss, best=best, initial=initial, num_classes=10) is expected
+    assert is_beyond(loss, best=best, initial=initial, chance=math.log(10)) is expected
+
+
+def test_a_break_lasts_and_a_spike_does_not() -> None:
+    lr = np.geomspace(1e-4, 10, 151)  # 30 a decade
+    loss = np.where(lr < 1, 1.0, 9.0)
+    assert lr[break_index(lr, loss, 3.45)] == pytest.approx(1.0, rel=0.05)
+    spiky = np.where(np.arange(151) % 20 == 0, 9.0, 1.0)
+    assert break_index(lr, spiky, 3.45) is None
+    assert break_index(lr, np.where(lr < 1, spiky, 9.0), 3.45) == break_index(lr, loss, 3.45)
+
+
+def test_a_break_is_found_while_the_test_is_still_running() -> None:
+    """With the whole grid known, three high losses are enough of a coarse one and too few of a fine one."""
+    for per_decade, needed in ((30, 3), (300, 15)):
+        lr = np.geomspace(1e-3, 10, 4 * per_decade + 1)
+        start = 2 * per_decade
+        for high in (needed - 1, needed + 1):
+            losses = [1.0] * start + [9.0] * high
+            assert (break_index(lr, losses, 3.45) is not None) == (high > needed)
+
+
+def test_the_first_loss_that_is_no_number_is_a_break() -> None:
+    lr = np.geomspace(1e-3, 10, 100)
+    loss = np.ones(100)
+    loss[60:] = np.nan
+    assert break_index(lr, loss, 3.45) == 60
+    loss[58:60] = 9.0
+    assert break_index(lr, loss, 3.45) == 58

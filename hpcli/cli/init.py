@@ -1,0 +1,28 @@
+"""`hpcli init`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hpcli.errors import UsageError
+
+
+def init(
+    name: Annotated[str, typer.Argument(help="A config that comes with hpcli, such as digits.")],
+    file: Annotated[Path | None, typer.Argument(help="Where to; default NAME.yaml.")] = None,
+) -> int:
+    """Copy a config that comes with hpcli, to edit."""
+    from hpcli.config import shipped_config
+
+    text = shipped_config(name).read_bytes()
+    target = file or Path(f"{Path(name).name}.yaml")
+    try:
+        with target.open("xb") as output:
+            output.write(text)
+    except FileExistsError:
+        raise UsageError(f"{target}: exists already; name another file: hpcli init {name} FILE") from None
+    typer.echo(f"wrote {target}; try it: hpcli lr-find -c {target}")
+    return 0

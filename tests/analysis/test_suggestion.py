@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hpcli.analysis.finder_rules import fastai_rules
+from hpcli.analysis.range_tests import combine, in_words, overfitting_lr, steps_sensitivity
+from hpcli.analysis.suggestion import Suggestion, suggest
+
+CHANCE = math.log(10)
+Array = NDArray[np.float64]
+
+
+def curve(
+    *, lowest: float = 1e-2, breaks: float | None = 1.0, noise: float = 0.1, steps: int = 210, seed: int = 0
+) -> tuple[Array, Array]:
+    """A range test as they look: chance, a fall to 0.8 at `lowest`, a slow rise, a break."""
+    lr = np.geomspace(1e-6, 10, steps)
+    x = np.log10(lr / lowest)
+    loss = 0.8 + 1.5 / (1 + np.exp(3.5 * (x + 1))) + 0.15 * np.clip(x, 0, None) ** 2
+    loss += np.random.default_rng(seed).normal(0, noise, steps)
+    if breaks is not None:
+        loss = np.where(lr >= breaks, 20.0, loss)
+    return lr, loss
+
+
+def references() -> dict[str, dict[str, Array]]:
+    """Range tests of Smith's released logs, thinned; see the file's first lines."""
+    lines = [
+        line for line in (Path(__file__).parent / "smith/range_tests.csv").read_text().splitlines() if line[0] != "#"
+    ]
+    found: dict[str, dict[str, list[float]]] = {}
+    for row in csv.DictReader(lines):
+        columns = found.setdefault(row["series"], {"lr": [], "test_loss": [], "train_loss": []})
+        for name, values in columns.items():
+            values.append(float(row[name]))
+    return {series: {name: np.array(values) for name, values in columns.items()} for series, columns in found.items()}
+
+
+@pytest.mark.parametrize("loss", ["test_loss", "train_loss"])
+@pytest.mark.parametrize(("series", "columns"), references().items())
+def test_smiths_range_tests(series: str, columns: dict[str, Array], loss: str) -> None:
+    """Nine without a break, six that break between 0.55 and 0.80 (bottleneck ResNet and ResNeXt, gradients clipped)."""
+    chance = math.log(100 if "Cifar100" in series else 10)
+    found = suggest(columns["lr"], columns[loss], chance_loss=chance)
+    if "Clip" in series:
+        assert found.blow_up_lr is not None
+        assert 0.55 <= found.blow_up_lr <= 0.80
+    else:
+        assert found.blow_up_lr is None
+
+
+def test_there_are_all_fifteen() -> None:
+    assert sorted("Clip" in series for series in references()) == [False] * 9 + [True] * 6
+
+
+def test_the_sources_own_curve_is_refused() -> None:
+    """The notebook's lr_find, traced off its plot: flat from 3.91, on a network trained for an epoch (ln 100 = 4.61)."""
+    rows = np.loadtxt(Path(__file__).parent / "smith/source_lr_find.csv", delimiter=",", skiprows=2)
+    found = suggest(rows[:, 0], rows[:, 1], chance_loss=math.log(100))
+    assert found.suggested_lr is None
+    assert "the curve says nothing" in (found.refused or "")
+    assert "already trained" in found.notes[0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("lowest", [1e-3, 1e-2, 5e-2])
+def test_the_minimum_is_found_without_lag(lowest: float, seed: int) -> None:
+    found = suggest(*curve(lowest=lowest, seed=seed), chance_loss=CHANCE)
+    lr, exact = curve(lowest=lowest, noise=0.0)
+    truth = min(lr[exact.argmin()], 1 / 8)
+    assert found.suggested_lr is not None
+    assert truth / 3 < found.suggested_lr < truth * 3
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= found.suggested_lr <= found.high
+    assert found.blow_up_lr == pytest.approx(1.0, rel=0.1)
+
+
+def test_a_suggestion_keeps_its_distance_from_the_break() -> None:
+    found = suggest(*curve(lowest=1e-2, breaks=4e-2), chance_loss=CHANCE)
+    assert found.blow_up_lr == pytest.approx(0.04, rel=0.1)
+    assert found.suggested_lr == pytest.approx(found.blow_up_lr / 8)
+    assert found.high == found.suggested_lr
+
+
+def test_a_plateau_is_a_candidate_for_super_convergence() -> None:
+    lr = np.geomspace(1e-6, 10, 210)
+    loss = 0.8 + 1.5 / (1 + np.exp(4 * np.log10(lr / 1e-3))) + np.random.default_rng(0).normal(0, 0.05, 210)
+    found = suggest(lr, loss, chance_loss=CHANCE)
+    assert found.plateau
+    assert found.suggested_lr is not None
+    assert 2e-3 < found.suggested_lr < 0.1
+    assert found.high == pytest.approx(3 * found.suggested_lr)
+    assert "super-convergence candidate" in in_words(found, num_seeds=3)
+
+
+@pytest.mark.parametrize(
+    ("lr", "loss", "why"),
+    [
+        (*curve(steps=50), "only .* usable steps"),
+        (np.geomspace(1e-6, 10, 210), 2.3 + np.random.default_rng(0).normal(0, 0.1, 210), "the curve says nothing"),
+        (np.geomspace(1e-6, 10, 210), np.where(np.arange(210) < 8, 2.3, np.nan), "not finite at .*lower start_lr"),
+        (np.geomspace(1e-6, 10, 210), np.linspace(2.3, 0.5, 210), "still falling at the end.*raise end_lr"),
+        (np.geomspace(1e-6, 10, 210), np.linspace(0.5, 2.3, 210), "lowest at the start"),
+        (np.array([1e-3]), np.array([np.nan]), "not finite|usable steps"),
+    ],
+)  # fmt: skip
+def test_what_says_nothing_is_refused_with_a_reason(lr: Array, loss: Array, why: str) -> None:
+    found = suggest(lr, loss, chance_loss=CHANCE, initial_loss=2.3)
+    assert found.suggested_lr is None
+    assert found.refused is not None
+    assert np.any([__import__("re").search(why, found.refused)]), found.refused
+    assert in_words(found, num_seeds=1).startswith("No suggestion: ")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    lowest=st.floats(-4, -1), gap=st.floats(0.3, 1.5), noise=st.floats(0, 0.2), steps=st.integers(120, 400), seed=st.integers(0, 99), lost=st.booleans()
+)  # fmt: skip
+def test_any_curve_gives_an_ordered_answer(
+    lowest: float, gap: float, noise: float, steps: int, seed: int, lost: bool
+) -> None:
+    """Properties: low ≤ suggestion ≤ high ≤ break/8, the break where it is, the suggestion near or below the minimum."""
+    breaks = 10 ** (lowest + gap)
+    lr, loss = curve(lowest=10**lowest, breaks=breaks, noise=noise, steps=steps, seed=seed)
+    if lost:
+        loss = np.where(lr >= breaks, np.nan, loss)
+    found = suggest(lr, loss, chance_loss=CHANCE)
+    assert found.blow_up_lr == pytest.approx(breaks, rel=0.2)
+    if found.suggested_lr is not None:
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low <= found.suggested_lr <= found.high <= found.blow_up_lr / 8 * 1.001
+        assert found.suggested_lr <= 10**lowest * 10
+
+
+def test_a_network_that_dies_is_no_plateau() -> None:
+    """Without BatchNorm a loss that is lost ends at chance, never far above it."""
+    lr = np.geomspace(1e-6, 10, 210)
+    noise = np.random.default_rng(0).normal(0, 0.05, 210)
+    loss = np.where(lr < 0.3, 0.8 + 1.5 / (1 + np.exp(4 * np.log10(lr / 1e-3))), 2.3) + noise
+    found = suggest(lr, loss, chance_loss=CHANCE)
+    assert found.blow_up_lr == pytest.approx(0.3, rel=1.0)
+    assert not found.plateau
+    assert found.suggested_lr is not None
+    assert found.suggested_lr < 0.3
+
+
+def test_a_curve_from_anywhere_will_do() -> None:
+    """A zero learning rate, as in Smith's logs, and a linear grid."""
+    lr = np.linspace(0, 1, 300)
+    loss = 0.8 + 1.5 * np.exp(-lr / 0.02) + 0.5 * lr**2
+    found = suggest(lr.tolist(), loss.tolist())
+    assert found.suggested_lr is not None
+
+
+def test_seeds_are_combined_by_medians_and_covered_by_the_range() -> None:
+    parts = [Suggestion(lr, lr / 2, lr * 2, None, 1.0, lr / 4, {"valley": lr}) for lr in (1e-3, 1e-2, 2e-2)]
+    both = combine(parts)
+    assert both.suggested_lr == pytest.approx(1e-2)
+    assert both.low == pytest.approx(1e-3)
+    assert both.high == pytest.approx(2e-2)
+    assert both.rules["valley"] == pytest.approx(1e-2)
+
+
+def test_seeds_that_disagree_are_noted() -> None:
+    good = Suggestion(1e-2, 5e-3, 2e-2, None, 1.0, 1e-3, {})
+    refused = Suggestion(None, None, None, "flat", None, None, {})
+    mostly = combine([good, good, refused])
+    assert mostly.suggested_lr == pytest.approx(1e-2)
+    assert any("1 of 3 seeds say nothing: flat" in note for note in mostly.notes)
+    assert any("2 of 3 seeds break" in note for note in mostly.notes)
+    assert combine([good, refused, refused]).refused == "flat"
+
+
+def test_sensitivity_to_the_number_of_points() -> None:
+    assert 1 <= (steps_sensitivity(*curve(noise=0.02)) or 9) < 1.5
+    assert steps_sensitivity(*curve(steps=100)) is None
+
+
+def test_overfitting_at_small_learning_rates() -> None:
+    """1803.09820, figure 4a: with too little weight decay the loss is lowest near 0.0022 and rises from there."""
+    rises = [(1e-3, 1.0, 1.0), (2e-3, 0.8, 0.73), (3e-3, 0.7, 0.78), (4e-3, 0.6, 0.85), (6e-3, 0.5, 0.9)]
+    assert overfitting_lr(rises) == 2e-3
+    assert overfitting_lr([(lr, 1 / (1 + lr * 1e3), 1 / (1 + lr * 9e2)) for lr, _, _ in rises]) is None
+    unstable = [(lr, valid, valid) for lr, _, valid in rises]  # both losses rise: the learning rate's doing
+    assert overfitting_lr(unstable) is None
+
+
+def test_rules_of_others_are_where_they_should_be() -> None:
+    lr, loss = curve(noise=0.0, breaks=None)
+    rules = fastai_rules(lr, loss)
+    assert rules.keys() == {"valley", "slide", "steep", "minimum"}
+    assert rules["minimum"] > 1e-3  # a tenth of a minimum that the lag has moved up
+    assert 1e-4 < rules["valley"] < rules["steep"] * 10
+    assert fastai_rules(lr[:20], loss[:20]) == {}
+
+
+def test_words() -> None:
+    found = suggest(*curve(), chance_loss=CHANCE)
+    text = in_words(found, num_seeds=3, sensitivity=4.0)
+    assert text.startswith("max_lr 0.0")
+    assert "(3 seeds)" in text
+    assert "breaks at 1" in text
+    assert "raise steps" in text
+    assert "one seed" in in_words(found, num_seeds=1)
