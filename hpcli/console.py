@@ -92,8 +92,11 @@ class Terminal:
         if self.as_json:
             sys.stdout.write(json.dumps(summary) + "\n")
         elif not self.quiet:
-            shown = {name: value for name, value in summary.items() if name not in ("command", "run_dir", "status")}
+            hidden = ("command", "run_dir", "status", "sentence")
+            shown = {name: value for name, value in summary.items() if name not in hidden and value not in ([], {})}
             self.table(f"{summary['command']}: {summary['status']}", shown)
+            if "sentence" in summary:
+                self.out.print(Text(summary["sentence"], style="bold"))
             self.out.print(f"{summary['run_dir']}/  {'  '.join(files)}", markup=False)
 
 
@@ -151,7 +154,11 @@ def _epoch_text(row: Row) -> str:
 
 def _readable(name: str, value: Any) -> str:
     if value is None:
-        return "–"
+        return "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_readable(str(key), each)}" for key, each in value.items())
+    if isinstance(value, list):
+        return "; ".join(_readable(name, each) for each in value)
     if isinstance(value, float) and name.endswith(("accuracy", "top5")):
         return f"{value:.1%}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

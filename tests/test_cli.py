@@ -199,6 +199,55 @@ def test_lr_find_and_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert len((folder / "lr_find.csv").read_text().splitlines()) == summary["steps"] + 1
 
 
+def test_lr_find_overlays_a_list_and_takes_a_single_value(capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--steps", "10", "--seeds", "1", "--json", *FAST]
+    assert main(["lr-find", "--weight-decay", "1e-4,1e-2", *short]) == 0
+    assert list(json.loads(capsys.readouterr().out)["by_value"]) == ["1e-4", "1e-2"]
+    assert main(["lr-find", "--momentum", "0.9", "--out", "one", *short]) == 0
+    assert "by_value" not in json.loads(capsys.readouterr().out)
+    assert "momentum: 0.9" in Path("one/config.yaml").read_text()
+    for arguments, what in {
+        ("--weight-decay", "1e-4,x"): 'optimizer.weight_decay=x: "x": must be a number',
+        ("--weight-decay", "1,2", "--momentum", "0.9,0.8"): "overlay one of them at a time",
+        ("--momentum", "0.9,1.5"): "below 1",
+        ("--seeds", "0"): "must be at least 1",
+    }.items():
+        assert main(["lr-find", *arguments]) == 2
+        assert what in capsys.readouterr().err
+
+
+def test_lr_find_refuses_and_strictly_fails(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["lr-find", "--steps", "20", "--seeds", "1", *FAST]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "No suggestion: only 20 usable steps, 60 are needed: raise steps." in printed.out
+    assert "next:" not in printed.err
+    assert main([*arguments, "--strict"]) == 6
+
+
+def test_lr_find_writes_its_choice_into_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "digits"]) == 0
+    settings = [f"--set={each}" for each in ("model.options.num_blocks=[1,1,1]", "lr_find.steps=150")]
+    assert (
+        main(["lr-find", "-c", "digits.yaml", "--seeds", "1", "--apply", "digits.yaml", "--device", "cpu", *settings])
+        == 0
+    )
+    printed = capsys.readouterr()
+    assert "max_lr 0.0" in printed.out
+    assert "next: hpcli train -c digits.yaml --max-lr 0.0" in printed.err
+    assert "wrote schedule.max_lr" in printed.err
+    assert "max_lr: 1e-2" not in Path("digits.yaml").read_text()
+    assert main(["train", "-c", "digits.yaml", "--dry-run", "-q"]) == 0
+
+
+def test_starting_from_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--epochs", "2", "-q", "--out", "first", *FAST]) == 0
+    assert main(["train", "--epochs", "1", "-q", "--out", "second", "--init", "first", *FAST]) == 0
+    assert main(["lr-find", "--steps", "5", "--seeds", "1", "-q", "--init", "first/model.safetensors", *FAST]) == 0
+    assert main(["train", "--init", "nowhere", *FAST]) == 4
+    assert "nowhere: cannot be read" in capsys.readouterr().err
+
+
 @pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
 def test_divergence_is_exit_6_with_advice(capsys: pytest.CaptureFixture[str]) -> None:
     settings = ["optimizer.name=sgd", "schedule.name=constant", "schedule.momentum=0.9"]
