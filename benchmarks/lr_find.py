@@ -4,8 +4,9 @@
     python benchmarks/lr_find.py choice --images DIR
 
 `stability` runs the range test with 210 steps (5 seeds) and with three times as many (3 seeds). `choice` trains 1cycle at the
-recommendation and at six fixed learning rates, 3 seeds each, and compares validation losses. Results go to
-benchmarks/results/ as CSV, with date, machine and versions in their first lines.
+recommendation and at six fixed learning rates, 3 seeds each, and compares validation losses; images are halved to
+16×16 for it, and half of them are used, two epochs long. Results go to benchmarks/results/ as CSV, with date, machine
+and versions in their first line.
 """
 
 from __future__ import annotations
@@ -37,21 +38,26 @@ GRID = {
 }
 
 
-def images_in(folder: Path) -> Split:
-    """All images of `folder/<class>/`, in the order of their names."""
+SHORT = {"train.epochs": 2, "data.train_fraction": 0.5}
+
+
+def images_in(folder: Path, reduce: int) -> Split:
+    """All images of `folder/<class>/`, in the order of their names, their sides divided by `reduce`."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir())
     files = [(file, label) for label, each in enumerate(classes) for file in sorted(each.iterdir())]
-    pixels = np.stack([np.asarray(Image.open(file).convert("RGB")) for file, _ in files])
+    pixels = np.stack([np.asarray(Image.open(file).convert("RGB").reduce(reduce)) for file, _ in files])
     return Split(pixels, np.array([label for _, label in files]))
 
 
-def prepared(folder: Path | None, optimizer: str) -> tuple[str, Config, Splits]:
-    """Name, config and data of the setting."""
+def prepared(
+    folder: Path | None, optimizer: str, *, settings: Mapping[str, Any] | None = None, reduce: int = 1
+) -> tuple[str, Config, Splits]:
+    """Name, config and data of the setting; `settings` and `reduce` are for images only."""
     config = load_config(None, {"optimizer.name": optimizer})
     if folder is None:
         return "digits", config, load_splits(config)
-    config = with_overrides(config, CIFAR)
-    learn, test = images_in(folder / "train"), images_in(folder / "test")
+    config = with_overrides(config, {**CIFAR, **(settings or {})})
+    learn, test = images_in(folder / "train", reduce), images_in(folder / "test", reduce)
     mean, std = channel_statistics(learn.images)
     classes = tuple(sorted(path.name for path in (folder / "train").iterdir()))
     return "images", config, divide(ImageData(learn, test, classes, mean, std, flip=True), config)
@@ -75,8 +81,7 @@ def stability(folder: Path | None) -> Iterable[Mapping[str, Any]]:
 def choice(folder: Path | None) -> Iterable[Mapping[str, Any]]:
     """Rows: optimizer, learning rate (or the recommendation's), seed, validation loss after 1cycle."""
     for optimizer in ("adamw", "sgd"):
-        name, config, splits = prepared(folder, optimizer)
-        config = with_overrides(config, {"train.epochs": 10 if folder is None else 2})
+        name, config, splits = prepared(folder, optimizer, settings=SHORT, reduce=2)
         trainer = Trainer(config, splits=splits)
         recommended = lr_find(config, trainer=trainer).suggestion.suggested_lr
         for max_lr in (recommended, *GRID[optimizer, name]):
