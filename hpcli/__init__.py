@@ -13,6 +13,7 @@ from hpcli.version import __version__
 
 if TYPE_CHECKING:
     from hpcli import plots
+    from hpcli.analysis.suggestion import Suggestion, suggest
     from hpcli.config import Config, load_config, with_overrides
     from hpcli.experiments.lr_find import LRFindResult, lr_find
     from hpcli.experiments.train import TrainResult, train
@@ -23,17 +24,21 @@ __all__ = [
     "Config",
     "LRFindResult",
     "RunDir",
+    "Suggestion",
     "TrainResult",
     "Trainer",
     "__version__",
     "load_config",
     "lr_find",
     "plots",
+    "suggest",
     "train",
     "with_overrides",
 ]
 
 _HOME = {
+    "Suggestion": "hpcli.analysis.suggestion",
+    "suggest": "hpcli.analysis.suggestion",
     "Config": "hpcli.config",
     "load_config": "hpcli.config",
     "with_overrides": "hpcli.config",

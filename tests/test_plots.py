@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from hpcli import plots
 from hpcli.config import Config, with_overrides
-from hpcli.experiments.lr_find import lr_find
+from hpcli.experiments.lr_find import early_overfitting, lr_find
 from hpcli.experiments.train import TrainResult, train
 from hpcli.training.schedules import training_schedule
 from hpcli.training.trainer import Trainer
@@ -66,6 +66,20 @@ def test_lr_find_is_logarithmic_and_marks_the_break(config: Config, tmp_path: Pa
     assert ("breaks at" in texts(figure)) == (result.suggestion.blow_up_lr is not None) == (end_lr > 1)
     suggested = result.suggestion.suggested_lr
     assert (f"{suggested:.2g}" in texts(figure)) if suggested else ("no suggestion" in texts(figure))
+    figure.savefig(tmp_path / "lr_find.png")
+
+
+def test_early_overfitting_is_marked_and_said(config: Config, tmp_path: Path) -> None:
+    """Smith's early sign (1803.09820, figure 1): the validation loss dips and rises while the training loss falls on."""
+    result = lr_find(with_overrides(config, {"lr_find.steps": 80, "lr_find.end_lr": 1e-2, "lr_find.seeds": 2}))
+    dip = [(1e-3, 1.0, 1.0), (2e-3, 0.8, 0.73), (3e-3, 0.7, 0.78), (4e-3, 0.6, 0.85)]
+    result.curves[0].valid = dip
+    assert early_overfitting(result.curves) is None  # one of two seeds is no majority
+    assert "overfits" not in texts(plots.lr_find(result))
+    result.curves[1].valid = dip
+    figure = plots.lr_find(result)
+    assert "overfits from here" in texts(figure)
+    assert any(list(line.get_xdata()) == [2e-3, 2e-3] for line in figure.axes[0].lines)
     figure.savefig(tmp_path / "lr_find.png")
 
 

@@ -76,8 +76,10 @@ def overfitting_lr(valid: Sequence[tuple[float, float, float]], tolerance: float
     return None
 
 
-def in_words(suggestion: Suggestion, *, num_seeds: int, sensitivity: float | None = None) -> str:
-    """One or two sentences that a person can act on."""
+def in_words(
+    suggestion: Suggestion, *, num_seeds: int, sensitivity: float | None = None, overfitting: float | None = None
+) -> str:
+    """A few sentences that a person can act on."""
     found = suggestion
     if found.suggested_lr is None:
         return f"No suggestion: {found.refused}."
@@ -91,4 +93,6 @@ def in_words(suggestion: Suggestion, *, num_seeds: int, sensitivity: float | Non
         text += f"The loss breaks at {found.blow_up_lr:.2g}."
     if sensitivity is not None and sensitivity > 2.5:
         text += f" With half the points it would move by a factor of {sensitivity:.1f}: raise steps."
+    if overfitting is not None:
+        text += f" The validation loss dips at {overfitting:.2g}: it can overfit at small learning rates."
     return text

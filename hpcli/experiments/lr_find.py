@@ -109,15 +109,14 @@ class _Test:
             self.trainer.load_state_dict(before)
             self.trainer.seed = self.trainer.loader.seed = seed
         self.trainer.optimizer.set_weight_decay(config.optimizer.weight_decay)
-        schedule = range_test_schedule(config)
-        losses, valid = self._losses(schedule, seed, "" if value is None else str(value))
-        self.curves.append(self._judged(schedule.lr[: len(losses)], losses, seed, "" if value is None else str(value)))
-        self.curves[-1].valid = valid
-        self._write(self.curves[-1], varied)
+        schedule, name = range_test_schedule(config), "" if value is None else str(value)
+        losses, valid = self._losses(schedule, seed, name)
+        curve = self._judged(schedule.lr[: len(losses)], losses, seed, name)
+        curve.valid = valid
+        self.curves.append(curve)
+        self._write(curve, varied)
 
-    def _losses(
-        self, schedule: Schedule, seed: int, value: str
-    ) -> tuple[list[float], list[tuple[float, float, float]]]:
+    def _losses(self, schedule: Schedule, seed: int, value: str) -> tuple[list[float], list[Measured]]:
         """The losses up to the end or the break, and the validation losses along the way."""
         losses: list[float] = []
         valid: list[Measured] = []
@@ -128,8 +127,7 @@ class _Test:
                 self.status = "interrupted"
             for step, loss in self.trainer.losses.take(wait=stopping or report.step + 1 == len(schedule)):
                 losses.append(loss)
-                row = {"step": step, "lr": report.lr, "momentum": report.momentum, "train_loss": loss}
-                row["lr"] = float(schedule.lr[step])
+                row = {"step": step, "lr": float(schedule.lr[step]), "momentum": report.momentum, "train_loss": loss}
                 self.store.row("steps", {**row, "seed": seed, "value": value})
                 self.on_progress(Progress(done + step + 1, self.total, loss))
                 if self._has_broken(schedule.lr, losses):
@@ -162,7 +160,7 @@ class _Test:
             row = {"step": step, "lr": float(lr), "train_loss": float(raw), "smoothed_loss": float(smoothed)}
             self.store.row("lr_find", {**row, "seed": curve.seed, varied or "value": curve.value})
         for lr, train, valid in curve.valid:
-            losses = {"train_eval_loss": train, "valid_loss": valid}
+            losses = {"train_eval_loss": train, "valid_loss": valid, "gap": valid - train}
             self.store.row("lr_find_valid", {"lr": lr, **losses, "seed": curve.seed, varied or "value": curve.value})
 
     def result(self, varied: str | None) -> LRFindResult:
@@ -174,15 +172,14 @@ class _Test:
         chosen = by_value[first[0].value]
         summary = _summary(chosen, first)
         if varied:
-            summary["by_value"] = {
-                value: {
-                    "suggested_lr": each.suggested_lr,
-                    "blow_up_lr": each.blow_up_lr,
-                    "lowest_loss": _lowest(groups[value]),
-                }
-                for value, each in by_value.items()
-            }
+            summary["by_value"] = {value: _short(each, groups[value]) for value, each in by_value.items()}
         return LRFindResult(self.status, tuple(self.curves), chosen, by_value, varied, self.chance_loss, summary)
+
+
+def early_overfitting(curves: Sequence[Curve]) -> float | None:
+    """The learning rate at which the validation loss of most seeds has an early dip; see `overfitting_lr`."""
+    dips = [lr for curve in curves if (lr := overfitting_lr(curve.valid)) is not None]
+    return float(np.median(dips)) if 2 * len(dips) > len(curves) else None
 
 
 def _lowest(curves: list[Curve]) -> float | None:
@@ -197,11 +194,11 @@ def _short(suggestion: Suggestion, curves: list[Curve]) -> dict[str, float | Non
 
 
 def _summary(suggestion: Suggestion, curves: list[Curve]) -> dict[str, Any]:
-    overfitting = [lr for curve in curves if (lr := overfitting_lr(curve.valid)) is not None]
+    overfits = early_overfitting(curves)
     sensitivity = [each for curve in curves if (each := steps_sensitivity(curve.lr, curve.train_loss)) is not None]
     moved = float(np.median(sensitivity)) if sensitivity else None
     return {
-        "sentence": in_words(suggestion, num_seeds=len(curves), sensitivity=moved),
+        "sentence": in_words(suggestion, num_seeds=len(curves), sensitivity=moved, overfitting=overfits),
         "suggested_lr": suggestion.suggested_lr,
         "suggested_lr_low": suggestion.low,
         "suggested_lr_high": suggestion.high,
@@ -213,7 +210,7 @@ def _summary(suggestion: Suggestion, curves: list[Curve]) -> dict[str, Any]:
         "notes": list(suggestion.notes),
         "by_seed": {str(curve.seed): curve.suggestion.suggested_lr for curve in curves},
         "steps_sensitivity": moved,
-        "overfitting_lr": float(np.median(overfitting)) if overfitting else None,
+        "overfitting_lr": overfits,
         "lowest_loss": _lowest(curves),
         "steps": sum(len(curve.lr) for curve in curves),
     }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hpcli.analysis.suggestion import Suggestion
-from hpcli.experiments.lr_find import Curve, LRFindResult
+from hpcli.experiments.lr_find import Curve, LRFindResult, early_overfitting
 from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, plain_decades, styled
 
 COLOURS = (BLUE, ORANGE, GREEN, "#7b4fa3", "#8c6d31", "#17899b")
@@ -38,6 +39,7 @@ def lr_find(result: LRFindResult) -> Figure:
     if result.varied is None:
         _draw_suggestion(axes, result.suggestion)
         _draw_rules(axes, result.suggestion)
+        _draw_overfitting(axes, result.curves)
     axes.legend(loc="lower left", fontsize=8.5)
     plain_decades(axes)
     return figure
@@ -104,6 +106,15 @@ def _draw_rules(axes: Axes, found: Suggestion) -> None:
     for name, lr in found.rules.items():
         text = f"fastai {name}" + ("/10" if name == "minimum" else "")
         axes.plot(lr, 0.02, MARKS[name], color="#55606b", markersize=5, transform=transform, label=text)
+
+
+def _draw_overfitting(axes: Axes, curves: Sequence[Curve]) -> None:
+    """Where the validation loss dips and rises again at a small learning rate."""
+    dip = early_overfitting(curves)
+    if dip is not None:
+        axes.axvline(dip, color=ORANGE, linewidth=1.2, linestyle=":")
+        at, text = (dip, axes.get_ylim()[1]), "overfits from here "
+        axes.text(*at, text, ha="right", va="top", rotation=90, color=ORANGE)
 
 
 def _ceiling(result: LRFindResult) -> float:

@@ -93,6 +93,7 @@ def test_validation_along_the_way(config: Config) -> None:
     rows = store.tables["lr_find_valid"]
     assert len(rows) == len(measured.curves[0].valid) >= 10
     assert rows[0]["valid_loss"] == pytest.approx(measured.chance_loss, abs=0.6)
+    assert all(row["gap"] == row["valid_loss"] - row["train_eval_loss"] for row in rows)
 
 
 def generators() -> list[Any]:
