@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import subprocess
@@ -54,6 +55,16 @@ def test_every_command_is_documented() -> None:
     names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     assert names
     assert all(f"`hpcli {name}" in README.read_text() for name in names)
+
+
+def test_the_table_of_finders_is_the_benchmarks() -> None:
+    lines = (README.parent / "benchmarks/results/lr_find_peers.csv").read_text().splitlines()[1:]
+    for row in csv.DictReader(lines):
+        (line,) = [line for line in README.read_text().splitlines() if line.startswith(f"| {row['finder']}")]
+        suggestion, spread, steps, seconds, loss = [cell.strip() for cell in line.split("|")[2:7]]
+        assert suggestion == f"{float(row['median_lr']):.2g}"
+        assert [spread, steps, seconds] == [f"{float(row[name]):.1f}" for name in ("spread", "steps", "seconds")]
+        assert loss == f"{float(row['valid_loss']):.3f} ± {float(row['valid_loss_sd']):.3f}"
 
 
 def test_every_picture_is_there() -> None:
