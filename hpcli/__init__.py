@@ -14,7 +14,10 @@ from hpcli.version import __version__
 if TYPE_CHECKING:
     from hpcli import plots
     from hpcli.analysis.suggestion import Suggestion, suggest
+    from hpcli.catalog import allow_code
     from hpcli.config import Config, load_config, with_overrides
+    from hpcli.data.dataset import ImageData, Split
+    from hpcli.experiments.evaluate import EvaluateResult, evaluate
     from hpcli.experiments.lr_find import LRFindResult, lr_find
     from hpcli.experiments.train import TrainResult, train
     from hpcli.run_dir import RunDir
@@ -22,12 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config",
+    "EvaluateResult",
+    "ImageData",
     "LRFindResult",
     "RunDir",
+    "Split",
     "Suggestion",
     "TrainResult",
     "Trainer",
     "__version__",
+    "allow_code",
+    "evaluate",
     "load_config",
     "lr_find",
     "plots",
@@ -37,6 +45,11 @@ __all__ = [
 ]
 
 _HOME = {
+    "allow_code": "hpcli.catalog",
+    "ImageData": "hpcli.data.dataset",
+    "Split": "hpcli.data.dataset",
+    "EvaluateResult": "hpcli.experiments.evaluate",
+    "evaluate": "hpcli.experiments.evaluate",
     "Suggestion": "hpcli.analysis.suggestion",
     "suggest": "hpcli.analysis.suggestion",
     "Config": "hpcli.config",

@@ -1,14 +1,18 @@
 """What can be named in a config, and the function behind each name, as `module:function`.
 
 Text only: checking a name imports nothing. To add a model or a data set, write its function in its folder and one line
-here. `load(MODELS["resnet56"])` imports it.
+here. A name with a colon is a function of the user's own; it is imported only where that is allowed.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, cast
+
+from hpcli.errors import ConfigError
 
 MODELS = {
     "resnet20": "hpcli.models.resnet_cifar:resnet20",
@@ -21,10 +25,55 @@ MODELS = {
 
 DATASETS = {
     "digits": "hpcli.data.digits:digits",
+    "cifar10": "hpcli.data.cifar:cifar10",
+    "cifar100": "hpcli.data.cifar:cifar100",
+    "folder": "hpcli.data.folder:folder",
 }
 
 
-def load(reference: str) -> Callable[..., Any]:
-    """Import the function named `module:function`."""
+LIBRARIES = ("torchvision", "timm")
+"""Models are also named `torchvision/NAME` and `timm/NAME`."""
+
+allowed_code: set[str] = set()
+"""Import paths that the user has allowed to run, by `--allow-code` or `allow_code`."""
+
+
+def is_code(name: str) -> bool:
+    """Whether a name is an import path, whose module would run."""
+    return ":" in name
+
+
+def allow_code(*names: str) -> None:
+    """Let these import paths run; modules are also looked for in the working directory."""
+    allowed_code.update(names)
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+
+
+def load_named(known: Mapping[str, str], name: str, key: str) -> Callable[..., Any]:
+    """Import the function behind a name.
+
+    Args:
+        known: a catalog above.
+        name: one of its names, or `module:function`.
+        key: the config key that holds it, for errors.
+
+    Raises:
+        ConfigError: code that is not allowed to run, or that is not there.
+    """
+    if not is_code(name):
+        return _imported(known[name])
+    if name not in allowed_code:
+        raise ConfigError(f"{key}: {name} would run code of that module; add --allow-code if you trust it")
+    try:
+        function = _imported(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"{key}: {name}: {error}; write module:function, importable from here") from None
+    if not callable(function):
+        raise ConfigError(f"{key}: {name}: is a {type(function).__name__}, not a function")
+    return function
+
+
+def _imported(reference: str) -> Callable[..., Any]:
     module, _, function = reference.partition(":")
     return cast(Callable[..., Any], getattr(importlib.import_module(module), function))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -74,6 +75,33 @@ class Terminal:
     def _epoch_line(self, report: Report) -> None:
         if report.metrics is not None:
             self.err.print(_epoch_text(report.metrics), markup=False)
+
+    @contextmanager
+    def decoding(self) -> Iterator[Callable[[int, int], None]]:
+        """Yields the function that the decoding of images reports to: a bar with images/s, then a line."""
+        started, decoded = time.monotonic(), 0
+        bar = Progress(
+            TextColumn("decoding"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+            TextColumn("eta"), TimeRemainingColumn(),
+            console=self.err, transient=True, disable=self.quiet or not self.err.is_terminal,
+        )  # fmt: skip
+        task = bar.add_task("", total=None, speed="")
+
+        def report(done: int, total: int) -> None:
+            nonlocal decoded
+            decoded = done
+            bar.start()
+            bar.update(task, completed=done, total=total, speed=f"{done / (time.monotonic() - started):,.0f} images/s")
+
+        try:
+            yield report
+        finally:
+            bar.stop()
+        if decoded:
+            seconds = time.monotonic() - started
+            self.note(
+                f"decoded {decoded:,} images in {seconds:.1f} s ({decoded / seconds:,.0f} images/s); kept for next time"
+            )
 
     def table(self, title: str, rows: Mapping[str, Any]) -> None:
         """Facts in two columns, or as JSON."""

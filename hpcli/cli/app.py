@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from hpcli.cli.evaluate import evaluate
 from hpcli.cli.init import init
 from hpcli.cli.lr_find import lr_find
 from hpcli.cli.train import train
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command("lr-find")(lr_find)
 app.command("train")(train)
+app.command("evaluate")(evaluate)
 app.command("init")(init)
 
 

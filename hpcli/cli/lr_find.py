@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hpcli.cli.options import ConfigFile, Device, DryRun, Json, Out, Quiet, Seed, Settings, Start, Values
+from hpcli.cli.options import AllowCode, ConfigFile, Device, DryRun, Json, Out, Quiet, Seed, Settings, Start, Values
 from hpcli.cli.session import Session, overrides
 from hpcli.errors import DIVERGED, UsageError
 
@@ -36,11 +36,13 @@ def lr_find(
     json: Json = False,
     quiet: Quiet = False,
     dry_run: DryRun = False,
+    allow_code: AllowCode = False,
 ) -> int:
     """The learning-rate range test: short runs from a tiny to a huge learning rate, and what they say."""
     values = {"start_lr": start_lr, "end_lr": end_lr, "steps": steps, "mode": mode, "seeds": seeds}
     keys = {"seed": seed, "lr_find.valid": valid or None, **{f"lr_find.{key}": value for key, value in values.items()}}
-    session = Session("lr-find", config, overrides(settings, keys), as_json=json, quiet=quiet, out=out)
+    given = overrides(settings, keys)
+    session = Session("lr-find", config, given, as_json=json, quiet=quiet, out=out, allow_code=allow_code)
     vary = _varied(session, {"weight_decay": weight_decay, "momentum": momentum})
     if dry_run:
         return session.show_plan()
@@ -51,10 +53,9 @@ def lr_find(
 def _run(session: Session, vary: dict[str, list[str]], start: Path | None, device: str, apply: Path | None) -> int:
     from hpcli import plots
     from hpcli.experiments.lr_find import lr_find as find
-    from hpcli.training.trainer import Trainer
 
     with session.run_dir() as run:
-        trainer = Trainer(run.config, device=device)
+        trainer = session.trainer(run, device)
         session.start_from(start, trainer)
         with session.terminal.progress("lr-find") as on_progress:
             result = find(run.config, vary=vary, store=run, on_progress=on_progress, trainer=trainer)

@@ -21,4 +21,7 @@ Start = Annotated[
     Path | None,
     typer.Option("--init", metavar="CKPT", help="Start from these weights: a run folder, a checkpoint or safetensors."),
 ]
+AllowCode = Annotated[
+    bool, typer.Option("--allow-code", help="Run a model or data set that the config names as module:function.")
+]
 Values = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay: 1e-4,1e-3.")]

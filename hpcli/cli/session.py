@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hpcli import catalog
 from hpcli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class Session:
         quiet: bool,
         out: Path | None,
         resume: Path | None = None,
+        allow_code: bool = False,
     ) -> None:
         from hpcli.config import load_config, with_overrides
         from hpcli.console import Terminal, show_warnings
@@ -45,6 +47,8 @@ class Session:
             self.config = with_overrides(folder_config(resume), overrides)
         else:
             self.config = load_config(config_file, overrides)
+        if allow_code:
+            catalog.allow_code(self.config.data.name, self.config.model.name)
 
     def show_plan(self) -> int:
         """`--dry-run`."""
@@ -60,6 +64,15 @@ class Session:
         if self.resume is None:
             return RunDir.create(self.command, self.config, self.out)
         return RunDir.reopen(self.command, self.resume, self.config)
+
+    def trainer(self, run: RunDir, device: str) -> Trainer:
+        """A trainer with its data, whose decoding is shown."""
+        from hpcli.data.dataset import load_splits
+        from hpcli.training.trainer import Trainer
+
+        with self.terminal.decoding() as on_decode:
+            splits = load_splits(run.config, on_decode=on_decode)
+        return Trainer(run.config, device=device, splits=splits)
 
     def start_from(self, weights: Path | None, trainer: Trainer) -> None:
         """`--init`: put these weights into the trainer."""
@@ -87,7 +100,7 @@ class Session:
         """Write and show how it ended."""
         full = self.summary = run.finish(status, summary)
         if status == "interrupted":
-            resumable = self.command != "lr-find"
+            resumable = self.command == "train"
             advice = f"go on: hpcli {self.command} --resume {run.path}" if resumable else "start it again"
             self.terminal.note(f"stopped after step {run.step}; {advice}")
         else:

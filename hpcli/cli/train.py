@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hpcli.cli.options import ConfigFile, Device, DryRun, Json, Out, Quiet, Seed, Settings, Start
+from hpcli.cli.options import AllowCode, ConfigFile, Device, DryRun, Json, Out, Quiet, Seed, Settings, Start
 from hpcli.cli.session import Session, overrides
 
 
@@ -26,21 +26,22 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
     dry_run: DryRun = False,
+    allow_code: AllowCode = False,
 ) -> int:
     """Train by the config's schedule, evaluating after every epoch."""
     keys: dict[str, object] = {"seed": seed, "train.epochs": epochs, "optimizer.weight_decay": weight_decay}
     keys |= {"schedule.max_lr": max_lr, "schedule.momentum": momentum}
-    session = Session("train", config, overrides(settings, keys), as_json=json, quiet=quiet, out=out, resume=resume)
+    given = overrides(settings, keys)
+    session = Session("train", config, given, as_json=json, quiet=quiet, out=out, resume=resume, allow_code=allow_code)
     if dry_run:
         return session.show_plan()
     from hpcli import plots
     from hpcli.experiments.train import train as run_training
-    from hpcli.training.trainer import Trainer
 
     with session.run_dir() as run:
         if run.summary is not None:
             return session.show_finished(run.summary)
-        trainer = Trainer(run.config, device=device)
+        trainer = session.trainer(run, device)
         session.start_from(start, trainer)
         for name, figure in plots.before_training(trainer).items():
             run.figure(name, figure)

@@ -6,6 +6,7 @@ a fault. Nothing here imports torch.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,7 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from hpcli.catalog import DATASETS, MODELS
+from hpcli.catalog import DATASETS, LIBRARIES, MODELS
 from hpcli.config.checks import conflicts
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.errors import did_you_mean
@@ -28,7 +29,9 @@ from hpcli.errors import did_you_mean
 
 def _known(names: dict[str, str], kind: str) -> AfterValidator:
     def check(name: str) -> str:
-        if name not in names:
+        library, slash, own = name.partition("/")
+        elsewhere = kind == "model" and slash and library in LIBRARIES and own
+        if name not in names and not elsewhere and not re.fullmatch(r"[\w.]+:\w+", name):
             raise ValueError(f"unknown {kind}; {did_you_mean(name, names)}")
         return name
 
@@ -36,10 +39,12 @@ def _known(names: dict[str, str], kind: str) -> AfterValidator:
 
 
 def _validation(value: Any) -> float | str:
-    if value == "test":
-        return "test"
+    if value in ("auto", "valid", "test"):
+        return str(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise ValueError("must be a fraction of the training images, such as 0.1, or the word test")
+        raise ValueError(
+            "must be a fraction of the training images, such as 0.1, or one of the words auto, valid, test"
+        )
     return float(value)
 
 
@@ -71,16 +76,24 @@ class DataConfig(Section):
     """What is learnt from."""
 
     name: Annotated[str, _known(DATASETS, "data set")] = "digits"
-    """The data set."""
+    """digits, cifar10, cifar100, folder (train/<class>/…), or module:function of your own (with --allow-code)."""
+    root: str = "data"
+    """Where it is, or is downloaded to."""
+    cache_dir: str | None = None
+    """Where a folder's decoded images are kept; null: the user's cache folder."""
+    image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    """folder: the shorter side is scaled to it and the middle cut out; null: images as they are, all of one size."""
     batch_size: PositiveInt = 256
     """Training images a step; the last, smaller batch of a pass is dropped."""
     eval_batch_size: PositiveInt = 512
     """Images a forward pass when evaluating; changes speed and memory, not results."""
-    augment: Literal["none", "standard"] = "standard"
-    """none; standard: a crop out of the image padded by an eighth, and a flip where mirror images keep their class."""
-    validation: Annotated[float | str, PlainValidator(_validation)] = 0.1
-    """A fraction held out of the training images, class by class; test: the test images (a choice made on them is
-    no longer tested by them, and draws a warning)."""
+    augment: Literal["none", "standard", "source"] = "standard"
+    """none; standard: a crop out of the image padded by an eighth, and a flip where mirror images keep their class;
+    source: what fastai v1 did by default: flip, warp, rotation, zoom, lighting."""
+    validation: Annotated[float | str, PlainValidator(_validation)] = "auto"
+    """A fraction held out of the training images, class by class; valid: a folder's own valid/ or val/; auto: that
+    where there is one, else 0.1; test: the test images (a choice made on them is no longer tested by them, and draws
+    a warning)."""
     split_seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Which images are held out; not changed by `seed`."""
     valid_limit: PositiveInt | None = None
@@ -95,9 +108,14 @@ class ModelConfig(Section):
     """What learns."""
 
     name: Annotated[str, _known(MODELS, "model")] = "resnet20"
-    """The network; channels, image size and classes come from the data."""
+    """The network: a name of hpcli's, torchvision/resnet18, timm/…, or module:function of your own (with --allow-code);
+    channels, image size and classes come from the data."""
     options: dict[str, Any] = {}
     """The network's own arguments, such as num_blocks."""
+    pretrained: bool = False
+    """torchvision and timm: start from the library's weights, with a new last layer."""
+    freeze: Literal["body"] | None = None
+    """body: train the head alone; null: train everything."""
     bn_momentum: Fraction | None = None
     """Weight of the newest batch in BatchNorm's running statistics; short runs need more than torch's 0.1."""
 

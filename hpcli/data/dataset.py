@@ -5,8 +5,12 @@ Letters: N images, H × W pixels, C channels, K classes.
 
 from __future__ import annotations
 
+import inspect
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +18,13 @@ from numpy.typing import NDArray
 from hpcli import catalog
 from hpcli.config import Config
 from hpcli.data.randomness import SAMPLE, SPLIT, random_bits
-from hpcli.errors import ConfigError, DataError
+from hpcli.errors import ConfigError, DataError, HpcliWarning
+
+OnDecode = Callable[[int, int], None]
+HELD_OUT = 0.1
+"""Share of the training images that validates where nothing else is said."""
+IMBALANCE = 10
+"""A class with so many times the images of another is worth a warning."""
 
 
 class Split(NamedTuple):
@@ -36,11 +46,12 @@ class ImageData:
     """What a data set's function returns: all its images, before anything is held out."""
 
     train: Split
-    test: Split
+    test: Split | None  # what is reported on, once, at the end
     classes: tuple[str, ...]
     mean: tuple[float, ...]  # a channel, of pixels in [0, 1]
     std: tuple[float, ...]
     flip: bool  # a mirrored image still belongs to its class
+    valid: Split | None = None  # a validation part of its own
 
 
 @dataclass(frozen=True)
@@ -49,7 +60,7 @@ class Splits:
 
     train: Split
     valid: Split
-    test: Split | None  # None where the test images are used for validation
+    test: Split | None  # None where there are none, or they are used for validation
     source: ImageData
 
     def steps_per_epoch(self, batch_size: int, limit: int | None = None) -> int:
@@ -66,31 +77,78 @@ class Splits:
         return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
 
 
-def load_splits(config: Config) -> Splits:
+def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode | None = None) -> Splits:
     """Load the data set that `config.data` names and divide it.
+
+    Args:
+        config: its section `data` is read.
+        list_only: count the images of a folder without decoding any, for a plan.
+        on_decode: told (files done, files in all) while a folder is decoded.
 
     Raises:
         DataError: the data cannot be read or is too small.
         ConfigError: the config asks for more images than there are.
     """
-    source: ImageData = catalog.load(catalog.DATASETS[config.data.name])()
+    data = config.data
+    facts = {
+        "root": Path(data.root).expanduser(),
+        "image_size": data.image_size,
+        "cache_dir": Path(data.cache_dir).expanduser() if data.cache_dir else None,
+        "list_only": list_only,
+        "on_decode": on_decode or (lambda done, total: None),
+    }
+    read = catalog.load_named(catalog.DATASETS, data.name, "data.name")
+    source = _read(read, data.name, facts)
     splits = divide(source, config)
-    if len(splits.train) < config.data.batch_size:
+    if len(splits.train) < data.batch_size:
         raise ConfigError(
-            f"data.batch_size: {config.data.batch_size} is more than the {len(splits.train)} training images of "
-            f"{config.data.name}; lower it"
+            f"data.batch_size: {data.batch_size} is more than the {len(splits.train)} training images of "
+            f"{data.name}; lower it"
         )
+    _warn_of_imbalance(splits)
     return splits
+
+
+def _read(read: Callable[..., Any], name: str, facts: Mapping[str, Any]) -> ImageData:
+    """Call a data set's function with what it asks for by name."""
+    asked = inspect.signature(read).parameters
+    unknown = [each for each, about in asked.items() if each not in facts and about.default is about.empty]
+    if unknown:
+        raise ConfigError(
+            f"data.name: {name}: wants {unknown[0]}; a data set gets {', '.join(facts)}, whichever it names"
+        )
+    source = read(**{each: facts[each] for each in asked if each in facts})
+    if not isinstance(source, ImageData):
+        raise DataError(f"data.name: {name}: returns {type(source).__name__}; it must return an hpcli.ImageData")
+    for part in (source.train, source.valid, source.test):
+        if part is not None:
+            _check_part(part, name, len(source.classes))
+    return source
+
+
+def _check_part(part: Split, name: str, num_classes: int) -> None:
+    images, labels = part
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+        nan = " and hold NaN" if images.dtype.kind == "f" and np.isnan(images).any() else ""
+        raise DataError(
+            f"data.name: {name}: its images are {images.dtype} {list(images.shape)}{nan}; "
+            "they must be uint8 [N, H, W, C] with 1 or 3 channels"
+        )
+    if labels.dtype != np.int64 or labels.shape != images.shape[:1]:
+        raise DataError(
+            f"data.name: {name}: its labels are {labels.dtype} {list(labels.shape)}; they must be int64 [N]"
+        )
+    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise DataError(
+            f"data.name: {name}: its labels go from {labels.min()} to {labels.max()}; with {num_classes} classes they "
+            f"must be 0 to {num_classes - 1}"
+        )
 
 
 def divide(source: ImageData, config: Config) -> Splits:
     """Hold out what validates, and cut to the sizes that `config.data` asks for."""
     data = config.data
-    if data.validation == "test":
-        train, valid, test = source.train, source.test, None
-    else:
-        held, kept = stratified(source.train.labels, float(data.validation), data.split_seed)
-        train, valid, test = source.train.take(kept), source.train.take(held), source.test
+    train, valid, test = _parts(source, data.validation, data.split_seed)
     if data.train_fraction < 1:
         train = train.take(stratified(train.labels, data.train_fraction, data.split_seed + 1)[0])
     if data.valid_limit is not None:
@@ -101,6 +159,34 @@ def divide(source: ImageData, config: Config) -> Splits:
             "validate on; raise it"
         )
     return Splits(train, valid, test, source)
+
+
+def _parts(source: ImageData, validation: float | str, split_seed: int) -> tuple[Split, Split, Split | None]:
+    """Training, validation and test images, by the key `data.validation`."""
+    if validation == "auto":
+        validation = "valid" if source.valid is not None else HELD_OUT
+    if validation in ("valid", "test"):
+        own = source.valid if validation == "valid" else source.test
+        if own is None:
+            raise DataError(
+                f"data.validation: {validation}: this data set has no {validation} images; use a fraction such as 0.1"
+            )
+        return source.train, own, None if validation == "test" else source.test
+    held, kept = stratified(source.train.labels, float(validation), split_seed)
+    return source.train.take(kept), source.train.take(held), source.test
+
+
+def _warn_of_imbalance(splits: Splits) -> None:
+    counts = np.bincount(splits.train.labels, minlength=len(splits.source.classes))
+    most, least = int(counts.argmax()), int(counts.argmin())
+    if counts[most] > IMBALANCE * counts[least]:
+        classes, share = splits.source.classes, counts[most] / counts.sum()
+        warnings.warn(
+            f"classes are unbalanced: {classes[most]} has {counts[most]} training images, {classes[least]} "
+            f"{counts[least]}; always answering {classes[most]} is {share:.0%} right",
+            HpcliWarning,
+            stacklevel=3,
+        )
 
 
 def stratified(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -128,6 +214,12 @@ def shuffled(count: int, *parts: int) -> NDArray[np.int64]:
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel, of pixels in [0, 1]."""
-    pixels = images.reshape(-1, images.shape[-1]) / 255
-    return tuple(pixels.mean(0).tolist()), tuple(np.maximum(pixels.std(0), 1e-3).tolist())
+    """Mean and standard deviation a channel, of pixels in [0, 1]: uint8 [N, H, W, C], which may lie on a disk."""
+    counts = np.zeros((images.shape[-1], 256))  # how often each channel has each value
+    for start in range(0, len(images), 1000):
+        part = images[start : start + 1000]
+        counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(images.shape[-1])]
+    values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
+    mean = shares @ values
+    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
+    return tuple(mean.tolist()), tuple(np.maximum(std, 1e-3).tolist())

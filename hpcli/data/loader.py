@@ -13,6 +13,7 @@ from torch import Tensor
 from hpcli.data import augment
 from hpcli.data.dataset import ImageData, Split
 from hpcli.data.randomness import ORDER, random_bits
+from hpcli.data.source_augment import source_augment
 
 
 class Normalize:
@@ -44,7 +45,7 @@ class TrainLoader:
         images = torch.from_numpy(split.images).to(device)
         padding = max(1, min(self.size) // 8) if augmentation == "standard" else 0
         self.images = augment.pad(images, padding) if padding else images
-        self.padding = padding
+        self.augmentation = augmentation
         self._order: tuple[tuple[int, int], Tensor] | None = None
 
     @property
@@ -72,7 +73,10 @@ class TrainLoader:
         return self._order[1]
 
     def _augmented(self, index: Tensor, data_pass: int) -> Tensor:
-        if not self.padding:
+        if self.augmentation == "source":
+            images = self.images[index]
+            return source_augment(images, index, flip=self.flip, seed=self.seed, data_pass=data_pass)
+        if self.augmentation == "none":
             return self.images[index]
         return augment.random_crop_and_flip(
             self.images, index, self.size, flip=self.flip, seed=self.seed, data_pass=data_pass

@@ -18,7 +18,7 @@ def plan_train(config: Config) -> Facts:
     Raises:
         DataError, ConfigError: as training would.
     """
-    splits = load_splits(config)
+    splits = load_splits(config, list_only=True)
     per_epoch = splits.steps_per_epoch(config.data.batch_size, config.data.steps_per_epoch)
     schedule = training_schedule(config, per_epoch)
     length = {"epochs": config.train.epochs, "steps_per_epoch": per_epoch}
@@ -28,7 +28,11 @@ def plan_train(config: Config) -> Facts:
 def plan_lr_find(config: Config) -> Facts:
     """The plan of `lr-find`."""
     schedule = range_test_schedule(config)
-    return {**_setting(config, load_splits(config)), **_rows(schedule), "momentum": str(schedule.momentum[0])}
+    return {
+        **_setting(config, load_splits(config, list_only=True)),
+        **_rows(schedule),
+        "momentum": str(schedule.momentum[0]),
+    }
 
 
 PLANS: dict[str, Callable[[Config], Facts]] = {"train": plan_train, "lr-find": plan_lr_find}

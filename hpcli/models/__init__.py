@@ -10,6 +10,8 @@ from torch import nn
 
 from hpcli import catalog
 from hpcli.errors import ConfigError, did_you_mean
+from hpcli.models import hub
+from hpcli.models.freezing import freeze_body
 
 
 def build_model(
@@ -20,30 +22,45 @@ def build_model(
     image_size: tuple[int, int],
     options: Mapping[str, Any] | None = None,
     bn_momentum: float | None = None,
+    pretrained: bool = False,
+    freeze: str | None = None,
 ) -> nn.Module:
     """Build a network with freshly drawn weights.
 
     Args:
-        name: a name in the catalog.
+        name: a name in the catalog, `torchvision/NAME`, `timm/NAME`, or `module:function` of the user's own.
         num_classes: K, of the data. Of this and the next two, a builder gets those it has parameters for.
         in_channels: C of the images.
         image_size: (H, W) of the images.
         options: the builder's other arguments.
         bn_momentum: weight of the newest batch in every BatchNorm's running statistics.
+        pretrained: start from the library's own weights (torchvision and timm).
+        freeze: `body` trains the head alone; None: everything.
 
     Raises:
         ConfigError: an option that the builder does not take, or a value it refuses.
+        DataError: pretrained weights that are not to be had.
     """
-    builder = catalog.load(catalog.MODELS[name])
     facts = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
-    arguments = _bind(builder, name, facts, options or {})
-    try:
-        model: nn.Module = builder(**arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"model.options: {name}: {error}") from None
+    model = _built(name, {**facts, "pretrained": pretrained}, options or {})
     for module in model.modules():
         if bn_momentum is not None and isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = bn_momentum
+    if freeze is not None:
+        freeze_body(model)
+    return model
+
+
+def _built(name: str, facts: dict[str, Any], options: Mapping[str, Any]) -> nn.Module:
+    library, _, own_name = name.rpartition("/")
+    builder = getattr(hub, f"{library}_model") if library else catalog.load_named(catalog.MODELS, name, "model.name")
+    arguments = _bind(builder, name, {**facts, "name": own_name}, options)
+    try:
+        model = builder(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model.options: {name}: {error}") from None
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"model.name: {name}: returns {type(model).__name__}; it must return a torch.nn.Module")
     return model
 
 
@@ -52,8 +69,9 @@ def _bind(
 ) -> dict[str, Any]:
     parameters = inspect.signature(builder).parameters
     own = [parameter for parameter in parameters if parameter not in facts]
+    anything = any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters.values())
     for option in options:
-        if option not in own:
+        if option not in own and not anything:
             known = did_you_mean(option, own) if own else "it takes none"
             raise ConfigError(f"model.options.{option}: not an option of {name}; {known}")
     return {**{fact: value for fact, value in facts.items() if fact in parameters}, **options}

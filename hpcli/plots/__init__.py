@@ -1,6 +1,7 @@
 """Results as matplotlib figures. Nothing here trains, saves or shows."""
 
+from hpcli.plots.confusion import confusion
 from hpcli.plots.range_test import lr_find
 from hpcli.plots.training import accuracy, after_training, batch, before_training, loss, schedule
 
-__all__ = ["accuracy", "after_training", "batch", "before_training", "loss", "lr_find", "schedule"]
+__all__ = ["accuracy", "after_training", "batch", "before_training", "confusion", "loss", "lr_find", "schedule"]

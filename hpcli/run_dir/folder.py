@@ -46,7 +46,7 @@ class RunDir:
         Raises:
             UsageError: `out` exists already; nothing in it is touched.
         """
-        path = _make_new(out) if out else _make_dated(f"{command}-{config.data.name}")
+        path = _make_new(out) if out else _make_dated(f"{command}-{config.data.name.replace(':', '-')}")
         run = cls(path, command, config, resumed=False)
         run._write_status("created")
         header = f"# Fully resolved: `hpcli {command} -c` this file runs it again.\n"

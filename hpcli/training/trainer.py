@@ -8,7 +8,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,8 +18,9 @@ from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.loader import EvalLoader, TrainLoader
 from hpcli.data.randomness import STEP, seed_for
-from hpcli.errors import CheckpointError
+from hpcli.errors import CheckpointError, DataError
 from hpcli.models import build_model
+from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
 from hpcli.training.batchnorm import reestimated
 from hpcli.training.losses import LossRecord
@@ -92,7 +95,7 @@ class Trainer:
         stop = len(schedule) if stop is None else stop
         self.losses = LossRecord(len(schedule), start, self.device)
         lrs, momenta = schedule.lr.tolist(), schedule.momentum.tolist()
-        self.model.train()
+        train_mode(self.model)
         for step in range(start, stop):
             images, labels = self.loader.batch(step)
             devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
@@ -117,15 +120,32 @@ class Trainer:
                 for images, labels in loader:
                     totals += self._scores(images, labels)
         finally:
-            self.model.train()
+            train_mode(self.model)
         loss, right, right5 = (totals / len(loader.labels)).tolist()
         return Evaluation(loss, right, right5)
 
+    def confusion(self, split: str) -> NDArray[np.int64]:
+        """How often images of each class (row) are taken for each class (column): [K, K]. Splits as in `evaluate`."""
+        size = self.num_classes
+        counts = torch.zeros(size * size, dtype=torch.int64, device=self.device)
+        self.model.eval()
+        try:
+            with torch.inference_mode():
+                for images, labels in self._eval_loader(split):
+                    guesses = self._logits(images).argmax(1)
+                    counts += torch.bincount(labels * size + guesses, minlength=size * size)
+        finally:
+            train_mode(self.model)
+        return counts.view(size, size).cpu().numpy()
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+            logits: Tensor = self.model(images)
+        return logits.float()
+
     def _scores(self, images: Tensor, labels: Tensor) -> Tensor:
         """Sums over a batch: cross-entropy, first guess right, one of five guesses right."""
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            logits = self.model(images)
-        logits = logits.float()
+        logits = self._logits(images)
         guesses = logits.topk(min(5, self.num_classes), dim=1).indices == labels[:, None]
         loss = F.cross_entropy(logits, labels, reduction="sum")
         return torch.stack([loss.double(), guesses[:, 0].sum().double(), guesses.sum().double()])
@@ -141,7 +161,7 @@ class Trainer:
             splits = {"valid": self.splits.valid, "train": self.splits.train_sample(count), "test": self.splits.test}
             split = splits[name]
             if split is None:
-                raise ValueError("the test images are used for validation; there are none to test on")
+                raise DataError("no test images: there are none, or data.validation: test uses them")
             size = self.config.data.eval_batch_size
             self.eval_loaders[key] = EvalLoader(split, self.splits.source, batch_size=size, device=self.device)
         return self.eval_loaders[key]
@@ -179,6 +199,8 @@ class Trainer:
                 image_size=self.splits.train.images.shape[1:3],
                 options=self.config.model.options,
                 bn_momentum=self.config.model.bn_momentum,
+                pretrained=self.config.model.pretrained,
+                freeze=self.config.model.freeze,
             )
         finally:
             devices.set_generator_states(before)

@@ -1,0 +1,85 @@
+"""The command line on images and code of one's own, and `hpcli evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hpcli import catalog
+from hpcli.cli import main
+
+FAST = ["--set", "model.name=shallow3", "--set", "data.batch_size=8", "--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(catalog, "allowed_code", set())
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """Two classes that can be told apart: dark and bright."""
+    random = np.random.default_rng(0)
+    for part, count in (("train", 40), ("test", 6)):
+        for label, name in enumerate(("dark", "bright")):
+            folder = tmp_path / "photographs" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                pixels = random.integers(120 * label, 120 * label + 130, (9, 12, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / f"{number}.png")
+    return tmp_path / "photographs"
+
+
+def test_a_folder_is_trained_on_and_evaluated(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ["--set", "data.name=folder", "--set", f"data.root={photographs}", "--set", "data.image_size=8"]
+    assert main(["train", "--epochs", "4", "--out", "run", *keys, *FAST]) == 0
+    assert "decoded 92 images in" in capsys.readouterr().err
+    assert main(["evaluate", "run", "--out", "on-test", "--json", "--device", "cpu"]) == 0
+    printed = capsys.readouterr()
+    assert "decoded" not in printed.err
+    summary = json.loads(printed.out)
+    trained = json.loads(Path("run/summary.json").read_text())
+    assert (summary["split"], summary["images"]) == ("test", 12)
+    assert summary["loss"] == pytest.approx(trained["test_loss"], rel=1e-5)
+    assert summary["accuracy"] == trained["test_accuracy"]
+    table = Path("on-test/evaluation.csv").read_text().splitlines()
+    assert table[0] == "class,images,accuracy,mistaken_for"
+    assert [line.split(",")[:2] for line in table[1:]] == [["bright", "6"], ["dark", "6"]]
+    assert Path("on-test/confusion.png").stat().st_size > 1000
+    assert main(["evaluate", "run/model.safetensors", "--split", "valid", "--json", "-q", "--device", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(trained["valid_loss"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "why"),
+    [
+        (["evaluate", "nowhere"], 2, "nowhere: no run folder around it"),
+        (["evaluate", "run", "--split", "best"], 2, "--split best: choose from train, valid, test"),
+        (["train", "--set", "data.name=folder", "--set", "data.root=nowhere"], 3, "nowhere: no folder train/ in it"),
+        (["train", "--set", "model.name=torchvision/resnet19", "--out", "o"], 2, "did you mean resnet1"),
+        (["train", "--set", "model.name=mine:net", "--out", "o"], 2, "add --allow-code if you trust it"),
+        (["train", "--dry-run", "--set", "data.name=mine:images"], 2, "add --allow-code if you trust it"),
+        (["train", "--set", "data.name=cifar12"], 2, "did you mean cifar1"),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], code: int, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, *(["--device", "cpu"] if arguments[0] == "train" else [])]) == code
+    printed = capsys.readouterr().err
+    assert why in printed
+    assert "Traceback" not in printed
+    assert len([line for line in printed.splitlines() if line.startswith("error: ")]) == 1
+
+
+def test_code_of_ones_own_runs_with_allow_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = "import torch.nn as nn\ndef net(num_classes, image_size):\n    return nn.Sequential(nn.Flatten(), nn.Linear(image_size[0] * image_size[1], num_classes))\n"
+    (tmp_path / "mine_of_cli.py").write_text(code)
+    own = ["--set", "model.name=mine_of_cli:net", "--allow-code", "--device", "cpu", "--json", "-q"]
+    assert main(["train", "--epochs", "2", "--max-lr", "1e-2", *own]) == 0
+    assert json.loads(capsys.readouterr().out)["valid_accuracy"] > 0.5
