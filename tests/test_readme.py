@@ -28,7 +28,8 @@ def test_there_are_blocks_of_each_kind() -> None:
 def test_commands(block: str, tmp_path: Path) -> None:
     """What follows the installation; of the tests, that they are found (they are running)."""
     script = INSTALL.sub("", block).replace(
-        "pytest", f"{sys.executable} -m pytest --collect-only -q -p no:xdist -o addopts= {README.parent}"
+        "pytest",
+        f"{sys.executable} -m pytest --collect-only -q -p no:xdist -o addopts=--import-mode=importlib {README.parent}",
     )
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(

@@ -62,9 +62,9 @@ def test_every_fault_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("data:", "1:1: data: must be a section of keys, not null"),
         ("optimizer: {weight_decay: null}", "1:13: optimizer.weight_decay: null: must be a number"),
         ("data: {validation: tests}", "1:8: data.validation: tests: must be a fraction of the training images, such as 0.1, "
-         "or the word test"),
+         "or one of the words auto, valid, test"),
         ("data: {validation: 1.0}", "1:8: data.validation: 1.0: must be a fraction of the training images, such as 0.1, "
-         "or the word test"),
+         "or one of the words auto, valid, test"),
         ("train: {epochs: 5, checkpoint_epochs: [4, 5]}", "1:43: train.checkpoint_epochs.1: 5 is past the last epoch, 4 "
          "(they count from 0)"),
         ("schedule: {name: constant}", "1:1: schedule.momentum: the pair 0.95-0.85 needs a learning rate that cycles, and "
@@ -73,7 +73,7 @@ def test_every_fault_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
         ("lr_find: {start_lr: 10}", "1:11: lr_find.start_lr: 10.0 must be below end_lr, 10.0"),
         ("optimizer: {nesterov: true}", "1:13: optimizer.nesterov: is SGD's; set optimizer.name: sgd, or leave it out"),
         ("seed: 3000000000", "1:1: seed: 3000000000: must be below 2147483648"),
-        ("data: {name: cifar1000}", "1:8: data.name: cifar1000: unknown data set; choose from digits"),
+        ("data: {name: cifar1000}", "1:8: data.name: cifar1000: unknown data set; did you mean cifar100?"),
     ],
 )  # fmt: skip
 def test_one_fault(tmp_path: Path, text: str, fault: str) -> None:

@@ -38,18 +38,22 @@ def test_a_pass_shows_every_image_at_most_once_and_drops_the_odd_ones() -> None:
     assert labels.tolist() == [split.labels[index] for index in order[:48]]
 
 
-def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    forwards, backwards = loader(images()), loader(images())
+@pytest.mark.parametrize("augmentation", ["standard", "source"])
+def test_a_batch_depends_on_seed_and_step_alone(augmentation: str) -> None:
+    forwards, backwards = (loader(images(), augmentation=augmentation) for _ in range(2))
     batches = {step: backwards.batch(step)[0] for step in reversed(range(20))}
     for step in range(20):
         assert torch.equal(forwards.batch(step)[0], batches[step])
-    assert not torch.equal(forwards.batch(0)[0], loader(images(), seed=1).batch(0)[0])
+    other = loader(images(), augmentation=augmentation, seed=1)
+    assert not torch.equal(forwards.batch(0)[0], other.batch(0)[0])
     assert not torch.equal(forwards.order(0), forwards.order(1))
 
 
-def test_an_image_is_augmented_alike_in_whatever_batch_it_is() -> None:
+@pytest.mark.parametrize("augmentation", ["standard", "source"])
+def test_an_image_is_augmented_alike_in_whatever_batch_it_is(augmentation: str) -> None:
     split = images()
-    small, large = loader(split), loader(split)
+    small, large = (loader(split, augmentation=augmentation) for _ in range(2))
+    assert not torch.equal(small.pictures(0)[0], loader(split, augmentation="none").pictures(0)[0])
     large.batch_size = 16
     one = torch.cat([small.pictures(step)[0] for step in range(2)])
     assert torch.equal(one, large.pictures(0)[0])
