@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping
+from functools import wraps
 from pathlib import Path
 from typing import Any, cast
 
@@ -71,7 +72,21 @@ def load_named(known: Mapping[str, str], name: str, key: str) -> Callable[..., A
         raise ConfigError(f"{key}: {name}: {error}; write module:function, importable from here") from None
     if not callable(function):
         raise ConfigError(f"{key}: {name}: is a {type(function).__name__}, not a function")
-    return function
+    return _explained(function, f"{key}: {name}")
+
+
+def _explained(function: Callable[..., Any], where: str) -> Callable[..., Any]:
+    """The user's function; what it raises is the user's to mend."""
+
+    @wraps(function)
+    def call(**arguments: Any) -> Any:
+        try:
+            return function(**arguments)
+        except Exception as error:
+            first_line = (str(error).splitlines() or [""])[0][:120]
+            raise ConfigError(f"{where}: {type(error).__name__}: {first_line} (--debug shows where)") from error
+
+    return call
 
 
 def _imported(reference: str) -> Callable[..., Any]:

@@ -143,6 +143,9 @@ def floats():
 def three_labels():
     return images(high=3)
 
+def fails():
+    return 1 / 0
+
 def nothing():
     return None
 
@@ -178,6 +181,11 @@ def test_a_network_and_images_of_ones_own(config: Config) -> None:
         ("model", "mine_of_test:number", "is a int, not a function"),
         ("model", "mine_of_test:no_net", r"returns str; it must return a torch\.nn\.Module"),
         ("model", "mine_of_test:wants_depth", "missing 1 required positional argument: 'depth'"),
+        (
+            "data",
+            "mine_of_test:fails",
+            r"data\.name: mine_of_test:fails: ZeroDivisionError: division by zero \(--debug",
+        ),
         ("data", "mine_of_test:nothing", "returns NoneType; it must return an hpcli.ImageData"),
         ("data", "mine_of_test:floats", r"its images are float32 \[80, 8, 8, 1\] and hold NaN; they must be uint8"),
         ("data", "mine_of_test:three_labels", "labels go from 0 to 2; with 2 classes they must be 0 to 1"),
