@@ -32,7 +32,8 @@ def _known(names: dict[str, str], kind: str) -> AfterValidator:
         library, slash, own = name.partition("/")
         elsewhere = kind == "model" and slash and library in LIBRARIES and own
         if name not in names and not elsewhere and not re.fullmatch(r"[\w.]+:\w+", name):
-            raise ValueError(f"unknown {kind}; {did_you_mean(name, names)}")
+            known = [f"{each}/{own}" for each in LIBRARIES] if slash and kind == "model" else names
+            raise ValueError(f"unknown {kind}; {did_you_mean(name, known)}")
         return name
 
     return AfterValidator(check)

@@ -99,8 +99,8 @@ def test_names_that_do_not_exist() -> None:
         build("torchvision/resnet19")
     with pytest.raises(ConfigError, match=r"model\.options: torchvision/resnet18: .*depth"):
         build("torchvision/resnet18", depth=3)
-    with pytest.raises(ConfigError, match="unknown model"):
-        load_config(None, {"model.name": "other/resnet18"})
+    with pytest.raises(ConfigError, match=r"unknown model; did you mean torchvision/resnet18\?"):
+        load_config(None, {"model.name": "torchvison/resnet18"})
     with pytest.raises(ConfigError, match=r"shallow3 has no weights to start from; use --init"):
         load_config(None, {"model.name": "shallow3", "model.pretrained": True})
 
