@@ -68,6 +68,19 @@ def test_the_table_of_finders_is_the_benchmarks() -> None:
         assert loss == f"{float(row['valid_loss']):.3f} ± {float(row['valid_loss_sd']):.3f}"
 
 
+def test_the_table_of_data_cost_is_the_benchmarks() -> None:
+    lines = (README.parent / "benchmarks/results/loader.csv").read_text().splitlines()[1:]
+    shares = {
+        (row["model"], row["way"]): f"{float(row['share_of_raw']):.0%}".replace("%", " %")
+        for row in csv.DictReader(lines)
+    }
+    for way, text in (
+        ("hpcli", "hpcli"),
+        *((f"DataLoader, {n} workers", f"PyTorch's DataLoader and Pillow, {n} workers") for n in (0, 2)),
+    ):
+        assert f"| {text} | {shares['resnet20', way]} | {shares['tiny', way]} |" in README.read_text()
+
+
 def test_every_picture_is_there() -> None:
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README.read_text())
     assert pictures

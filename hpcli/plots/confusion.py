@@ -36,7 +36,7 @@ def confusion(result: EvaluateResult) -> Figure:
         axes.set_xticks(range(num_classes), names, rotation=45, ha="right")
         axes.set_yticks(range(num_classes), names)
         for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.005:
+            if round(100 * share) > 0:
                 colour = "white" if share > 0.55 else "#2c333a"
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7.5)
     figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1), label="share of the class")

@@ -121,4 +121,4 @@ def _mark_best(axes: Axes, at: NDArray[np.float64], valid: NDArray[np.float64]) 
     if not np.isfinite(valid).any():
         return
     best = int(np.nanargmin(valid))
-    label(axes, f"{valid[best]:.3g}", (at[best], valid[best]), ORANGE, above=True)
+    label(axes, f"{valid[best]:#.3g}", (at[best], valid[best]), ORANGE, above=True)
