@@ -14,6 +14,7 @@ from hpcli.version import __version__
 if TYPE_CHECKING:
     from hpcli import plots
     from hpcli.analysis.suggestion import Suggestion, suggest
+    from hpcli.analysis.verdict import Verdict, verdict
     from hpcli.catalog import allow_code
     from hpcli.config import Config, load_config, with_overrides
     from hpcli.data.dataset import ImageData, Split
@@ -33,6 +34,7 @@ __all__ = [
     "Suggestion",
     "TrainResult",
     "Trainer",
+    "Verdict",
     "__version__",
     "allow_code",
     "evaluate",
@@ -41,10 +43,13 @@ __all__ = [
     "plots",
     "suggest",
     "train",
+    "verdict",
     "with_overrides",
 ]
 
 _HOME = {
+    "Verdict": "hpcli.analysis.verdict",
+    "verdict": "hpcli.analysis.verdict",
     "allow_code": "hpcli.catalog",
     "ImageData": "hpcli.data.dataset",
     "Split": "hpcli.data.dataset",

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from hpcli import verdict
+from hpcli.analysis.verdict import Verdict, _dunnett, _studentized
+
+Array = NDArray[np.float64]
+
+
+def table(means: list[float], *, seeds: int = 5, noise: float = 0.01, shared: float = 0.05, seed: int = 0) -> Array:
+    """Losses of values that share what their seeds do to them."""
+    random = np.random.default_rng(seed)
+    together = random.normal(0, shared, seeds)
+    return np.array(means)[:, None] + together + random.normal(0, noise, (len(means), seeds))
+
+
+def words(found: Verdict) -> list[str]:
+    return [each.verdict for each in found.comparisons]
+
+
+def test_critical_values_are_the_printed_ones() -> None:
+    """q(.05; 3, 10) = 3.877, q(.05; 5, 20) = 4.232; Dunnett (1964), one-sided: p = 3, df = 20: 2.19."""
+    assert _studentized(3, 10) * math.sqrt(2) == pytest.approx(3.877, abs=2e-3)
+    assert _studentized(5, 20) * math.sqrt(2) == pytest.approx(4.232, abs=2e-3)
+    assert _dunnett(1, 10) == pytest.approx(1.8125, abs=5e-3)  # Student's t
+    assert _dunnett(3, 20) == pytest.approx(2.19, abs=1e-2)
+
+
+def test_the_sources_claim_is_not_supported() -> None:
+    """The notebook chose momentum (0.99, 0.90) for 3.0841 against 3.0953; two equal runs of its own differ by 0.035."""
+    alone = verdict([[3.0841], [3.0953]], ["0.99-0.90", "0.95-0.85"])
+    assert words(alone) == ["best", "cannot tell"]
+    assert alone.resolution is None
+    known = verdict([[3.0841], [3.0953]], ["0.99-0.90", "0.95-0.85"], noise=(0.035 / math.sqrt(2), 1))
+    assert words(known) == ["best", "undecided"]
+    assert known.comparisons[1].candidate
+    assert known.resolution is not None
+    assert known.resolution > 0.1
+
+
+def test_pairing_finds_what_unpaired_seeds_would_hide() -> None:
+    """A gap of 0.05 under seeds that move everything by 0.2."""
+    found = verdict(table([1.0, 1.05, 1.001], shared=0.2), ["a", "b", "c"])
+    assert found.best in ("a", "c")
+    assert found.comparisons[1].verdict == "worse"
+    assert not found.comparisons[1].candidate
+    assert found.seed_correlation is not None
+    assert found.seed_correlation > 0.9
+    assert found.noise_sd == pytest.approx(0.01, rel=0.6)
+
+
+def test_equal_is_said_where_the_interval_is_small() -> None:
+    found = verdict(table([1.0, 1.0005], seeds=12, noise=0.002), matters=0.01)
+    assert sorted(words(found)) == ["best", "equal"]
+    assert sorted(words(verdict(table([1.0, 1.0005], seeds=3, noise=0.05), matters=0.01))) == ["best", "undecided"]
+
+
+def test_a_diverged_value_never_wins_and_leaves_the_others_alone() -> None:
+    losses = table([1.0, 1.2, 1.0, 1.1])
+    clean = verdict(losses[[0, 1, 3]], [0, 1, 3])
+    losses[2, 1] = math.nan
+    losses[2, 0] = -100.0
+    found = verdict(losses)
+    assert found.comparisons[2].verdict == "diverged"
+    assert [each for each in found.comparisons if each.value != 2] == list(clean.comparisons)
+    losses[2] = [0.5, 0.5, 0.5, 0.5, 9.0]
+    assert verdict(losses, ceiling=2.3).comparisons[2].verdict == "diverged"
+    nothing = verdict(np.full((2, 3), np.nan))
+    assert (nothing.best, words(nothing)) == (None, ["diverged", "diverged"])
+
+
+def test_an_unstable_value_stays_out_of_the_noise() -> None:
+    losses = table([1.0, 1.01, 1.02, 1.0], shared=0.0)
+    clean = verdict(losses[:3])
+    losses[3] = [0.9, 1.6, 1.1, 2.0, 0.95]
+    found = verdict(losses)
+    assert found.comparisons[3].verdict == "unstable"
+    assert found.noise_sd == clean.noise_sd
+    losses[3] += 1.0
+    assert verdict(losses).comparisons[3].verdict == "worse"
+
+
+def test_no_difference_is_called_worse_in_one_of_twenty_sweeps() -> None:
+    """The family-wise error over 400 sweeps in which nothing differs: at most 0.05, with room for chance."""
+    wrong = sum("worse" in words(verdict(table([1.0] * 5, seeds=3, seed=seed), matters=0.0)) for seed in range(400))
+    assert wrong / 400 < 0.08
+
+
+def test_the_resolution_is_found_four_times_of_five() -> None:
+    base = verdict(table([1.0, 1.0, 1.0], seeds=4, seed=0))
+    assert base.resolution is not None
+    noise = 0.01
+    exact = base.resolution * noise / (base.noise_sd or math.nan)
+    found = 0
+    for seed in range(300):
+        result = verdict(table([1.0, 1.0 + exact, 1.0 + exact], seeds=4, noise=noise, seed=seed), matters=0.0)
+        found += result.comparisons[1].verdict == "worse"
+    assert 0.65 < found / 300 < 0.95
+
+
+def test_seeds_for_what_matters() -> None:
+    few = verdict(table([1.0, 1.0, 1.02], noise=0.02), matters=0.01)
+    assert few.seeds_for_matters is not None
+    assert few.noise_sd is not None
+    more = verdict(table([1.0, 1.0, 1.02], noise=0.02, seeds=few.seeds_for_matters), matters=0.01)
+    assert more.resolution == pytest.approx(0.01, rel=0.5)
+    assert verdict(table([1.0, 1.0], noise=0.02), matters=0.0).seeds_for_matters is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    means=st.lists(st.floats(0.5, 2), min_size=2, max_size=5), seeds=st.integers(2, 6), seed=st.integers(0, 999), shift=st.floats(-0.3, 3)
+)  # fmt: skip
+def test_properties(means: list[float], seeds: int, seed: int, shift: float) -> None:
+    """The order of values does not matter, nor what is added to all; the best is a candidate; intervals hold their middle."""
+    losses = table(means, seeds=seeds, seed=seed)
+    found = verdict(losses, matters=0.0)
+    turned = verdict(losses[::-1], list(range(len(means)))[::-1], matters=0.0)
+    assert {each.value: each.verdict for each in found.comparisons} == {
+        each.value: each.verdict for each in turned.comparisons
+    }
+    shifted = verdict(losses + shift, matters=0.0)
+    assert shifted.noise_sd == pytest.approx(found.noise_sd, rel=1e-6)
+    assert shifted.best == found.best
+    for each in found.comparisons:
+        if each.low is not None and each.high is not None:
+            assert each.low <= (each.difference or 0) <= each.high
+        if each.verdict == "best":
+            assert each.candidate
+            assert each.value == found.best
+
+
+def test_what_is_no_table() -> None:
+    with pytest.raises(ValueError, match="a table"):
+        verdict([1.0, 2.0])
