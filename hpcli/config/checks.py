@@ -30,7 +30,7 @@ def conflicts(config: Config) -> list[tuple[str, str]]:
         faults.append(("optimizer.nesterov", "is SGD's; set optimizer.name: sgd, or leave it out"))
     if optimizer.nesterov and optimizer.name == "sgd" and schedule.momentum.low == 0:
         faults.append(("optimizer.nesterov", "needs a momentum above 0"))
-    if config.model.pretrained and "/" not in config.model.name:
+    if config.model.pretrained and not {"/", ":"} & set(config.model.name):
         faults.append(("model.pretrained", f"{config.model.name} has no weights to start from; use --init CKPT"))
     faults.extend(
         (f"train.checkpoint_epochs.{index}", f"{epoch} is past the last epoch, {train.epochs - 1} (they count from 0)")

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from hpcli import catalog
@@ -43,6 +44,8 @@ def build_model(
     """
     facts = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
     model = _built(name, {**facts, "pretrained": pretrained}, options or {})
+    if catalog.is_code(name):
+        _check_output(model, name, (in_channels, *image_size), num_classes)
     for module in model.modules():
         if bn_momentum is not None and isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.momentum = bn_momentum
@@ -62,6 +65,20 @@ def _built(name: str, facts: dict[str, Any], options: Mapping[str, Any]) -> nn.M
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model.name: {name}: returns {type(model).__name__}; it must return a torch.nn.Module")
     return model
+
+
+def _check_output(model: nn.Module, name: str, shape: tuple[int, ...], num_classes: int) -> None:
+    """Try a network of the user's on two black images."""
+    try:
+        with torch.no_grad():
+            logits = model.eval()(torch.zeros(2, *shape))
+        model.train()
+    except Exception as error:
+        first_line = (str(error).splitlines() or [""])[0][:120]
+        raise ConfigError(f"model.name: {name}: fails on images {list(shape)}: {first_line}") from error
+    found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != [2, num_classes]:
+        raise ConfigError(f"model.name: {name}: answers two images with {found}; it must be logits [2, {num_classes}]")
 
 
 def _bind(

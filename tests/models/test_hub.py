@@ -127,6 +127,12 @@ def net(num_classes, in_channels, width=4):
 def wants_depth(num_classes, depth):
     return net(num_classes, 1, depth)
 
+def one_too_few(num_classes, in_channels):
+    return net(num_classes - 1, in_channels)
+
+def too_deep(num_classes, in_channels):
+    return nn.Sequential(nn.Conv2d(in_channels, 4, 9), nn.Flatten(), nn.Linear(4, num_classes))
+
 def no_net(num_classes):
     return "a net"
 
@@ -186,6 +192,8 @@ def test_a_network_and_images_of_ones_own(config: Config) -> None:
             "mine_of_test:fails",
             r"data\.name: mine_of_test:fails: ZeroDivisionError: division by zero \(--debug",
         ),
+        ("model", "mine_of_test:one_too_few", r"answers two images with \[2, 9\]; it must be logits \[2, 10\]"),
+        ("model", "mine_of_test:too_deep", r"fails on images \[1, 8, 8\]: .*[Kk]ernel size"),
         ("data", "mine_of_test:nothing", "returns NoneType; it must return an hpcli.ImageData"),
         ("data", "mine_of_test:floats", r"its images are float32 \[80, 8, 8, 1\] and hold NaN; they must be uint8"),
         ("data", "mine_of_test:three_labels", "labels go from 0 to 2; with 2 classes they must be 0 to 1"),
