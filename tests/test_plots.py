@@ -79,6 +79,7 @@ def test_early_overfitting_is_marked_and_said(config: Config, tmp_path: Path) ->
     result.curves[1].valid = dip
     figure = plots.lr_find(result)
     assert "overfits from here" in texts(figure)
+    assert labels_of(figure) == [("learning rate", "loss (nats)")]
     assert any(list(line.get_xdata()) == [2e-3, 2e-3] for line in figure.axes[0].lines)
     figure.savefig(tmp_path / "lr_find.png")
 

@@ -25,7 +25,8 @@ def lr_find(result: LRFindResult) -> Figure:
     """
     figure = Figure(figsize=(7.6, 4.6))
     axes = figure.subplots()
-    axes.set(xscale="log", xlabel="learning rate", ylabel="training loss (nats)", title=_title(result))
+    which = "loss" if any(curve.valid for curve in result.curves) else "training loss"
+    axes.set(xscale="log", xlabel="learning rate", ylabel=f"{which} (nats)", title=_title(result))
     ceiling = _ceiling(result)
     axes.set_ylim(_floor(result), ceiling)
     axes.axhline(result.chance_loss, color=GREY, linewidth=1, linestyle="--", zorder=1)
