@@ -99,9 +99,7 @@ class Terminal:
             bar.stop()
         if decoded:
             seconds = time.monotonic() - started
-            self.note(
-                f"decoded {decoded:,} images in {seconds:.1f} s ({decoded / seconds:,.0f} images/s); kept for next time"
-            )
+            self.note(f"decoded {decoded:,} images in {seconds:.1f} s ({decoded / seconds:,.0f} images/s)")
 
     def table(self, title: str, rows: Mapping[str, Any]) -> None:
         """Facts in two columns, or as JSON."""

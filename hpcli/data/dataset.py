@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from hpcli import catalog
 from hpcli.config import Config
+from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.data.randomness import SAMPLE, SPLIT, random_bits
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
-OnDecode = Callable[[int, int], None]
 HELD_OUT = 0.1
 """Share of the training images that validates where nothing else is said."""
 IMBALANCE = 10
@@ -77,7 +77,7 @@ class Splits:
         return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
 
 
-def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode | None = None) -> Splits:
+def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode = silent) -> Splits:
     """Load the data set that `config.data` names and divide it.
 
     Args:
@@ -95,7 +95,7 @@ def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode 
         "image_size": data.image_size,
         "cache_dir": Path(data.cache_dir).expanduser() if data.cache_dir else None,
         "list_only": list_only,
-        "on_decode": on_decode or (lambda done, total: None),
+        "on_decode": on_decode,
     }
     read = catalog.load_named(catalog.DATASETS, data.name, "data.name")
     source = _read(read, data.name, facts)

@@ -44,7 +44,7 @@ class Decoded:
     """All files of a folder as one array; those that cannot be read are black and listed."""
 
     pixels: Pixels  # [N, H, W, C], C is 1 where all images are grey, else 3
-    unreadable: dict[int, tuple[str, str]]  # index → file, reason
+    unreadable: dict[int, str]  # index → reason
 
 
 def user_cache() -> Path:
@@ -71,7 +71,7 @@ def decoded(
     place = (cache_dir or user_cache()) / _key(files, root, image_size)
     if (place / "index.json").is_file():
         index = json.loads((place / "index.json").read_text())
-        unreadable = {int(number): (bad[0], bad[1]) for number, bad in index["unreadable"].items()}
+        unreadable = {int(number): str(reason) for number, reason in index["unreadable"].items()}
         return Decoded(np.load(place / "images.npy", mmap_mode="c"), unreadable)
     shape = _common_shape(files, image_size)
     unfinished = _new_folder(place.parent)
@@ -79,8 +79,8 @@ def decoded(
         pixels = _new_array(unfinished, shape)
         unreadable = _decode_all(files, pixels, image_size, on_decode)
         if len(unreadable) == len(files):
-            name, reason = unreadable[0]
-            raise DataError(f"{root}: none of its {len(files)} files can be read as an image: {name} ({reason})")
+            first = f"{files[0]} ({unreadable[0]})"
+            raise DataError(f"{root}: none of its {len(files)} files can be read as an image: {first}")
         if unfinished is not None:
             if isinstance(pixels, np.memmap):
                 pixels.flush()
@@ -190,12 +190,14 @@ def _new_array(folder: Path | None, shape: tuple[int, ...]) -> Pixels:
     if folder is None:
         return np.zeros(shape, np.uint8)
     array: Pixels = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    with (folder / "images.npy").open(
+        "r+b"
+    ) as file:  # a disk that is too small says so now; later it would be a SIGBUS
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     return array
 
 
-def _decode_all(
-    files: Sequence[Path], pixels: Pixels, image_size: int | None, on_decode: OnDecode
-) -> dict[int, tuple[str, str]]:
+def _decode_all(files: Sequence[Path], pixels: Pixels, image_size: int | None, on_decode: OnDecode) -> dict[int, str]:
     def put(index: int) -> str | None:
         try:
             pixels[index] = decode(files[index], image_size, pixels.shape[3])
@@ -208,7 +210,7 @@ def _decode_all(
         warnings.simplefilter("ignore")  # Pillow's, of single files
         for index, reason in enumerate(pool.map(put, range(len(files)), chunksize=16)):
             if reason is not None:
-                unreadable[index] = (str(files[index]), reason)
+                unreadable[index] = reason
             if (index + 1) % REPORT_EVERY == 0 or index + 1 == len(files):
                 on_decode(index + 1, len(files))
     return unreadable

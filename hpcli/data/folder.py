@@ -61,7 +61,7 @@ def folder(
     files = [file for listing in listings.values() for file in listing.files]
     images = decoded(files, root, image_size=image_size, cache_dir=cache_dir, on_decode=on_decode)
     splits = _cut(images, listings)
-    _report_unreadable(root, images, len(files))
+    _report_unreadable(root, files, images.unreadable)
     if not all(len(split) for split in splits.values()):
         raise DataError(
             f"{root}: no readable image in {', '.join(name for name, each in splits.items() if not len(each))}/"
@@ -137,13 +137,12 @@ def _cut(images: Decoded, listings: dict[str, Listing]) -> dict[str, Split]:
     return splits
 
 
-def _report_unreadable(root: Path, images: Decoded, count: int) -> None:
-    bad = images.unreadable
+def _report_unreadable(root: Path, files: list[Path], bad: dict[int, str]) -> None:
     if bad:
-        names = "; ".join(f"{Path(bad[index][0])} ({bad[index][1]})" for index in list(bad)[:NAMED])
+        names = "; ".join(f"{files[index]} ({bad[index]})" for index in list(bad)[:NAMED])
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         warnings.warn(
-            f"{root}: {len(bad)} of {count} images cannot be read and are left out: {names}{more}",
+            f"{root}: {len(bad)} of {len(files)} images cannot be read and are left out: {names}{more}",
             HpcliWarning,
             stacklevel=2,
         )

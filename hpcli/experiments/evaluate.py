@@ -35,7 +35,8 @@ def evaluate(trainer: Trainer, split: str | None = None, *, store: Store | None 
     """
     store = store or MemoryStore()
     split = split or ("valid" if trainer.splits.test is None else "test")
-    scores, confusion = trainer.evaluate(split), trainer.confusion(split)
+    scores = trainer.evaluate(split, by_class=True)
+    confusion = np.asarray(scores.confusion)
     classes = trainer.splits.source.classes
     for label, (name, row) in enumerate(zip(classes, confusion, strict=True)):
         count, wrong = int(row.sum()), np.where(np.arange(len(row)) == label, -1, row)

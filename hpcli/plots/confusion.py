@@ -27,7 +27,7 @@ def confusion(result: EvaluateResult) -> Figure:
     accuracy = counts.trace() / max(counts.sum(), 1)
     axes.set(
         xlabel="taken for",
-        ylabel="class",
+        ylabel="class" if named else "class, by its row in evaluation.csv (from 0)",
         title=f"{accuracy:.1%} of {counts.sum():,} {result.summary['split']} images right",
     )
     axes.grid(False)

@@ -41,7 +41,7 @@ def lr_find(result: LRFindResult) -> Figure:
         _draw_suggestion(axes, result.suggestion)
         _draw_rules(axes, result.suggestion)
         _draw_overfitting(axes, result.curves)
-    axes.legend(loc="lower left", fontsize=8.5)
+    axes.legend(loc="best", fontsize=8.5)
     plain_decades(axes)
     return figure
 
@@ -114,8 +114,8 @@ def _draw_overfitting(axes: Axes, curves: Sequence[Curve]) -> None:
     dip = early_overfitting(curves)
     if dip is not None:
         axes.axvline(dip, color=ORANGE, linewidth=1.2, linestyle=":")
-        at, text = (dip, axes.get_ylim()[1]), "overfits from here "
-        axes.text(*at, text, ha="right", va="top", rotation=90, color=ORANGE)
+        middle = axes.get_xaxis_transform()
+        axes.text(dip, 0.5, "overfits from here ", transform=middle, ha="right", va="center", rotation=90, color=ORANGE)
 
 
 def _ceiling(result: LRFindResult) -> float:

@@ -47,6 +47,7 @@ class Evaluation:
     loss: float
     accuracy: float
     top5: float
+    confusion: NDArray[np.int64] | None = None  # [K, K]: how often images of the row's class are taken for the column's
 
 
 class Trainer:
@@ -105,47 +106,38 @@ class Trainer:
             ends_epoch = self.step % self.steps_per_epoch == 0
             yield StepReport(step, step // self.steps_per_epoch, lrs[step], momenta[step], ends_epoch)
 
-    def evaluate(self, split: str, *, bn_images: int = 0) -> Evaluation:
+    def evaluate(self, split: str, *, bn_images: int = 0, by_class: bool = False) -> Evaluation:
         """Loss, accuracy and top-5 accuracy, weighted by images, in evaluation mode and un-augmented.
 
         Args:
             split: `valid`; `train`, a fixed sample of the training images; or `test`.
             bn_images: with BatchNorm statistics measured on so many training images; 0: with the running ones.
+            by_class: also count what is taken for what.
         """
         loader = self._eval_loader(split)
         totals = torch.zeros(3, dtype=torch.float64, device=self.device)
-        self.model.eval()
-        try:
-            with self._statistics(bn_images), torch.inference_mode():
-                for images, labels in loader:
-                    totals += self._scores(images, labels)
-        finally:
-            train_mode(self.model)
-        loss, right, right5 = (totals / len(loader.labels)).tolist()
-        return Evaluation(loss, right, right5)
-
-    def confusion(self, split: str) -> NDArray[np.int64]:
-        """How often images of each class (row) are taken for each class (column): [K, K]. Splits as in `evaluate`."""
         size = self.num_classes
         counts = torch.zeros(size * size, dtype=torch.int64, device=self.device)
         self.model.eval()
         try:
-            with torch.inference_mode():
-                for images, labels in self._eval_loader(split):
-                    guesses = self._logits(images).argmax(1)
-                    counts += torch.bincount(labels * size + guesses, minlength=size * size)
+            with self._statistics(bn_images), torch.inference_mode():
+                for images, labels in loader:
+                    logits = self._logits(images)
+                    totals += self._scores(logits, labels)
+                    if by_class:
+                        counts += torch.bincount(labels * size + logits.argmax(1), minlength=size * size)
         finally:
             train_mode(self.model)
-        return counts.view(size, size).cpu().numpy()
+        loss, right, right5 = (totals / len(loader.labels)).tolist()
+        return Evaluation(loss, right, right5, counts.view(size, size).cpu().numpy() if by_class else None)
 
     def _logits(self, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
             logits: Tensor = self.model(images)
         return logits.float()
 
-    def _scores(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _scores(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Sums over a batch: cross-entropy, first guess right, one of five guesses right."""
-        logits = self._logits(images)
         guesses = logits.topk(min(5, self.num_classes), dim=1).indices == labels[:, None]
         loss = F.cross_entropy(logits, labels, reduction="sum")
         return torch.stack([loss.double(), guesses[:, 0].sum().double(), guesses.sum().double()])
