@@ -1,0 +1,87 @@
+"""How much a weight decay can do in a run: known from the schedule, before anything trains.
+
+Letters: S steps. A weight that gets no gradient starts at 1; what the decay leaves of it at the end is its doing alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+NOTHING = 0.01
+"""Two runs whose decays differ by less than this share of a weight are the same run, but for chance."""
+LITTLE = 0.1
+"""Up to here a difference is there, and hardly one that a few seeds can show."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one weight decay can do in a run."""
+
+    weight_decay: float
+    shrinkage: float  # share of a weight that it takes away by the end; above 1 where it overshoots zero
+    rate: float  # sum over the steps of lr × wd, of lr × wd / (1 − momentum) where the momentum multiplies it
+    epochs_to_decay: float | None  # until a weight is down to 1/e, at this run's mean rate; None: never
+
+
+@dataclass(frozen=True)
+class Indistinct:
+    """Two weight decays that this run can hardly tell apart, whatever the noise."""
+
+    first: float
+    second: float
+    gap: float  # difference of their rates
+    words: str
+    epochs: int  # length of a run, of this shape, whose rates would differ by LITTLE
+
+
+def budget(
+    lr: Array, momentum: Array, weight_decay: float, *, epochs: int, coupled: bool = False, nesterov: bool = False
+) -> Budget:
+    """The decay budget of a run.
+
+    Args:
+        lr: [S].
+        momentum: [S]; used where `coupled`.
+        weight_decay: its strength.
+        epochs: that the S steps make up.
+        coupled: L2 joined to SGD's gradient, so that momentum multiplies it (ninefold at 0.9); otherwise decoupled
+            (AdamW, SGDW; Loshchilov & Hutter, 1711.05101), which takes 1 − ∏(1 − lr·wd).
+        nesterov: SGD's other momentum; where `coupled`.
+    """
+    left = _left_by_sgd(lr, momentum, weight_decay, nesterov) if coupled else float(np.prod(1 - lr * weight_decay))
+    rate = float((lr * weight_decay / (1 - momentum if coupled else 1.0)).sum())
+    return Budget(weight_decay, 1 - left, rate, epochs / rate if rate > 0 else None)
+
+
+def _left_by_sgd(lr: Array, momentum: Array, weight_decay: float, nesterov: bool) -> float:
+    """torch.optim.SGD on a weight of 1 whose gradient is its decay alone."""
+    weight, velocity = 1.0, 0.0
+    for step, (rate, memory) in enumerate(zip(lr.tolist(), momentum.tolist(), strict=True)):
+        gradient = weight_decay * weight
+        velocity = memory * velocity + gradient if step else gradient
+        weight -= rate * (gradient + memory * velocity if nesterov else velocity)
+    return weight
+
+
+def indistinct(budgets: Sequence[Budget], epochs: int) -> list[Indistinct]:
+    """Pairs of weight decays whose runs cannot differ, or hardly, through the decay.
+
+    Args:
+        budgets: of all values, in one run's schedule.
+        epochs: of that run.
+    """
+    pairs = []
+    for one, other in combinations(sorted(budgets, key=lambda each: each.weight_decay), 2):
+        gap = abs(other.rate - one.rate)
+        if gap < LITTLE and one.weight_decay != other.weight_decay:
+            words = "no systematic difference expected" if gap < NOTHING else "unlikely to show with these seeds"
+            needed = int(np.ceil(epochs * LITTLE / gap))
+            pairs.append(Indistinct(one.weight_decay, other.weight_decay, gap, words, needed))
+    return pairs
