@@ -6,63 +6,25 @@ a fault. Nothing here imports torch.
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hpcli.catalog import DATASETS, LIBRARIES, MODELS
 from hpcli.config.checks import conflicts
-from hpcli.config.momentum import Momentum, parse_momentum
-from hpcli.errors import did_you_mean
-
-
-def _known(names: dict[str, str], kind: str) -> AfterValidator:
-    def check(name: str) -> str:
-        library, slash, own = name.partition("/")
-        elsewhere = kind == "model" and slash and library in LIBRARIES and own
-        if name not in names and not elsewhere and not re.fullmatch(r"[\w.]+:\w+", name):
-            known = [f"{each}/{own}" for each in LIBRARIES] if slash and kind == "model" else names
-            raise ValueError(f"unknown {kind}; {did_you_mean(name, known)}")
-        return name
-
-    return AfterValidator(check)
-
-
-def _validation(value: Any) -> float | str:
-    if value in ("auto", "valid", "test"):
-        return str(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
-        raise ValueError(
-            "must be a fraction of the training images, such as 0.1, or one of the words auto, valid, test"
-        )
-    return float(value)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-Positive = Annotated[float, Field(gt=0)]
-PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-MomentumKey = Annotated[
-    Momentum,
-    PlainValidator(parse_momentum),
-    PlainSerializer(lambda momentum: str(momentum) if momentum.cyclic else momentum.high),
-]
-Epochs = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_tuple)]
-Milestones = Annotated[tuple[Positive, ...], BeforeValidator(_tuple)]
+from hpcli.config.momentum import Momentum
+from hpcli.config.kinds import (
+    DatasetName,
+    Epochs,
+    Fraction,
+    Milestones,
+    ModelName,
+    MomentumKey,
+    Positive,
+    PositiveInt,
+    Seeds,
+    Validation,
+)
 
 
 class Section(BaseModel):
@@ -76,7 +38,7 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is learnt from."""
 
-    name: Annotated[str, _known(DATASETS, "data set")] = "digits"
+    name: DatasetName = "digits"
     """digits, cifar10, cifar100, folder (train/<class>/…), or module:function of your own (with --allow-code)."""
     root: str = "data"
     """Where it is, or is downloaded to."""
@@ -91,7 +53,7 @@ class DataConfig(Section):
     augment: Literal["none", "standard", "source"] = "standard"
     """none; standard: a crop out of the image padded by an eighth, and a flip where mirror images keep their class;
     source: what fastai v1 did by default: flip, warp, rotation, zoom, lighting."""
-    validation: Annotated[float | str, PlainValidator(_validation)] = "auto"
+    validation: Validation = "auto"
     """A fraction held out of the training images, class by class; valid: a folder's own valid/ or val/; auto: that
     where there is one, else 0.1; test: the test images (a choice made on them is no longer tested by them, and draws
     a warning)."""
@@ -108,7 +70,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """What learns."""
 
-    name: Annotated[str, _known(MODELS, "model")] = "resnet20"
+    name: ModelName = "resnet20"
     """The network: a name of hpcli's, torchvision/resnet18, timm/…, or module:function of your own (with --allow-code);
     channels, image size and classes come from the data."""
     options: dict[str, Any] = {}
@@ -205,6 +167,18 @@ class LRFindConfig(Section):
     """Also measure the validation loss along the way, BatchNorm re-estimated each time; about three times the cost."""
 
 
+class SweepConfig(Section):
+    """Values compared by short, complete runs of several seeds."""
+
+    epochs: PositiveInt = 2
+    """Length of every run: a complete cycle of its own, not the start of a long one."""
+    seeds: Seeds = "auto"
+    """Runs a value: seed, seed + 1, …, the same for every value. auto: 5 where that takes less than five minutes, else
+    3."""
+    matters: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """The difference worth knowing, as a share of the lowest loss."""
+
+
 class Config(Section):
     """One YAML for all commands, in the method's order."""
 
@@ -216,6 +190,7 @@ class Config(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
     lr_find: LRFindConfig = LRFindConfig()
+    sweep: SweepConfig = SweepConfig()
 
     @model_validator(mode="after")
     def _check_across_keys(self) -> Config:

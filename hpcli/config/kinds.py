@@ -1,0 +1,62 @@
+"""The kinds of value that config keys take: names that are known, ranges, pairs."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
+
+from hpcli.catalog import DATASETS, LIBRARIES, MODELS
+from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.errors import did_you_mean
+
+
+def _known(names: dict[str, str], kind: str) -> AfterValidator:
+    def check(name: str) -> str:
+        library, slash, own = name.partition("/")
+        elsewhere = kind == "model" and slash and library in LIBRARIES and own
+        if name not in names and not elsewhere and not re.fullmatch(r"[\w.]+:\w+", name):
+            known = [f"{each}/{own}" for each in LIBRARIES] if slash and kind == "model" else names
+            raise ValueError(f"unknown {kind}; {did_you_mean(name, known)}")
+        return name
+
+    return AfterValidator(check)
+
+
+def _validation(value: Any) -> float | str:
+    if value in ("auto", "valid", "test"):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1:
+        raise ValueError(
+            "must be a fraction of the training images, such as 0.1, or one of the words auto, valid, test"
+        )
+    return float(value)
+
+
+def _seeds(value: Any) -> int | str:
+    if value == "auto":
+        return "auto"
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
+        raise ValueError("must be a number of seeds from 1 to 100, or the word auto")
+    return value
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+DatasetName = Annotated[str, _known(DATASETS, "data set")]
+ModelName = Annotated[str, _known(MODELS, "model")]
+Validation = Annotated[float | str, PlainValidator(_validation)]
+Seeds = Annotated[int | str, PlainValidator(_seeds)]
+Positive = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+MomentumKey = Annotated[
+    Momentum,
+    PlainValidator(parse_momentum),
+    PlainSerializer(lambda momentum: str(momentum) if momentum.cyclic else momentum.high),
+]
+Epochs = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_tuple)]
+Milestones = Annotated[tuple[Positive, ...], BeforeValidator(_tuple)]
