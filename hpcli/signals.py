@@ -11,9 +11,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopSignals:
-    """While entered, notes the first signal instead of dying of it."""
+    """While entered, notes the first signal instead of dying of it. A trial enters its sweep's once more."""
 
     def __init__(self) -> None:
+        self._entered = 0
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
 
@@ -23,13 +24,16 @@ class StopSignals:
         return 128 + self.received if self.received else 0
 
     def __enter__(self) -> StopSignals:
-        if threading.current_thread() is threading.main_thread():
+        self._entered += 1
+        if self._entered == 1 and threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._note) for each in SIGNALS}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for each, handler in self._before.items():
-            signal.signal(each, handler)
+        self._entered -= 1
+        if not self._entered:
+            for each, handler in self._before.items():
+                signal.signal(each, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
         if self.received == signal.SIGINT and number == signal.SIGINT:

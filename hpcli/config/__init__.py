@@ -11,7 +11,7 @@ from hpcli.config.loading import (
     to_yaml,
     with_overrides,
 )
-from hpcli.config.momentum import Momentum
+from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.config.schema import Config
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Momentum",
     "differing_keys",
     "load_config",
+    "parse_momentum",
     "read_config",
     "set_in_file",
     "shipped_config",

@@ -12,7 +12,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hpcli.config.checks import conflicts
-from hpcli.config.momentum import Momentum
 from hpcli.config.kinds import (
     DatasetName,
     Epochs,
@@ -25,6 +24,7 @@ from hpcli.config.kinds import (
     Seeds,
     Validation,
 )
+from hpcli.config.momentum import Momentum
 
 
 class Section(BaseModel):

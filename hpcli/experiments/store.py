@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hpcli.config import Config
 
 Row = Mapping[str, int | float | str | None]
 State = dict[str, Any]
@@ -24,6 +27,7 @@ class Progress:
     total: int
     loss: float | None = None
     metrics: Row | None = None  # at the end of an epoch: its row of metrics.csv
+    line: str | None = None  # something to say
 
 
 OnProgress = Callable[[Progress], None]
@@ -54,6 +58,23 @@ class Store(Protocol):
     def should_stop(self) -> bool:
         """Whether somebody asked the experiment to stop after this step."""
 
+    def write(self, table: str, rows: Sequence[Row]) -> None:
+        """Replace a table as a whole."""
+
+    def trial(self, key: str, config: Config) -> AbstractContextManager[TrialStore]:
+        """Where a trial's own rows and states go, by its key: the same as before, if there has been one."""
+
+
+class TrialStore(Store, Protocol):
+    """A trial's own door: a run within an experiment."""
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        """What the trial came to; None: it is not finished."""
+
+    def finish(self, status: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """The trial is over: keep its summary."""
+
 
 @dataclass
 class MemoryStore:
@@ -61,6 +82,8 @@ class MemoryStore:
 
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     states: dict[str, State] = field(default_factory=dict)
+    trials: dict[str, MemoryStore] = field(default_factory=dict)
+    summary: dict[str, Any] | None = None
 
     def row(self, table: str, row: Row, *, durable: bool = False) -> None:
         """Add a row to a table."""
@@ -85,6 +108,19 @@ class MemoryStore:
     def should_stop(self) -> bool:
         """Never."""
         return False
+
+    def write(self, table: str, rows: Sequence[Row]) -> None:
+        """Replace a table."""
+        self.tables[table] = [dict(row) for row in rows]
+
+    def trial(self, key: str, config: Config) -> AbstractContextManager[MemoryStore]:
+        """A store of the trial's own."""
+        return nullcontext(self.trials.setdefault(key, MemoryStore()))
+
+    def finish(self, status: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep the summary."""
+        self.summary = {"status": status, **summary}
+        return self.summary
 
 
 def columns(rows: Sequence[Row]) -> Columns:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hpcli.version import __version__
 PACKAGES = ("torch", "torchvision", "numpy", "matplotlib", "pydantic", "typer")
 
 
+@cache
 def environment() -> dict[str, Any]:
     """Versions, machine, git commit of hpcli (null when installed from a package) and command line."""
     import torch

@@ -30,14 +30,17 @@ RUNS = Path("runs")
 class RunDir:
     """Use as a context manager: entering takes the lock and the signals, leaving writes how it ended."""
 
-    def __init__(self, path: Path, command: str, config: Config, *, resumed: bool) -> None:
+    def __init__(
+        self, path: Path, command: str, config: Config, *, resumed: bool, signals: StopSignals | None = None
+    ) -> None:
         self.path, self.command, self.config, self.resumed = path, command, config, resumed
         self.tables = Tables(path)
         self.checkpoints = Checkpoints(path / "checkpoints")
-        self.signals = StopSignals()
+        self.signals = signals or StopSignals()
         self.exit_code = 0
         self.step: int | None = None  # the last one in a table
         self._started = time.monotonic()
+        self._extends = False
 
     @classmethod
     def create(cls, command: str, config: Config, out: Path | None = None) -> RunDir:
@@ -49,24 +52,31 @@ class RunDir:
         path = _make_new(out) if out else _make_dated(f"{command}-{config.data.name.replace(':', '-')}")
         run = cls(path, command, config, resumed=False)
         run._write_status("created")
-        header = f"# Fully resolved: `hpcli {command} -c` this file runs it again.\n"
-        write_atomic(path / "config.yaml", (header + to_yaml(config)).encode())
+        run._write_config()
         if out is None:
             point_link(RUNS / "latest", path)
         return run
 
     @classmethod
-    def reopen(cls, command: str, path: Path, config: Config) -> RunDir:
-        """Go on with an existing folder.
+    def reopen(cls, command: str, path: Path, config: Config, *, may_differ: Sequence[str] = ()) -> RunDir:
+        """Go on with an existing folder. With keys that may differ it is extended, even when it is finished.
 
         Raises:
             UsageError: not a run folder.
             CheckpointError: `config` is not the folder's.
         """
-        keys = ", ".join(differing_keys(folder_config(path), config))
+        keys = ", ".join(key for key in differing_keys(folder_config(path), config) if key not in may_differ)
         if keys:
             raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")
-        return cls(path, command, config, resumed=True)
+        run = cls(path, command, config, resumed=True)
+        run._extends = bool(may_differ)
+        return run
+
+    def trial(self, key: str, config: Config) -> RunDir:
+        """A run folder within this one, for a trial of it: the one of that key, if there is one."""
+        from hpcli.run_dir.trial import TrialDir
+
+        return TrialDir.of(self.path / "trials" / key, config, self.signals)
 
     @property
     def summary(self) -> dict[str, Any] | None:
@@ -88,6 +98,10 @@ class RunDir:
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All rows of `<table>.csv`."""
         return self.tables.rows(table)
+
+    def write(self, table: str, rows: Sequence[Row]) -> None:
+        """Replace `<table>.csv`."""
+        self.tables.replace(table, rows)
 
     def due(self, *, ends_epoch: bool) -> bool:
         """Whether to save a checkpoint now."""
@@ -143,6 +157,9 @@ class RunDir:
     def __enter__(self) -> RunDir:
         self._lock = Lock(self.path / ".lock")
         self.signals.__enter__()
+        if self._extends:
+            (self.path / "summary.json").unlink(missing_ok=True)
+            self._write_config()
         if not self.resumed:
             write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2).encode())
         if self.summary is None:
@@ -170,6 +187,10 @@ class RunDir:
                 self._write_status("failed")
         except OSError:
             pass
+
+    def _write_config(self) -> None:
+        header = f"# Fully resolved: `hpcli {self.command} -c` this file runs it again.\n"
+        write_atomic(self.path / "config.yaml", (header + to_yaml(self.config)).encode())
 
     def _write_status(self, status: str) -> None:
         record = {

@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hpcli.errors import CheckpointError
+from hpcli.run_dir.files import write_atomic
 
 
 class Tables:
@@ -25,6 +26,11 @@ class Tables:
         if list(row) != names:
             raise ValueError(f"{table}.csv has the columns {names}, not {list(row)}")
         _write(descriptor, _line(row.values()))
+
+    def replace(self, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write a table as a whole: the old one or the new, never a mixture."""
+        lines = [_line(rows[0]), *(_line(row.values()) for row in rows)] if rows else []
+        write_atomic(self.folder / f"{table}.csv", b"".join(lines))
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All complete rows; numbers as numbers, an empty field as None."""
