@@ -31,11 +31,9 @@ class Ruler:
         self.num_stable, self.num_seeds = table.shape
         self.df = (self.num_stable - 1) * (self.num_seeds - 1)
         self.sd: float | None = None
-        self.correlation: float | None = None
         if self.df:
             residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
             self.sd = math.sqrt(float((residual**2).sum()) / self.df)
-            self.correlation = _mean_correlation(table)
         elif noise is not None and self.num_stable > 1:
             self.sd, self.df = float(noise[0]), int(noise[1])
 
@@ -80,11 +78,11 @@ class Ruler:
         return _found(self.num_tried, seeds, (self.num_tried - 1) * (seeds - 1), self.level)
 
 
-def _mean_correlation(table: Array) -> float | None:
-    """How much of the noise values share through their seeds: mean over pairs of values."""
-    if table.shape[1] < 3 or (table.std(1) == 0).any():
+def mean_correlation(table: Array) -> float | None:
+    """How much of their noise the values of a table [k, S] share through their seeds: mean over pairs of values."""
+    if len(table) < 2 or table.shape[1] < 3 or (table.std(1) == 0).any():
         return None
-    correlations = np.atleast_2d(np.corrcoef(table))
+    correlations = np.corrcoef(table)
     return float(correlations[np.triu_indices(len(table), 1)].mean())
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpcli.analysis.noise import LEVEL, Array, Ruler
+from hpcli.analysis.noise import LEVEL, Array, Ruler, mean_correlation
 
 UNSTABLE = 16.0
 """A value whose variance over seeds is so many times the median one is unstable."""
@@ -39,9 +39,14 @@ class Verdict:
     comparisons: tuple[Comparison, ...]  # in the order of the values
     best: object | None  # the lowest mean
     noise_sd: float | None  # of one run, after what its seed does to all values alike
-    seed_correlation: float | None  # mean over pairs of values
+    seed_correlation: float | None  # mean over pairs of candidates
     resolution: float | None  # the difference that a sweep like this finds 80 % of the time
     seeds_for_matters: int | None  # with so many seeds that difference is `matters`
+
+    @property
+    def best_mean(self) -> float | None:
+        """The lowest mean."""
+        return next((each.mean for each in self.comparisons if each.verdict == "best"), None)
 
 
 def verdict(
@@ -87,7 +92,8 @@ def verdict(
     for index, name in enumerate(names):
         state = "diverged" if lost[index] else "unstable" if wild[index] else "best" if index == best else ""
         rows.append(_compared(name, table[index], table[best], ruler, state))
-    return Verdict(tuple(rows), names[best], ruler.sd, ruler.correlation, ruler.resolution(), ruler.seeds_for_margin())
+    shared = mean_correlation(table[[each.candidate for each in rows]])
+    return Verdict(tuple(rows), names[best], ruler.sd, shared, ruler.resolution(), ruler.seeds_for_margin())
 
 
 def _table(losses: ArrayLike) -> Array:

@@ -11,6 +11,7 @@ from hpcli.config import Config
 from hpcli.experiments.store import Columns, MemoryStore, OnProgress, Progress, Store, columns, silent
 from hpcli.training.schedules import Schedule, training_schedule
 from hpcli.training.trainer import StepReport, Trainer
+from hpcli.training.weight_norms import weight_norms
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class _Run:
         self.initial_loss: float | None = None
         self.loss_sum, self.loss_count = 0.0, 0  # of the current epoch
         state = store.load()
+        self.norms = state["weight_norms"] if state else weight_norms(trainer.model)  # at the start
         if state is not None:
             trainer.load_state_dict(state["trainer"])
             self.initial_loss = state["initial_loss"]
@@ -143,6 +145,7 @@ class _Run:
             "initial_loss": self.initial_loss,
             "loss_sum": self.loss_sum,
             "loss_count": self.loss_count,
+            "weight_norms": self.norms,
         }
 
     def _ended_worse_than_it_began(self, epochs: Columns) -> bool:
@@ -157,6 +160,8 @@ class _Run:
         finite = done and not all(math.isnan(loss) for loss in epochs["valid_loss"])
         summary["best_epoch"] = int(_first_lowest(epochs["valid_loss"])) if finite else None
         summary |= {"epochs": done, "steps": len(steps.get("step", ()))}
+        ends = weight_norms(self.trainer.model)
+        summary["weight_norms"] = {group: [start, ends[group]] for group, start in self.norms.items()}
         if self.status == "finished" and self.trainer.splits.test is not None:
             on_test = self.trainer.evaluate("test")
             summary |= {"test_loss": on_test.loss, "test_accuracy": on_test.accuracy, "test_top5": on_test.top5}

@@ -223,6 +223,10 @@ def run_status(path: Path) -> str:
 
 def _json_value(value: Any) -> Any:
     """JSON has no NaN and no infinity: null."""
+    if isinstance(value, dict):
+        return {key: _json_value(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_value(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from hpcli.config import Config
+from hpcli.config import Config, differing_keys
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.loader import EvalLoader, TrainLoader
 from hpcli.data.randomness import STEP, seed_for
@@ -27,6 +27,12 @@ from hpcli.training.losses import LossRecord
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import Schedule
 from hpcli.training.step import Step
+
+RESTARTED = (
+    "seed", "schedule", "train.epochs", "train.checkpoint_epochs", "optimizer.weight_decay", "lr_find", "sweep",
+    "interpolate",
+)  # fmt: skip
+"""Keys and sections that nothing is prepared for: `restart` takes others of them."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +170,16 @@ class Trainer:
         self.optimizer.reset()
         self.seed = self.loader.seed = seed
         self.step, self.is_fresh = 0, True
+
+    def restart(self, config: Config) -> bool:
+        """Start anew by another config, nothing prepared again; False, and nothing done, where that cannot be."""
+        changed = differing_keys(self.config, config)
+        if not all(key in RESTARTED or key.split(".")[0] in RESTARTED for key in changed):
+            return False
+        self.config = config
+        self.optimizer.set_weight_decay(config.optimizer.weight_decay)
+        self.reset(config.seed)
+        return True
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Start from these weights instead of fresh ones; `reset` still draws fresh ones.
