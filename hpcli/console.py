@@ -21,9 +21,14 @@ from rich.text import Text
 from hpcli.errors import HpcliWarning
 from hpcli.experiments.store import OnProgress, Row, silent
 from hpcli.experiments.store import Progress as Report
+from hpcli.experiments.varied import written
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LENGTH = 24
+WIDE = 120
+"""Columns of a table where there is no terminal to fit into."""
+HIDDEN = ("command", "run_dir", "status", "sentence", "weight_norms", "decay_pairs", "choice_reason", "extend", "best")
+"""What a summary holds for programs; a person reads it elsewhere or not at all."""
 
 
 def error_line(text: str) -> None:
@@ -75,6 +80,8 @@ class Terminal:
     def _epoch_line(self, report: Report) -> None:
         if report.metrics is not None:
             self.err.print(_epoch_text(report.metrics), markup=False)
+        if report.line is not None:
+            self.err.print(report.line, markup=False)
 
     @contextmanager
     def decoding(self) -> Iterator[Callable[[int, int], None]]:
@@ -109,17 +116,22 @@ class Terminal:
         table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
         table.add_column(style="dim")
         table.add_column()
+        lines = [value for value in rows.values() if _is_table(value)]
         for name, value in rows.items():
-            table.add_row(name.replace("_", " "), _readable(name, value))
+            if value not in lines:
+                table.add_row(name.replace("_", " "), _readable(name, value))
         self.out.print(table)
+        for each in lines:
+            self.out.print(_columns(each), width=None if self.out.is_terminal else WIDE)
 
     def summary(self, summary: Mapping[str, Any], files: list[str]) -> None:
         """The end of a run."""
         if self.as_json:
             sys.stdout.write(json.dumps(summary) + "\n")
         elif not self.quiet:
-            hidden = ("command", "run_dir", "status", "sentence")
-            shown = {name: value for name, value in summary.items() if name not in hidden and value not in ([], {})}
+            shown = {name: value for name, value in summary.items() if name not in HIDDEN and value not in ([], {})}
+            if "ranking" in shown:
+                shown["ranking"] = [_ranked(line) for line in shown["ranking"]]
             self.table(f"{summary['command']}: {summary['status']}", shown)
             if "sentence" in summary:
                 self.out.print(Text(summary["sentence"], style="bold"))
@@ -158,6 +170,8 @@ class _Live:
             self.bar.update(self.task, completed=report.done, total=report.total, loss=text)
         if report.metrics is not None:
             self.bar.console.print(_epoch_text(report.metrics), markup=False)
+        if report.line is not None:
+            self.bar.console.print(report.line, markup=False)
 
 
 def sparkline(values: list[float], length: int = CURVE_LENGTH) -> str:
@@ -176,6 +190,39 @@ def _epoch_text(row: Row) -> str:
         f"epoch {numbers['epoch']:.0f}  train loss {numbers['train_loss']:.4f}  "
         f"valid loss {numbers['valid_loss']:.4f}  accuracy {numbers['valid_accuracy']:.1%}  {numbers['seconds']:.1f} s"
     )
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(line, dict) for line in value)
+
+
+def _columns(lines: list[dict[str, Any]]) -> Table:
+    """Lines of the same facts, one under the other; a column that is empty throughout is left out."""
+    table = Table(box=None, header_style="dim")
+    names = [name for name in lines[0] if any(line[name] is not None for line in lines)]
+    for name in names:
+        table.add_column(name, no_wrap=True, justify="left" if isinstance(lines[0][name], str) else "right")
+    for line in lines:
+        table.add_row(*(_readable(name, line[name]) for name in names))
+    return table
+
+
+def _ranked(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A value of a sweep as a person compares it with the best."""
+    values = line["value"] if isinstance(line["value"], list) else [line["value"]]
+    interval = "" if line["low"] is None or line["verdict"] == "best" else f" [{line['low']:.2g}, {line['high']:.2g}]"
+    above = "" if line["difference"] is None else f"{line['difference']:+.2g}{interval}"
+    decayed = line.get("decay_budget")
+    return {
+        "value": " & ".join(written(value) for value in values),
+        "valid loss": line["mean_valid_loss"],
+        "accuracy": line["mean_valid_accuracy"],
+        "above the best": above if line["verdict"] != "best" else "",
+        "verdict": line["verdict"],
+        "best?": "" if line["verdict"] == "best" else "maybe" if line["candidate"] else "no",
+        "decay": None if decayed is None else f"{decayed:.2%}",
+        "s a run": line["mean_seconds"] if decayed is None else None,
+    }
 
 
 def _readable(name: str, value: Any) -> str:

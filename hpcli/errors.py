@@ -63,6 +63,10 @@ DIVERGED = 6
 """Exit code of a run that diverged. Not an exception: a diverged run is a recorded result."""
 
 
+SOME_FAILED = 9
+"""Exit code of a sweep that is done, some of its trials failed: recorded, too."""
+
+
 class HpcliWarning(UserWarning):
     """Something that works but is probably not what was meant."""
 

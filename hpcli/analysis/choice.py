@@ -92,16 +92,19 @@ def in_words(found: Verdict, choice: Choice | None, *, epochs: int, num_seeds: i
         return f"{horizon}: no value trained; lower the learning rate (hpcli lr-find shows how far it can go)."
     chosen = found.comparisons[choice.index]
     tied = [str(each.value) for each in found.comparisons if each.candidate]
-    says = f"{horizon}: {chosen.value} {choice.reason}"
-    if choice.reason.startswith("the best"):
-        says = f"{horizon}: {chosen.value} is {choice.reason}"
-    parts = [says + (f": {_listed(tied)} could not be told apart{_sight(found)}." if len(tied) > 1 else ".")]
+    says = f"{chosen.value} is {choice.reason}" if choice.reason.startswith("the best") else _use(chosen, choice)
+    tie = f": {_listed(tied)} could not be told apart{_sight(found)}" if len(tied) > 1 else ""
+    parts = [f"{horizon}: {says}{tie}."]
     parts += [_against_the_best(each) for each in found.comparisons if not each.candidate]
     if len(tied) > 1 and found.noise_sd is None:
         parts.append("One seed cannot tell: use --seeds 3 or more.")
-    elif len(tied) > 1 and found.seeds_for_matters and found.seeds_for_matters > num_seeds:
-        parts.append(f"To find a difference of {matters:.1g}: {found.seeds_for_matters} seeds.")
+    elif len(tied) > 1 and (found.seeds_for_matters is None or found.seeds_for_matters > num_seeds):
+        parts.append(f"To find a difference of {matters:.1g}: {found.seeds_for_matters or 'over 1,000'} seeds.")
     return " ".join(parts)
+
+
+def _use(chosen: Comparison, choice: Choice) -> str:
+    return f"{chosen.value} {choice.reason}" if choice.reason.startswith("kept") else f"{chosen.value}, {choice.reason}"
 
 
 def _listed(names: list[str]) -> str:

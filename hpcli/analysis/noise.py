@@ -82,7 +82,7 @@ def mean_correlation(table: Array) -> float | None:
     """How much of their noise the values of a table [k, S] share through their seeds: mean over pairs of values."""
     if len(table) < 2 or table.shape[1] < 3 or (table.std(1) == 0).any():
         return None
-    correlations = np.corrcoef(table)
+    correlations = np.asarray(np.corrcoef(table))
     return float(correlations[np.triu_indices(len(table), 1)].mean())
 
 

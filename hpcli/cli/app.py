@@ -13,6 +13,7 @@ import typer
 from hpcli.cli.evaluate import evaluate
 from hpcli.cli.init import init
 from hpcli.cli.lr_find import lr_find
+from hpcli.cli.sweep import sweep
 from hpcli.cli.train import train
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
 )
 app.command("lr-find")(lr_find)
 app.command("train")(train)
+for name in ("sweep-mom", "sweep-wd", "sweep"):
+    app.command(name)(sweep)
 app.command("evaluate")(evaluate)
 app.command("init")(init)
 

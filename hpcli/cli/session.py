@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from hpcli import catalog
 from hpcli.errors import UsageError
 
 if TYPE_CHECKING:
+    from hpcli.data.dataset import Splits
     from hpcli.run_dir import RunDir
     from hpcli.training.trainer import Trainer
 
@@ -30,6 +31,7 @@ class Session:
         quiet: bool,
         out: Path | None,
         resume: Path | None = None,
+        may_differ: Sequence[str] = (),
         allow_code: bool = False,
     ) -> None:
         from hpcli.config import load_config, with_overrides
@@ -39,6 +41,7 @@ class Session:
             raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
         show_warnings()
         self.command, self.config_file, self.out, self.resume = command, config_file, out, resume
+        self.may_differ = may_differ  # keys that a resumed run may change
         self.summary: dict[str, Any] = {}
         self.terminal = Terminal(quiet=quiet, as_json=as_json)
         if resume is not None and config_file is None:
@@ -50,11 +53,11 @@ class Session:
         if allow_code:
             catalog.allow_code(self.config.data.name, self.config.model.name)
 
-    def show_plan(self) -> int:
+    def show_plan(self, *about: Any) -> int:
         """`--dry-run`."""
         from hpcli.experiments.plan import PLANS
 
-        self.terminal.table(f"{self.command} would run", PLANS[self.command](self.config))
+        self.terminal.table(f"{self.command} would run", PLANS[self.command](self.config, *about))
         return 0
 
     def run_dir(self) -> RunDir:
@@ -63,16 +66,20 @@ class Session:
 
         if self.resume is None:
             return RunDir.create(self.command, self.config, self.out)
-        return RunDir.reopen(self.command, self.resume, self.config)
+        return RunDir.reopen(self.command, self.resume, self.config, may_differ=self.may_differ)
 
-    def trainer(self, run: RunDir, device: str) -> Trainer:
-        """A trainer with its data, whose decoding is shown."""
+    def splits(self) -> Splits:
+        """The data, whose decoding is shown."""
         from hpcli.data.dataset import load_splits
-        from hpcli.training.trainer import Trainer
 
         with self.terminal.decoding() as on_decode:
-            splits = load_splits(run.config, on_decode=on_decode)
-        return Trainer(run.config, device=device, splits=splits)
+            return load_splits(self.config, on_decode=on_decode)
+
+    def trainer(self, run: RunDir, device: str) -> Trainer:
+        """A trainer with its data."""
+        from hpcli.training.trainer import Trainer
+
+        return Trainer(run.config, device=device, splits=self.splits())
 
     def start_from(self, weights: Path | None, trainer: Trainer) -> None:
         """`--init`: put these weights into the trainer."""
@@ -100,15 +107,15 @@ class Session:
         """Write and show how it ended."""
         full = self.summary = run.finish(status, summary)
         if status == "interrupted":
-            resumable = self.command == "train"
+            resumable = self.command not in ("lr-find", "evaluate")
             advice = f"go on: hpcli {self.command} --resume {run.path}" if resumable else "start it again"
-            self.terminal.note(f"stopped after step {run.step}; {advice}")
+            self.terminal.note(f"stopped{'' if run.step is None else f' after step {run.step}'}; {advice}")
         else:
             self.terminal.summary(full, sorted(file.name for file in run.path.glob("*.png")))
         if status == "diverged":
+            where = "diverged" if run.step is None else f"diverged at step {run.step}"
             self.terminal.note(
-                f"diverged at step {run.step}: lower schedule.max_lr (hpcli lr-find shows how far it can go), "
-                "or set train.clip_norm: 1.0"
+                f"{where}: lower schedule.max_lr (hpcli lr-find shows how far it can go), or set train.clip_norm: 1.0"
             )
         return run.exit_code
 

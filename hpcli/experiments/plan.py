@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
+from hpcli.experiments.budgets import budgets_of, flagged, in_lines
+from hpcli.experiments.varied import AUTO_SEEDS, SWEEPS, settings
 from hpcli.training.schedules import Schedule, range_test_schedule, training_schedule
 
 Facts = dict[str, Any]
@@ -35,7 +37,37 @@ def plan_lr_find(config: Config) -> Facts:
     }
 
 
-PLANS: dict[str, Callable[[Config], Facts]] = {"train": plan_train, "lr-find": plan_lr_find}
+def plan_sweep(config: Config, vary: Mapping[str, Sequence[object]]) -> Facts:
+    """The plan of a sweep: its trials, and the pairs of weight decays that it can hardly tell apart."""
+    keys, found = settings(config, vary)
+    splits = load_splits(config, list_only=True)
+    asked = config.sweep.seeds
+    seeds = asked if isinstance(asked, int) else AUTO_SEEDS[1]
+    trials = [(setting.name, *setting.trial(config.seed + seed)) for seed in range(seeds) for setting in found]
+    steps = [
+        splits.steps_per_epoch(trial.data.batch_size, trial.data.steps_per_epoch) * trial.train.epochs
+        for _, _, trial in trials
+    ]
+    epochs = config.sweep.epochs
+    plan = {
+        **_setting(config, splits),
+        "parameter": " & ".join(keys),
+        "values": [setting.name for setting in found],
+        "seeds": f"auto: {AUTO_SEEDS[1]}, or {AUTO_SEEDS[0]} where that takes long" if asked == "auto" else asked,
+        "epochs": epochs,
+        "steps": sum(steps),
+        "decay": in_lines(flagged(keys, budgets_of(keys, found, splits), epochs), epochs),
+        "trials": [
+            {"value": name, "seed": trial.seed, "steps": each, "trial": key}
+            for (name, key, trial), each in zip(trials, steps, strict=True)
+        ],
+    }
+    return {name: fact for name, fact in plan.items() if fact != []}
+
+
+PLANS: dict[str, Callable[..., Facts]] = {
+    "train": plan_train, "lr-find": plan_lr_find, **dict.fromkeys([*SWEEPS, "sweep"], plan_sweep)
+}  # fmt: skip
 
 
 def _setting(config: Config, splits: Splits) -> Facts:

@@ -17,11 +17,8 @@ from hpcli.experiments.budgets import budgets_of, flagged, in_lines
 from hpcli.experiments.store import MemoryStore, OnProgress, Store, silent
 from hpcli.experiments.sweep_result import Judged, SweepResult
 from hpcli.experiments.trials import Trial, Trials
-from hpcli.experiments.varied import Setting, settings
+from hpcli.experiments.varied import AUTO_SECONDS, AUTO_SEEDS, Setting, settings
 
-AUTO_SECONDS = 300.0
-AUTO_SEEDS = (3, 5)
-"""`sweep.seeds: auto`: the second where that is forecast to take less than AUTO_SECONDS, else the first."""
 LOOKS = 3
 """Times that a sweep until decided is judged; they share the level."""
 
@@ -97,10 +94,7 @@ class _Sweep:
         """Train what is missing of these settings with so many seeds."""
         self.settings, self.seeds = found, max(self.seeds, num_seeds)
         planned = self.trials.plan(found, range(self.config.seed, self.config.seed + self.seeds))
-        waiting = [trial for trial in planned if not trial.is_over]
-        self.trials.run(waiting[:1])
-        self.trials.forecast(waiting[1:])
-        self.trials.run(waiting[1:])
+        self.trials.run(planned)
 
     def until_decided(self, most: int) -> None:
         """Add seeds at three looks, each at a third of the level."""

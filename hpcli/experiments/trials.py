@@ -17,6 +17,8 @@ from hpcli.experiments.train import train
 from hpcli.experiments.varied import Setting
 from hpcli.training.trainer import Trainer
 
+OVER = ("finished", "diverged")
+"""States of a trial that is not trained again."""
 SAME_SPLITS = ("data.batch_size", "data.eval_batch_size", "data.augment", "data.steps_per_epoch")
 """Keys of the section `data` that leave the images as they are."""
 
@@ -36,7 +38,7 @@ class Trial:
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to train."""
-        return self.status in ("finished", "diverged")
+        return self.status in OVER
 
     @property
     def loss(self) -> float:
@@ -66,7 +68,10 @@ class Trials:
         self.base, self.splits = config, _without_test(splits or load_splits(config))
         self.trainer: Trainer | None = None
         self.found: dict[str, Trial] = {}
-        self.seeds_before = len({row["seed"] for row in store.rows("sweep")})  # of an earlier process
+        before = store.rows("sweep")  # of an earlier process
+        self.seeds_before = len({row["seed"] for row in before})
+        self.over_before = {row["trial"] for row in before if row["status"] in OVER}
+        self.forecast = False  # whether it has been said
         self.trained = self.reused = 0
         self.steps_done = self.steps_planned = 0
         self.stopped = False
@@ -97,21 +102,27 @@ class Trials:
         Raises:
             OSError: the disk's, not a trial's.
         """
-        for trial in trials:
-            if not self.stopped:
-                self._run_one(trial)
-                self.stopped = trial.status == "interrupted" or self.store.should_stop()
+        waiting = sorted(
+            (each for each in trials if not each.is_over), key=lambda each: each.key not in self.over_before
+        )
+        for place, trial in enumerate(waiting):
+            if self.stopped:
+                return
+            self._say_forecast(waiting[place:])
+            self._run_one(trial)
+            self.stopped = trial.status == "interrupted" or self.store.should_stop()
 
     def say(self, *lines: str) -> None:
         """Say something, beside the progress."""
         for line in lines:
             self.on_progress(Progress(self.steps_done, self.steps_planned, line=line))
 
-    def forecast(self, left: Sequence[Trial]) -> None:
-        """Say how long these trials will take, by those that have been trained."""
-        took = [seconds for trial in self.found.values() if (seconds := trial.summary.get("seconds"))]
-        if took and left and not self.stopped:
+    def _say_forecast(self, left: Sequence[Trial]) -> None:
+        """Once one has been trained, say how long the others will take."""
+        if self.trained and not self.forecast:
+            took = [seconds for trial in self.found.values() if (seconds := trial.summary.get("seconds"))]
             self.say(f"{len(left)} more trials, about {sum(took) / len(took) * len(left):.0f} s")
+            self.forecast = True
 
     def _run_one(self, trial: Trial) -> None:
         try:
@@ -125,7 +136,7 @@ class Trials:
             self.trainer = None
         self.steps_done += self._steps(trial.config)
         self.store.write("sweep", self.rows())
-        if trial.status != "interrupted":
+        if trial.key not in self.over_before and trial.status != "interrupted":
             self.say(_in_words(trial))
 
     def _run(self, trial: Trial, own: TrialStore) -> None:

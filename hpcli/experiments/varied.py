@@ -12,13 +12,17 @@ from itertools import product
 from typing import Any
 
 from hpcli.config import Config, Momentum, parse_momentum, to_dict, with_overrides
-from hpcli.errors import UsageError
+from hpcli.errors import CheckpointError, UsageError
+from hpcli.experiments.store import Row
 
 VARIED = {"weight_decay": "optimizer.weight_decay", "momentum": "schedule.momentum"}
 SWEEPS = {"sweep-mom": "schedule.momentum", "sweep-wd": "optimizer.weight_decay"}
-"""Commands that sweep a key of their own."""
+"""Sweeps with a name of their own, and their key."""
 NOT_SWEPT = ("seed", "sweep", "lr_find", "interpolate")
 """Keys that change no trial, or every one."""
+AUTO_SECONDS = 300.0
+AUTO_SEEDS = (3, 5)
+"""`sweep.seeds: auto`: the second where that is forecast to take less than AUTO_SECONDS, else the first."""
 WIDE = 8.0
 """Numbers that span more than this factor have a logarithmic scale."""
 
@@ -95,6 +99,25 @@ def split_values(text: str) -> list[str]:
     if not all(values):
         raise UsageError(f"--values {text}: an empty value; write for example 1e-5,1e-4,1e-3")
     return values
+
+
+def extended(config: Config, vary: Mapping[str, Sequence[object]], rows: Sequence[Row]) -> dict[str, list[object]]:
+    """The keys and values of a sweep that is gone on with: those of its table, and those that are new.
+
+    Raises:
+        CheckpointError: the sweep is of another key.
+    """
+    keys = str(rows[0]["parameter"]).split(" & ") if rows else [VARIED.get(name, name) for name in vary]
+    asked = {VARIED.get(name, name): values for name, values in vary.items()}
+    if asked and list(asked) != keys:
+        raise CheckpointError(f"the sweep is of {' & '.join(keys)}, not of {' & '.join(asked)}; start a new one")
+    found: dict[str, list[object]] = {}
+    for place, key in enumerate(keys):
+        new = {setting.name: setting.values[0] for setting in settings(config, {key: asked[key]})[1]} if asked else {}
+        before = [row["value"] if len(keys) == 1 else str(row["value"]).split(" & ")[place] for row in rows]
+        old = {written(value): value for value in before}
+        found[key] = list((old | new).values())
+    return found
 
 
 def positions(key: str, values: Sequence[Any]) -> tuple[list[float] | None, bool]:

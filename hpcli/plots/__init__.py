@@ -2,6 +2,20 @@
 
 from hpcli.plots.confusion import confusion
 from hpcli.plots.range_test import lr_find
+from hpcli.plots.sweep import curves, differences, heat_map, sweep
 from hpcli.plots.training import accuracy, after_training, batch, before_training, loss, schedule
 
-__all__ = ["accuracy", "after_training", "batch", "before_training", "confusion", "loss", "lr_find", "schedule"]
+__all__ = [
+    "accuracy",
+    "after_training",
+    "batch",
+    "before_training",
+    "confusion",
+    "curves",
+    "differences",
+    "heat_map",
+    "loss",
+    "lr_find",
+    "schedule",
+    "sweep",
+]

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpcli.config import Config, differing_keys, read_config, to_yaml
-from hpcli.errors import DIVERGED, CheckpointError, HpcliError, HpcliWarning, UsageError
+from hpcli.errors import DIVERGED, SOME_FAILED, CheckpointError, HpcliError, HpcliWarning, UsageError
 from hpcli.experiments.store import Row, State
 from hpcli.run_dir.checkpoints import Checkpoints
 from hpcli.run_dir.environment import environment
@@ -141,7 +141,8 @@ class RunDir:
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> dict[str, Any]:
         """Write `summary.json`, last of all. An interrupted run gets none, and keeps its checkpoint."""
-        self.exit_code = {"finished": 0, "diverged": DIVERGED, "interrupted": self.signals.exit_code}[status]
+        codes = {"finished": 0, "diverged": DIVERGED, "failed": SOME_FAILED, "interrupted": self.signals.exit_code}
+        self.exit_code = SOME_FAILED if status == "finished" and summary.get("failed") else codes[status]
         full = {
             "command": self.command,
             "status": status,

@@ -1,0 +1,205 @@
+"""Pictures of a sweep: what can be told apart, how the losses went, and the map of two keys."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from hpcli.analysis.verdict import Comparison
+from hpcli.experiments.sweep_result import COSTLY, SweepResult
+from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, log_if_wide, styled
+
+COLORS = {"best": GREEN, "equal": GREEN, "undecided": BLUE, "worse": RED, "unstable": ORANGE}
+FAR = 2.5
+"""A value so many times further off than those that may be the best is named at the edge of the picture."""
+
+Array = NDArray[np.float64]
+
+
+def sweep(result: SweepResult) -> dict[str, Figure]:
+    """All pictures of a sweep, by name: `sweep` and `sweep_curves`; of two keys also `sweep_map`."""
+    figures = {"sweep_curves": curves(result)}
+    if result.verdict is not None and result.verdict.best is not None:
+        figures["sweep"] = differences(result)
+        if len(result.keys) == 2:
+            figures["sweep_map"] = heat_map(result)
+    return figures
+
+
+@styled
+def differences(result: SweepResult) -> Figure:
+    """Each value's loss against the best one's, paired by seed: a dot a seed, the mean, its interval."""
+    assert result.verdict is not None
+    figure = Figure(figsize=(7.6, 4.4))
+    axes = figure.subplots()
+    x, order = _places(result)
+    compared = result.verdict.comparisons
+    paired = _paired(result)
+    top, bottom = _limits(result, paired)
+    if result.margin:
+        axes.axhspan(-result.margin, result.margin, color=GREEN, alpha=0.13, linewidth=0, zorder=0)
+        axes.annotate(
+            "too small to matter", (1, result.margin), xycoords=("axes fraction", "data"), xytext=(-4, 2),
+            textcoords="offset points", ha="right", fontsize=8, color=GREEN,
+        )  # fmt: skip
+    axes.axhline(0, color=GREY, linewidth=0.9, zorder=1)
+    for index, each in enumerate(compared):
+        _draw_value(axes, float(x[index]), each, paired[index], top, aside=0.05 * _step(x))
+    if result.choice is not None:
+        chosen = compared[result.choice.index]
+        height = min(top, max(chosen.high or 0.0, float(np.nanmax(paired[result.choice.index]))))
+        label(axes, "use this", (float(x[result.choice.index]), height), GREEN, above=True)
+    num_seeds, horizon = result.losses.shape[1], _epochs(result)
+    axes.set(
+        ylabel="validation loss above the best value's (nats)",
+        title=f"{_short(result)}: what {num_seeds} seeds of {horizon} epochs can tell apart",
+        ylim=(bottom, top + 0.12 * (top - bottom)),
+        xlabel=f"{' & '.join(result.keys)}{', and seconds a run' if _costs(result) else ''}",
+        xlim=(x.min() - 0.5 * _step(x), x.max() + 0.5 * _step(x)),
+    )
+    axes.set_xticks(x[order], [_tick(result, index) for index in order])
+    axes.tick_params(axis="x", labelrotation=30 if len(x) > 8 else 0)
+    axes.grid(visible=False, axis="x")
+    return figure
+
+
+@styled
+def curves(result: SweepResult) -> Figure:
+    """Validation loss by epoch: a colour a value, its seeds a band from the lowest to the highest."""
+    figure = Figure(figsize=(7.6, 4.4))
+    axes = figure.subplots()
+    _, order = _places(result)
+    shades = colormaps["viridis"](np.linspace(0.02, 0.9, len(order)))
+    epoch = np.arange(result.curves.shape[2])
+    for shade, index in zip(shades, order, strict=True):
+        losses = result.curves[index]
+        known = np.isfinite(losses).any(0)
+        if not known.any():
+            continue
+        shown = losses[:, known]
+        axes.fill_between(epoch[known], np.nanmin(shown, 0), np.nanmax(shown, 0), color=shade, alpha=0.13, linewidth=0)
+        name = result.settings[index].name
+        axes.plot(epoch[known], np.nanmean(shown, 0), "o-", color=shade, markersize=4, label=name)
+    log_if_wide(axes, result.curves.ravel())
+    axes.set(
+        xlabel="epoch (from 0)",
+        ylabel="validation loss (nats)",
+        title=f"{_short(result)}: mean of the seeds, and their range",
+    )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(title=_short(result), loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9 if len(order) < 12 else 7)
+    return figure
+
+
+@styled
+def heat_map(result: SweepResult) -> Figure:
+    """Mean validation loss of every pair of two keys' values; framed: those that may be the best."""
+    assert result.verdict is not None
+    names = [[str(part) for part in setting.name.split(" & ")] for setting in result.settings]
+    rows, columns = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
+    means = np.full((len(rows), len(columns)), np.nan)
+    figure = Figure(figsize=(1.6 + 1.15 * len(columns), 1.6 + 0.62 * len(rows)))
+    axes = figure.subplots()
+    for name, each in zip(names, result.verdict.comparisons, strict=True):
+        row, column = rows.index(name[0]), columns.index(name[1])
+        means[row, column] = np.nan if each.mean is None else each.mean
+        if each.candidate:
+            axes.add_patch(
+                Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, color="white", linewidth=2.2, zorder=3)
+            )
+    finite = means[np.isfinite(means)]
+    norm = LogNorm(finite.min(), finite.max()) if finite.max() > 3 * finite.min() > 0 else None
+    picture = axes.imshow(means, cmap="viridis_r", norm=norm, aspect="auto")
+    dark = np.nan_to_num(np.asarray(picture.norm(means), float)) > 0.4
+    for (row, column), mean in np.ndenumerate(means):
+        text = f"{mean:.3g}" if np.isfinite(mean) else "diverged"
+        color = "white" if dark[row, column] else "black"
+        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set(xlabel=result.keys[1], ylabel=result.keys[0], title="Validation loss (nats); framed: may be the best")
+    axes.grid(visible=False)
+    figure.colorbar(picture, ax=axes, label="mean over seeds")
+    return figure
+
+
+def _draw_value(axes: Axes, x: float, each: Comparison, paired: Array, top: float, *, aside: float) -> None:
+    color = COLORS.get(each.verdict, GREY)
+    if each.difference is None:
+        axes.annotate(each.verdict, (x, top), ha="center", va="bottom", color=RED, weight="bold", fontsize=9)
+        axes.plot(x, top, "x", color=RED, markersize=8, markeredgewidth=2)
+        return
+    if each.difference > top:
+        axes.annotate(
+            f"{each.verdict}\n+{each.difference:.2g}", (x, top), xytext=(0, -8), textcoords="offset points",
+            ha="center", va="top", color=color, weight="bold", fontsize=9,
+        )  # fmt: skip
+        axes.plot(x, top, "^", color=color, markersize=8)
+        return
+    axes.plot(np.full(len(paired), x - aside), paired, "o", color=color, alpha=0.4, markersize=4.5, markeredgewidth=0)
+    if each.low is not None and each.high is not None:
+        axes.plot([x, x], [each.low, each.high], color=color, linewidth=2.2, solid_capstyle="butt")
+    axes.plot(x, each.difference, "D", color=color, markersize=7, markeredgecolor="white", zorder=4)
+    axes.annotate(
+        each.verdict, (x, each.difference), xytext=(9, 0), textcoords="offset points", va="center", color=color,
+        fontsize=9,
+    )  # fmt: skip
+
+
+def _paired(result: SweepResult) -> Array:
+    """[k, S]: every run's loss less that of the best value with the same seed."""
+    assert result.verdict is not None
+    names = [setting.name for setting in result.settings]
+    paired: Array = result.losses - result.losses[names.index(str(result.verdict.best))]
+    return paired
+
+
+def _limits(result: SweepResult, paired: Array) -> tuple[float, float]:
+    """The highest and lowest difference that is shown."""
+    assert result.verdict is not None
+    compared = result.verdict.comparisons
+    near = [index for index, each in enumerate(compared) if each.candidate]
+    reach = [result.margin or 0.0, *(abs(compared[index].high or 0.0) for index in near), np.nanmax(paired[near])]
+    furthest = max(float(each) for each in reach)
+    within = [index for index, each in enumerate(compared) if (each.high or each.difference or 0) <= FAR * furthest]
+    top = max([furthest, *(float(np.nanmax(paired[index])) for index in within if np.isfinite(paired[index]).any())])
+    top = max([top, *(compared[index].high or 0.0 for index in within)])
+    lowest = min([-(result.margin or 0.0), *(compared[index].low or 0.0 for index in within)])
+    return 1.05 * top, 1.1 * min(lowest, float(np.nanmin(paired[within])))
+
+
+def _places(result: SweepResult) -> tuple[Array, NDArray[np.int64]]:
+    """[k] where each value stands on the axis, and the values in that order; evenly apart unless logarithmic."""
+    if result.places is None:
+        return np.arange(len(result.settings), dtype=float), np.arange(len(result.settings))
+    places = np.array(result.places)
+    order = np.argsort(places, kind="stable")
+    return (places if result.logarithmic else np.argsort(order).astype(float)), order
+
+
+def _step(x: Array) -> float:
+    return float(np.diff(np.sort(x)).min()) if len(x) > 1 else 1.0
+
+
+def _tick(result: SweepResult, index: int) -> str:
+    name = result.settings[index].name
+    seconds = float(np.nanmean(result.seconds[index])) if _costs(result) else 0.0
+    return f"{name}\n{seconds:.2g} s" if seconds else name
+
+
+def _costs(result: SweepResult) -> bool:
+    return result.keys[0].split(".")[0] in COSTLY and bool(np.isfinite(result.seconds).any())
+
+
+def _short(result: SweepResult) -> str:
+    return " & ".join(key.rpartition(".")[2] for key in result.keys)
+
+
+def _epochs(result: SweepResult) -> int:
+    return result.settings[0].config.train.epochs
