@@ -1,6 +1,6 @@
 """hpcli: Leslie N. Smith's disciplined method for setting hyper-parameters.
 
-In a notebook: `from hpcli import load_config, lr_find, train, plots`. Names are imported on first use, so that
+In a notebook: `from hpcli import load_config, lr_find, sweep, train, plots`. Names are imported on first use, so that
 `hpcli --help` never loads torch; nothing is written unless you pass a `RunDir` as the store.
 """
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from hpcli.data.dataset import ImageData, Split
     from hpcli.experiments.evaluate import EvaluateResult, evaluate
     from hpcli.experiments.lr_find import LRFindResult, lr_find
+    from hpcli.experiments.sweep import sweep
+    from hpcli.experiments.sweep_result import SweepResult
     from hpcli.experiments.train import TrainResult, train
     from hpcli.run_dir import RunDir
     from hpcli.training.trainer import Trainer
@@ -32,6 +34,7 @@ __all__ = [
     "RunDir",
     "Split",
     "Suggestion",
+    "SweepResult",
     "TrainResult",
     "Trainer",
     "Verdict",
@@ -42,6 +45,7 @@ __all__ = [
     "lr_find",
     "plots",
     "suggest",
+    "sweep",
     "train",
     "verdict",
     "with_overrides",
@@ -62,6 +66,8 @@ _HOME = {
     "with_overrides": "hpcli.config",
     "LRFindResult": "hpcli.experiments.lr_find",
     "lr_find": "hpcli.experiments.lr_find",
+    "SweepResult": "hpcli.experiments.sweep_result",
+    "sweep": "hpcli.experiments.sweep",
     "TrainResult": "hpcli.experiments.train",
     "train": "hpcli.experiments.train",
     "RunDir": "hpcli.run_dir",

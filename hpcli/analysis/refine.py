@@ -1,30 +1,32 @@
-"""The next values of a weight decay to try: halve the exponents around the best (1803.09820, section 4.4)."""
+"""The next values of a weight decay to try: the exponents are halved (1803.09820, section 4.4)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 from hpcli.analysis.verdict import Verdict
 
 
 def refined(values: Sequence[float], found: Verdict) -> list[float]:
-    """Values between the best and its neighbours, at one significant figure: around 1e-4, 3e-5 and 3e-4.
+    """Values between those that may be the best and their neighbours, at one significant figure.
+
+    Around 1e-4, between 1e-5 and 1e-3, these are 3e-5 and 3e-4.
 
     Args:
         values: numbers, in the verdict's order.
         found: their comparison.
 
     Returns:
-        None left to try where the best's neighbours may be the best too, or nothing lies between at one figure.
+        None left to try where nothing can be told apart, or nothing lies between at one figure.
     """
+    if all(each.candidate for each in found.comparisons):
+        return []
     compared = sorted(zip(values, found.comparisons, strict=True), key=lambda pair: pair[0])
-    best = next((place for place, (_, each) in enumerate(compared) if each.verdict == "best"), None)
-    if best is None:
-        return []
-    around = [compared[place] for place in (best - 1, best + 1) if 0 <= place < len(compared)]
-    if all(each.candidate for _, each in around):
-        return []
-    own = compared[best][0]
-    between = {float(f"{math.sqrt(own * value):.0e}") for value, _ in around if own > 0 and value > 0}
+    between = {
+        float(f"{math.sqrt(low * high):.0e}")
+        for (low, one), (high, other) in pairwise(compared)
+        if low > 0 and (one.candidate or other.candidate)
+    }
     return sorted(between - set(values))

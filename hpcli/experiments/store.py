@@ -118,9 +118,10 @@ class MemoryStore:
         return nullcontext(self.trials.setdefault(key, MemoryStore()))
 
     def finish(self, status: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep the summary."""
-        self.summary = {"status": status, **summary}
-        return self.summary
+        """Keep the summary, unless there is something to go on with."""
+        full = {"status": status, **summary}
+        self.summary = None if status == "interrupted" else full
+        return full
 
 
 def columns(rows: Sequence[Row]) -> Columns:

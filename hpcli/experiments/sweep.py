@@ -39,8 +39,8 @@ def sweep(
     Args:
         config: what to train; `config.sweep` says how long, with how many seeds, and what matters.
         vary: a config key, or weight_decay or momentum, and its values; two keys: every pair of their values.
-        refine: halve the exponents around the best value, at one significant figure, until its neighbours cannot be
-            told from it.
+        refine: halve the exponents around the values that may be the best, at one significant figure, until what is
+            added cannot be told apart.
         max_seeds: add seeds until nothing is undecided, at most so many, in three looks that share the level.
         store: where trials go; None: memory. Those that it has already are not trained again.
         on_progress: called after every step, and with a line after every trial.
@@ -74,6 +74,7 @@ class _Sweep:
         self.config, self.keys, self.settings, self.trials = config, keys, found, trials
         self.level = LEVEL
         self.seeds = 0
+        self.added: set[object] = set()  # names of the values that the last refinement added
         epochs = config.sweep.epochs
         trials.say(*in_lines(flagged(keys, budgets_of(keys, found, trials.splits), epochs), epochs))
 
@@ -107,13 +108,18 @@ class _Sweep:
                 return
 
     def refine(self) -> bool:
-        """Train the values that halve the exponents around the best; False where there are none, or nothing to gain."""
+        """Train what lies around those that may be the best; False where there is nothing, or nothing to gain."""
         found = self._verdict()
+        if found is None or self.trials.stopped:
+            return False
+        candidates = {each.value for each in found.comparisons if each.candidate}
         values = [setting.values[0] for setting in self.settings]
-        new = refined(values, found) if found and not self.trials.stopped else []
+        new = [] if self.added and self.added <= candidates else refined(values, found)
         if new:
             _, more = settings(self.config, {self.keys[0]: sorted([*values, *new])})
-            self.trials.say(f"refined: {', '.join(each.name for each in more if each.values[0] in new)}")
+            added = [setting.name for setting in more if setting.values[0] in new]
+            self.added = set(added)
+            self.trials.say(f"refined: {', '.join(added)}")
             self.train(more, self.seeds)
         return bool(new)
 

@@ -77,8 +77,16 @@ class Trials:
         self.stopped = False
 
     def plan(self, settings: Sequence[Setting], seeds: Sequence[int]) -> list[Trial]:
-        """The trials of these settings and seeds, all values of a seed first: from now on the table of the sweep."""
+        """The trials of these settings and seeds, all values of a seed first: from now on the table of the sweep.
+
+        Raises:
+            ConfigError: a batch that is larger than the training images are many.
+        """
         planned = [trial for column in zip(*self.grid(settings, seeds), strict=True) for trial in column]
+        images = len(self.splits.train)
+        for size in {trial.config.data.batch_size for trial in planned}:
+            if size > images:
+                raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
         self.found = {trial.key: trial for trial in planned}
         self.steps_planned = self.steps_done + sum(self._steps(each.config) for each in planned if not each.is_over)
         self.store.write("sweep", self.rows())
@@ -168,9 +176,6 @@ class Trials:
         changed = [key for key in differing_keys(self.base, config) if key.startswith("data.")]
         if any(key not in SAME_SPLITS for key in changed):
             self.base, self.splits = config, _without_test(load_splits(config))
-        if len(self.splits.train) < config.data.batch_size:
-            images = len(self.splits.train)
-            raise ConfigError(f"data.batch_size: {config.data.batch_size} is more than the {images} training images")
         return self.splits
 
     def _steps(self, config: Config) -> int:

@@ -57,7 +57,7 @@ def settings(config: Config, vary: Mapping[str, Sequence[object]]) -> tuple[tupl
     for key in keys:
         if key.split(".")[0] in NOT_SWEPT:
             raise UsageError(f"{key}: cannot be swept, it does not change what a run is; --set sets it for all")
-    base = {"train.epochs": config.sweep.epochs, "train.checkpoint_epochs": []}
+    base = {"train.epochs": config.sweep.epochs, "train.checkpoint_epochs": [], "sweep.seeds": "auto"}
     found: dict[str, Setting] = {}
     for values in product(*vary.values()):
         own = with_overrides(config, {**base, **dict(zip(keys, values, strict=True))})
