@@ -235,7 +235,8 @@ def test_lr_find_writes_its_choice_into_a_config(capsys: pytest.CaptureFixture[s
     )
     printed = capsys.readouterr()
     assert "max_lr 0.0" in printed.out
-    assert "next: hpcli train -c digits.yaml --max-lr 0.0" in printed.err
+    assert "next: hpcli sweep schedule.max_lr --values 0.0" in printed.err
+    assert printed.err.rstrip().endswith(" -c digits.yaml")
     assert "wrote schedule.max_lr" in printed.err
     assert "max_lr: 1e-2" not in Path("digits.yaml").read_text()
     assert main(["train", "-c", "digits.yaml", "--dry-run", "-q"]) == 0

@@ -64,7 +64,10 @@ def _run(session: Session, vary: dict[str, list[str]], start: Path | None, devic
     suggested = result.suggestion.suggested_lr
     if apply is not None and suggested is not None:
         session.apply(apply, "schedule.max_lr", f"{suggested:.2g}")
-    session.say_next("hpcli train", {"--max-lr": suggested})
+    values = [result.suggestion.low, suggested, result.suggestion.high]
+    if suggested is not None:
+        listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values if value is not None))
+        session.say_next(f"hpcli sweep schedule.max_lr --values {listed}")
     return code
 
 

@@ -95,13 +95,9 @@ class Session:
         set_in_file(file, key, value)
         self.terminal.note(f"wrote {key}: {value} into {file}")
 
-    def say_next(self, command: str, options: Mapping[str, float | None]) -> None:
-        """The command to go on with, if every option of it has a value."""
-        if all(value is not None for value in options.values()):
-            config = f" -c {self.config_file}" if self.config_file else ""
-            self.terminal.note(
-                f"next: {command}{config} {' '.join(f'{name} {value:.2g}' for name, value in options.items())}"
-            )
+    def say_next(self, command: str) -> None:
+        """The command to go on with."""
+        self.terminal.note(f"next: {command}{f' -c {self.config_file}' if self.config_file else ''}")
 
     def finish(self, run: RunDir, status: str, summary: dict[str, Any]) -> int:
         """Write and show how it ended."""

@@ -24,7 +24,7 @@ Array = NDArray[np.float64]
 
 def sweep(result: SweepResult) -> dict[str, Figure]:
     """All pictures of a sweep, by name: `sweep` and `sweep_curves`; of two keys also `sweep_map`."""
-    figures = {"sweep_curves": curves(result)}
+    figures = {"sweep_curves": curves(result)} if np.isfinite(result.curves).any() else {}
     if result.verdict is not None and result.verdict.best is not None:
         figures["sweep"] = differences(result)
         if len(result.keys) == 2:

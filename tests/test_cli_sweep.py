@@ -1,0 +1,195 @@
+"""Sweeps by the command line: what they leave, what they reuse, how they end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpcli.cli import main
+from hpcli.config import load_config
+from hpcli.experiments import trials
+
+FAST = [
+    *("--set=data.train_fraction=0.1", "--set=data.batch_size=32", "--set=model.name=shallow3"),
+    *("--set=schedule.max_lr=3e-3", "--device=cpu", "--epochs=2"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def swept(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
+    assert main([*arguments, "--json", "-q"]) == code
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def table(folder: str) -> list[dict[str, str]]:
+    with (Path(folder) / "sweep.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_a_sweep_leaves(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep-wd", "--values", "1e-4,1e-2,1", "--seeds", "3", "--out", "a", *FAST]) == 0
+    printed = capsys.readouterr()
+    assert "no systematic difference expected" in printed.err
+    assert "8 more trials, about" in printed.err
+    assert "For 2-epoch cycles: " in printed.out
+    names = {path.name for path in Path("a").iterdir()}
+    assert {"sweep.csv", "sweep.png", "sweep_curves.png", "summary.json", "trials", "config.yaml"} <= names
+    trial = next(Path("a/trials").iterdir())
+    assert {path.name for path in trial.iterdir()} == {
+        "config.yaml", "environment.json", "metrics.csv", "status.json", "steps.csv", "summary.json", ".lock",
+    }  # fmt: skip
+    assert json.loads((trial / "status.json").read_text())["status"] == "finished"
+    assert load_config(trial / "config.yaml").train.epochs == 2
+    rows = table("a")
+    assert list(rows[0])[:8] == [
+        "trial", "value", "seed", "status", "valid_loss", "valid_accuracy", "valid_top5", "seconds",
+    ]  # fmt: skip
+    assert {row["trial"] for row in rows} == {path.name for path in Path("a/trials").iterdir()}
+    summary = json.loads(Path("a/summary.json").read_text())
+    assert summary["command"] == "sweep-wd"
+    assert summary["parameter"] == "optimizer.weight_decay"
+
+
+def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    first = swept(capsys, "sweep-mom", "--values", "0.95-0.85,0.9", "--seeds", "2", "--out", "a", *FAST)
+    assert (first["trained"], first["reused"]) == (4, 0)
+    assert swept(capsys, "sweep-mom", "--resume", "a")["trained"] == 0
+    more = swept(capsys, "sweep-mom", "--resume", "a", "--values", "0.9,0.5")
+    assert (more["trained"], more["reused"]) == (2, 4)
+    seeds = swept(capsys, "sweep-mom", "--resume", "a", "--seeds", "3")
+    assert (seeds["trained"], seeds["reused"], seeds["seeds"]) == (3, 6, 3)
+    assert load_config("a/config.yaml").sweep.seeds == 3
+    (lost, damaged, changed) = sorted(Path("a/trials").iterdir())[:3]
+    shutil.rmtree(lost)
+    (damaged / "summary.json").write_text("{")
+    (changed / "config.yaml").write_text(
+        (changed / "config.yaml").read_text().replace("batch_size: 32", "batch_size: 16")
+    )
+    before = table("a")
+    mended = swept(capsys, "sweep-mom", "--resume", "a", "--device", "cpu")
+    assert (mended["trained"], mended["reused"]) == (3, 6)
+    assert [row | {"seconds": ""} for row in table("a")] == [row | {"seconds": ""} for row in before]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["sweep-wd"], 2, "--values: none given; for example hpcli sweep-wd --values 1e-5,1e-4,1e-3"),
+        (["sweep-wd", "--values", "1e-5,-1"], 2, "optimizer.weight_decay=-1: -1: must be at least 0"),
+        (["sweep-wd", "--values", "1e-5,x"], 2, 'optimizer.weight_decay=x: "x": must be a number'),
+        (["sweep-wd", "--values", "1e-5,0.00001"], 2, "--values: 1e-5 is there twice"),
+        (["sweep-wd", "--values", "1e-5,"], 2, "an empty value"),
+        (["sweep-mom", "--values", "0.85-0.95"], 2, "write 0.95-0.85"),
+        (["sweep-mom", "--values", "0.9,1.0"], 2, "schedule.momentum=1.0: 1.0: a momentum must be at least 0 and below 1"),
+        (["sweep"], 2, "write KEY --values LIST"),
+        (["sweep", "optimizer.eps"], 2, "1 keys and 0 lists of values"),
+        (["sweep", "optimizer.wd", "--values", "1"], 2, "optimizer.wd=1: unknown key"),
+        (["sweep", "seed", "--values", "1,2"], 2, "seed: cannot be swept"),
+        (["sweep", "data.batch_size", "--values", "16,5000"], 2, "data.batch_size: 5000 is more than the 1151 training"),
+        (["sweep-wd", "--values", "1", "--seeds", "many"], 2, "must be a number of seeds from 1 to 100, or the word auto"),
+        (["sweep-wd", "--values", "1", "--refine", "--until-decided"], 2, "one at a time"),
+        (["sweep", "model.name", "--values", "resnet20", "--refine"], 2, "--refine: takes one key whose values are numbers"),
+        (["sweep-wd", "--resume", "nowhere"], 2, "nowhere: not a run folder"),
+    ],
+)  # fmt: skip
+def test_bad_input(arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "-q"]) == code
+    printed = capsys.readouterr()
+    (line,) = printed.err.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_a_resumed_sweep_keeps_its_config(capsys: pytest.CaptureFixture[str]) -> None:
+    swept(capsys, "sweep-wd", "--values", "0,1", "--seeds", "1", "--out", "a", *FAST)
+    for arguments, says in {
+        ("sweep-wd", "--seed", "3"): "a: its config differs in seed",
+        ("sweep-wd", "--epochs", "3"): "a: its config differs in sweep.epochs",
+        ("sweep-wd", "--set", "data.batch_size=16"): "a: its config differs in data.batch_size",
+        ("sweep-mom", "--values", "0.9"): "the sweep is of optimizer.weight_decay, not of schedule.momentum",
+    }.items():
+        assert main([arguments[0], "--resume", "a", *arguments[1:]]) == 4
+        assert says in capsys.readouterr().err
+    assert json.loads(Path("a/summary.json").read_text())["trained"] == 2  # and is not touched
+
+
+def test_divergence_is_exit_6_and_failures_are_exit_9(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = swept(capsys, "sweep", "schedule.max_lr", "--values", "1e8,1e9", "--seeds", "2", "--out", "a", *FAST, code=6)
+    assert (lost["status"], lost["choice"]) == ("diverged", None)
+    assert {row["status"] for row in table("a")} == {"diverged"}
+    real = trials.train
+
+    def fails(config: Any, **about: Any) -> Any:
+        if config.optimizer.weight_decay == 1:
+            raise RuntimeError("a fault")
+        return real(config, **about)
+
+    monkeypatch.setattr(trials, "train", fails)
+    some = swept(capsys, "sweep-wd", "--values", "0,1", "--seeds", "2", "--out", "b", *FAST, code=9)
+    assert (some["status"], some["failed"], some["choice"]) == ("finished", 2, 0.0)
+    assert json.loads(Path("b/status.json").read_text())["exit_code"] == 9
+    (log,) = Path("b/trials").glob("1-seed-0-*/error.log")
+    assert "a fault" in log.read_text()
+    monkeypatch.setattr(trials, "train", real)
+    assert swept(capsys, "sweep-wd", "--resume", "b")["trained"] == 2
+    assert not list(Path("b/trials").glob("*/error.log"))
+
+
+def test_dry_run_shows_trials_and_pairs_and_writes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep-wd", "--values", "1e-5,1e-4", "--seeds", "2", "--dry-run", "--json", *FAST]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert [trial["value"] for trial in plan["trials"]] == ["1e-5", "1e-4", "1e-5", "1e-4"]
+    assert plan["steps"] == 4 * 2 * 3
+    assert "no systematic difference expected" in plan["decay"][0]
+    assert list(Path().iterdir()) == []
+
+
+def test_a_choice_is_written_into_a_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "digits"]) == 0
+    capsys.readouterr()
+    arguments = ["sweep-mom", "-c", "digits.yaml", "--values", "0.8,0.9-0.8", "--seeds", "1", "--apply", "digits.yaml"]
+    summary = swept(capsys, *arguments, *FAST)
+    assert str(load_config("digits.yaml").schedule.momentum) == str(summary["choice"])
+
+
+def test_two_keys_draw_their_map(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ["schedule.max_lr", "--values", "1e-3,1e-2", "optimizer.weight_decay", "--values", "0,1"]
+    summary = swept(capsys, "sweep", *keys, "--seeds", "2", "--out", "a", *FAST)
+    assert Path("a/sweep_map.png").stat().st_size > 10_000
+    assert len(summary["ranking"]) == 4
+    assert {row["value"] for row in table("a")} == {"1e-3 & 0", "1e-3 & 1", "0.01 & 0", "0.01 & 1"}
+    assert swept(capsys, "sweep", "--resume", "a")["trained"] == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_stopped_anywhere_it_goes_on_to_the_same_table(number: signal.Signals, tmp_path: Path) -> None:
+    arguments = ["sweep-wd", "--values", "0,1", "--seeds", "2", *FAST]
+    command = [sys.executable, "-m", "hpcli"]
+    subprocess.run([*command, *arguments, "--out", "whole", "-q"], check=True)
+    child = subprocess.Popen([*command, *arguments, "--out", "cut", "-q"], stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 60
+    while not list(Path("cut/trials").glob("*/summary.json")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    os.kill(child.pid, number)
+    child.communicate()
+    assert child.returncode == (130 if number == signal.SIGINT else -number)
+    subprocess.run([*command, "sweep-wd", "--resume", "cut", "-q"], check=True)
+    assert [row | {"seconds": ""} for row in table("cut")] == [row | {"seconds": ""} for row in table("whole")]
