@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hpcli.catalog import allow_code
     from hpcli.config import Config, load_config, with_overrides
     from hpcli.data.dataset import ImageData, Split
+    from hpcli.experiments.batch_size import BatchSizeResult, batch_size
     from hpcli.experiments.evaluate import EvaluateResult, evaluate
     from hpcli.experiments.lr_find import LRFindResult, lr_find
     from hpcli.experiments.sweep import sweep
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hpcli.training.trainer import Trainer
 
 __all__ = [
+    "BatchSizeResult",
     "Config",
     "EvaluateResult",
     "ImageData",
@@ -40,6 +42,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "allow_code",
+    "batch_size",
     "evaluate",
     "load_config",
     "lr_find",
@@ -57,6 +60,8 @@ _HOME = {
     "allow_code": "hpcli.catalog",
     "ImageData": "hpcli.data.dataset",
     "Split": "hpcli.data.dataset",
+    "BatchSizeResult": "hpcli.experiments.batch_size",
+    "batch_size": "hpcli.experiments.batch_size",
     "EvaluateResult": "hpcli.experiments.evaluate",
     "evaluate": "hpcli.experiments.evaluate",
     "Suggestion": "hpcli.analysis.suggestion",

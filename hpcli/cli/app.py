@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from hpcli.cli.batch_size import batch_size
 from hpcli.cli.evaluate import evaluate
 from hpcli.cli.init import init
 from hpcli.cli.lr_find import lr_find
@@ -26,6 +27,7 @@ app.command("lr-find")(lr_find)
 app.command("train")(train)
 for name in ("sweep-mom", "sweep-wd", "sweep"):
     app.command(name)(sweep)
+app.command("batch-size")(batch_size)
 app.command("evaluate")(evaluate)
 app.command("init")(init)
 

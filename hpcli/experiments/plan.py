@@ -65,9 +65,17 @@ def plan_sweep(config: Config, vary: Mapping[str, Sequence[object]]) -> Facts:
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
+def plan_batch_size(config: Config) -> Facts:
+    """The plan of `batch-size`: what is trained; the sizes depend on what comes out."""
+    return _setting(config, load_splits(config, list_only=True))
+
+
 PLANS: dict[str, Callable[..., Facts]] = {
-    "train": plan_train, "lr-find": plan_lr_find, **dict.fromkeys([*SWEEPS, "sweep"], plan_sweep)
-}  # fmt: skip
+    "train": plan_train,
+    "lr-find": plan_lr_find,
+    "batch-size": plan_batch_size,
+    **dict.fromkeys([*SWEEPS, "sweep"], plan_sweep),
+}
 
 
 def _setting(config: Config, splits: Splits) -> Facts:

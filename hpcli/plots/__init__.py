@@ -1,5 +1,6 @@
 """Results as matplotlib figures. Nothing here trains, saves or shows."""
 
+from hpcli.plots.batch_size import batch_size
 from hpcli.plots.confusion import confusion
 from hpcli.plots.range_test import lr_find
 from hpcli.plots.sweep import curves, differences, heat_map, sweep
@@ -9,6 +10,7 @@ __all__ = [
     "accuracy",
     "after_training",
     "batch",
+    "batch_size",
     "before_training",
     "confusion",
     "curves",

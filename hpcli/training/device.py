@@ -60,6 +60,24 @@ def set_determinism(deterministic: bool, device: torch.device) -> None:
     torch.use_deterministic_algorithms(deterministic)
 
 
+OutOfMemory = (torch.OutOfMemoryError, MemoryError)
+GIB = 2**30
+
+
+def start_peak_memory(device: torch.device) -> None:
+    """From now on `peak_memory` counts; what is no longer used is given back first."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def peak_memory(device: torch.device) -> tuple[float, float] | None:
+    """The most memory of a GPU that was in use, and what it has, in GiB; None for a CPU."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device) / GIB, torch.cuda.get_device_properties(device).total_memory / GIB
+
+
 def seed_generators(seed: int, device: torch.device) -> None:
     """Seed torch's generators, which dropout and initial weights draw from."""
     torch.default_generator.manual_seed(seed)
