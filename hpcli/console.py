@@ -6,6 +6,7 @@ Results go to stdout, everything else to stderr. Without a terminal there are no
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import warnings
@@ -58,7 +59,8 @@ class Terminal:
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet, self.as_json = quiet, as_json
-        self.out = Console(highlight=False, soft_wrap=True)
+        fits = sys.stdout.isatty() or "COLUMNS" in os.environ
+        self.out = Console(highlight=False, soft_wrap=True, width=None if fits else WIDE)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
@@ -122,7 +124,7 @@ class Terminal:
                 table.add_row(name.replace("_", " "), _readable(name, value))
         self.out.print(table)
         for each in lines:
-            self.out.print(_columns(each), width=None if self.out.is_terminal else WIDE)
+            self.out.print(_columns(each))
 
     def summary(self, summary: Mapping[str, Any], files: list[str]) -> None:
         """The end of a run."""

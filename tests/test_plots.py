@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from hpcli import plots
 from hpcli.config import Config, with_overrides
 from hpcli.experiments.lr_find import early_overfitting, lr_find
+from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import TrainResult, train
 from hpcli.training.schedules import training_schedule
 from hpcli.training.trainer import Trainer
@@ -110,3 +111,38 @@ def test_what_cannot_be_drawn_well_is_still_drawn(config: Config, tmp_path: Path
 
 def test_before_training(config: Config) -> None:
     assert sorted(plots.before_training(Trainer(config))) == ["batch", "schedule"]
+
+
+def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) -> None:
+    short = with_overrides(config, {"sweep.epochs": 2, "sweep.seeds": 3, "data.train_fraction": 0.1})
+    result = sweep(short, {"schedule.max_lr": ["1e-3", "3e-3", "1e9"]})
+    figures = plots.sweep(result)
+    assert sorted(figures) == ["sweep", "sweep_curves"]
+    (axes,) = figures["sweep"].axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "schedule.max_lr",
+        "validation loss above the best value's (nats)",
+    )
+    ticks = {tick.get_text() for tick in axes.get_xticklabels()}
+    assert {tick.partition("\n")[0] for tick in ticks} == {"1e-3", "3e-3", "1e9"}
+    assert sum("use this" in tick for tick in ticks) == 1
+    words = texts(figures["sweep"])
+    assert "best" in words
+    assert "diverged" in words
+    assert "too small to matter" in words
+    dots = [line for line in axes.lines if len(line.get_ydata()) == 3]
+    paired = result.losses[:2] - result.losses[[each.verdict for each in result.verdict.comparisons].index("best")]  # type: ignore[union-attr]
+    assert sorted(dot.get_ydata().tolist() for dot in dots) == sorted(paired.tolist())
+    assert labels_of(figures["sweep_curves"]) == [("epoch (from 0)", "validation loss (nats)")]
+    for name, figure in figures.items():
+        figure.savefig(tmp_path / f"{name}.png")
+
+
+def test_two_keys_are_a_map_and_nothing_is_drawn_of_nothing(config: Config, tmp_path: Path) -> None:
+    short = with_overrides(config, {"sweep.epochs": 1, "sweep.seeds": 2, "data.train_fraction": 0.1})
+    result = sweep(short, {"schedule.max_lr": ["1e-3", "1e9"], "weight_decay": ["0", "1"]})
+    figure = plots.sweep(result)["sweep_map"]
+    assert labels_of(figure)[0] == ("optimizer.weight_decay", "schedule.max_lr")
+    assert texts(figure).count("diverged") == 2
+    figure.savefig(tmp_path / "map.png")
+    assert plots.sweep(sweep(short, {"schedule.max_lr": ["1e9"]})).keys() <= {"sweep_curves"}

@@ -69,11 +69,9 @@ def verdict(
         level: the chance of a false *worse* that all comparisons share.
 
     Returns:
-        Every value against the one with the lowest mean. Differences are paired by seed; their intervals are
-        simultaneous, by the studentized range over all k values (Tukey); `candidate` is Hsu's one-sided comparison with
-        the best. The noise is the residual of values × seeds, at least the difference's own variance. An unstable
-        value stays out of that noise; it is worse where all its losses lie above all of the best's, and their paired
-        difference is significant by its own variance.
+        Every value against the one with the lowest mean, paired by seed. Intervals are simultaneous (the studentized
+        range over all k values), `candidate` is Hsu's one-sided comparison. The noise is the residual of values and
+        seeds, at least the difference's own; an unstable value stays out of it, and is worse if clearly so by its own.
 
     Raises:
         ValueError: not a table of at least one value and one seed.
@@ -88,10 +86,8 @@ def verdict(
         return Verdict(tuple(alone), None, None, None, None, None)
     best = int(stable[table[stable].mean(1).argmin()])
     ruler = Ruler(table[stable], noise, matters * float(table[best].mean()), int((~lost).sum()), level)
-    rows = []
-    for index, name in enumerate(names):
-        state = "diverged" if lost[index] else "unstable" if wild[index] else "best" if index == best else ""
-        rows.append(_compared(name, table[index], table[best], ruler, state))
+    states = np.select([lost, wild, np.arange(len(table)) == best], ["diverged", "unstable", "best"], "").tolist()
+    rows = [_compared(*each, table[best], ruler) for each in zip(names, states, table, strict=True)]
     shared = mean_correlation(table[[each.candidate for each in rows]])
     return Verdict(tuple(rows), names[best], ruler.sd, shared, ruler.resolution(), ruler.seeds_for_margin())
 
@@ -103,7 +99,7 @@ def _table(losses: ArrayLike) -> Array:
     return table
 
 
-def _compared(name: object, own: Array, best: Array, ruler: Ruler, state: str) -> Comparison:
+def _compared(name: object, state: str, own: Array, best: Array, ruler: Ruler) -> Comparison:
     """A value's losses [S] against the best one's; `state` is what is known of it already, empty for nothing."""
     if state == "diverged":
         return _state_alone(name, state)

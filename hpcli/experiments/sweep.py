@@ -52,19 +52,24 @@ def sweep(
         DataError: the data cannot be read.
     """
     keys, found = settings(config, vary)
-    if refine and (len(keys) > 1 or not all(isinstance(each.values[0], int | float) for each in found)):
-        raise UsageError("--refine: takes one key whose values are numbers")
-    if refine and max_seeds is not None:
-        raise UsageError("--refine, --until-decided: one at a time; a refined sweep can be resumed with more seeds")
+    if refine:
+        _check_refinable(found, max_seeds)
     trials = Trials(config, keys, store or MemoryStore(), on_progress, device, splits)
     run = _Sweep(config, keys, found, trials)
     if max_seeds is not None:
         run.until_decided(max_seeds)
-    else:
-        run.train(found, run.num_seeds())
-        while refine and run.refine():
-            pass
+        return run.result()
+    run.train(found, run.num_seeds())
+    while refine and run.refine():
+        pass
     return run.result()
+
+
+def _check_refinable(found: Sequence[Setting], max_seeds: int | None) -> None:
+    if max_seeds is not None:
+        raise UsageError("--refine, --until-decided: one at a time; a refined sweep can be resumed with more seeds")
+    if not all(len(each.values) == 1 and isinstance(each.values[0], int | float) for each in found):
+        raise UsageError("--refine: takes one key whose values are numbers")
 
 
 class _Sweep:

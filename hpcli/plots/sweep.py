@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hpcli.analysis.verdict import Comparison
 from hpcli.experiments.sweep_result import COSTLY, SweepResult
-from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, log_if_wide, styled
+from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, log_if_wide, styled
 
 COLORS = {"best": GREEN, "equal": GREEN, "undecided": BLUE, "worse": RED, "unstable": ORANGE}
 FAR = 2.5
@@ -51,10 +51,6 @@ def differences(result: SweepResult) -> Figure:
     axes.axhline(0, color=GREY, linewidth=0.9, zorder=1)
     for index, each in enumerate(compared):
         _draw_value(axes, float(x[index]), each, paired[index], top, aside=0.05 * _step(x))
-    if result.choice is not None:
-        chosen = compared[result.choice.index]
-        height = min(top, max(chosen.high or 0.0, float(np.nanmax(paired[result.choice.index]))))
-        label(axes, "use this", (float(x[result.choice.index]), height), GREEN, above=True)
     num_seeds, horizon = result.losses.shape[1], _epochs(result)
     axes.set(
         ylabel="validation loss above the best value's (nats)",
@@ -64,7 +60,9 @@ def differences(result: SweepResult) -> Figure:
         xlim=(x.min() - 0.5 * _step(x), x.max() + 0.5 * _step(x)),
     )
     axes.set_xticks(x[order], [_tick(result, index) for index in order])
-    axes.tick_params(axis="x", labelrotation=30 if len(x) > 8 else 0)
+    for tick, index in zip(axes.get_xticklabels(), order, strict=True):
+        if result.choice is not None and index == result.choice.index:
+            tick.set(color=GREEN, weight="bold")
     axes.grid(visible=False, axis="x")
     return figure
 
@@ -146,9 +144,9 @@ def _draw_value(axes: Axes, x: float, each: Comparison, paired: Array, top: floa
     if each.low is not None and each.high is not None:
         axes.plot([x, x], [each.low, each.high], color=color, linewidth=2.2, solid_capstyle="butt")
     axes.plot(x, each.difference, "D", color=color, markersize=7, markeredgecolor="white", zorder=4)
+    highest = max(each.high or each.difference, float(paired.max()))
     axes.annotate(
-        each.verdict, (x, each.difference), xytext=(9, 0), textcoords="offset points", va="center", color=color,
-        fontsize=9,
+        each.verdict, (x, highest), xytext=(0, 6), textcoords="offset points", ha="center", color=color, fontsize=9
     )  # fmt: skip
 
 
@@ -190,7 +188,8 @@ def _step(x: Array) -> float:
 def _tick(result: SweepResult, index: int) -> str:
     name = result.settings[index].name
     seconds = float(np.nanmean(result.seconds[index])) if _costs(result) else 0.0
-    return f"{name}\n{seconds:.2g} s" if seconds else name
+    chosen = "\nuse this" if result.choice is not None and result.choice.index == index else ""
+    return f"{name}\n{seconds:.2g} s{chosen}" if seconds else f"{name}{chosen}"
 
 
 def _costs(result: SweepResult) -> bool:

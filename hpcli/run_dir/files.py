@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
-from hpcli.errors import RunInUseError
+from hpcli.errors import RunInUseError, UsageError
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -28,6 +29,34 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_new(path: Path) -> Path:
+    """Make a folder that must not exist yet.
+
+    Raises:
+        UsageError: it does; nothing in it is touched.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir()
+    except FileExistsError:
+        raise UsageError(f"--out {path}: exists already; choose another, or go on with it by --resume {path}") from None
+    return path
+
+
+def make_dated(parent: Path, name: str) -> Path:
+    """Make a folder named by the time, and numbered where others were made in the same second."""
+    parent.mkdir(exist_ok=True)
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    number = 1
+    while True:
+        path = parent / (stem if number == 1 else f"{stem}-{number}")
+        try:
+            path.mkdir()
+            return path
+        except FileExistsError:
+            number += 1
 
 
 def point_link(link: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from hpcli.errors import DIVERGED, SOME_FAILED, CheckpointError, HpcliError, Hpc
 from hpcli.experiments.store import Row, State
 from hpcli.run_dir.checkpoints import Checkpoints
 from hpcli.run_dir.environment import environment
-from hpcli.run_dir.files import Lock, is_locked, point_link, write_atomic
+from hpcli.run_dir.files import Lock, is_locked, make_dated, make_new, point_link, write_atomic
 from hpcli.run_dir.tables import Tables
 from hpcli.signals import StopSignals
 
@@ -49,7 +49,7 @@ class RunDir:
         Raises:
             UsageError: `out` exists already; nothing in it is touched.
         """
-        path = _make_new(out) if out else _make_dated(f"{command}-{config.data.name.replace(':', '-')}")
+        path = make_new(out) if out else make_dated(RUNS, f"{command}-{config.data.name.replace(':', '-')}")
         run = cls(path, command, config, resumed=False)
         run._write_status("created")
         run._write_config()
@@ -229,25 +229,3 @@ def _json_value(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_json_value(each) for each in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _make_new(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.mkdir()
-    except FileExistsError:
-        raise UsageError(f"--out {path}: exists already; choose another, or go on with it by --resume {path}") from None
-    return path
-
-
-def _make_dated(name: str) -> Path:
-    RUNS.mkdir(exist_ok=True)
-    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    number = 1
-    while True:
-        path = RUNS / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            path.mkdir()
-            return path
-        except FileExistsError:
-            number += 1
