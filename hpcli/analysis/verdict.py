@@ -71,7 +71,7 @@ def verdict(
     Returns:
         Every value against the one with the lowest mean, paired by seed. Intervals are simultaneous (the studentized
         range over all k values), `candidate` is Hsu's one-sided comparison. The noise is the residual of values and
-        seeds, at least the difference's own; an unstable value stays out of it, and is worse if clearly so by its own.
+        seeds, at least the difference's own; an unstable value stays out of it.
 
     Raises:
         ValueError: not a table of at least one value and one seed.
@@ -82,8 +82,8 @@ def verdict(
     wild = _unstable(table, lost)
     stable = np.flatnonzero(~lost & ~wild)
     if not stable.size:
-        alone = (_state_alone(name, "diverged" if gone else "unstable") for name, gone in zip(names, lost, strict=True))
-        return Verdict(tuple(alone), None, None, None, None, None)
+        states = np.where(lost, "diverged", "unstable").tolist()
+        return Verdict(tuple(map(_state_alone, names, states)), None, None, None, None, None)
     best = int(stable[table[stable].mean(1).argmin()])
     ruler = Ruler(table[stable], noise, matters * float(table[best].mean()), int((~lost).sum()), level)
     states = np.select([lost, wild, np.arange(len(table)) == best], ["diverged", "unstable", "best"], "").tolist()

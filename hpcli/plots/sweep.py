@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from hpcli.analysis.verdict import Comparison
@@ -102,7 +102,7 @@ def heat_map(result: SweepResult) -> Figure:
     names = [[str(part) for part in setting.name.split(" & ")] for setting in result.settings]
     rows, columns = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
     means = np.full((len(rows), len(columns)), np.nan)
-    figure = Figure(figsize=(1.6 + 1.15 * len(columns), 1.6 + 0.62 * len(rows)))
+    figure = Figure(figsize=(max(5.6, 2.2 + 1.15 * len(columns)), 1.6 + 0.62 * len(rows)))
     axes = figure.subplots()
     for name, each in zip(names, result.verdict.comparisons, strict=True):
         row, column = rows.index(name[0]), columns.index(name[1])
@@ -123,7 +123,9 @@ def heat_map(result: SweepResult) -> Figure:
     axes.set_yticks(range(len(rows)), rows)
     axes.set(xlabel=result.keys[1], ylabel=result.keys[0], title="Validation loss (nats); framed: may be the best")
     axes.grid(visible=False)
-    figure.colorbar(picture, ax=axes, label="mean over seeds")
+    plain = FuncFormatter(lambda loss, _: f"{loss:.2g}")
+    bar = figure.colorbar(picture, ax=axes, label="mean over seeds", format=plain)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter() if norm is None else plain)
     return figure
 
 
@@ -164,11 +166,13 @@ def _limits(result: SweepResult, paired: Array) -> tuple[float, float]:
     compared = result.verdict.comparisons
     near = [index for index, each in enumerate(compared) if each.candidate]
     reach = [result.margin or 0.0, *(abs(compared[index].high or 0.0) for index in near), np.nanmax(paired[near])]
+    if len(near) == 1:  # nothing else may be the best: the nearest that is not
+        reach.append(min((each.high or each.difference for each in compared if each.difference), default=0.0))
     furthest = max(float(each) for each in reach)
     within = [index for index, each in enumerate(compared) if (each.high or each.difference or 0) <= FAR * furthest]
     top = max([furthest, *(float(np.nanmax(paired[index])) for index in within if np.isfinite(paired[index]).any())])
     top = max([top, *(compared[index].high or 0.0 for index in within)])
-    lowest = min([-(result.margin or 0.0), *(compared[index].low or 0.0 for index in within)])
+    lowest = min([-(result.margin or 0.0), -0.05 * top, *(compared[index].low or 0.0 for index in within)])
     return 1.05 * top, 1.1 * min(lowest, float(np.nanmin(paired[within])))
 
 
@@ -186,7 +190,7 @@ def _step(x: Array) -> float:
 
 
 def _tick(result: SweepResult, index: int) -> str:
-    name = result.settings[index].name
+    name = result.settings[index].name.replace(" & ", "\n")
     seconds = float(np.nanmean(result.seconds[index])) if _costs(result) else 0.0
     chosen = "\nuse this" if result.choice is not None and result.choice.index == index else ""
     return f"{name}\n{seconds:.2g} s{chosen}" if seconds else f"{name}{chosen}"
