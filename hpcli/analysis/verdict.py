@@ -82,8 +82,7 @@ def verdict(
     wild = _unstable(table, lost)
     stable = np.flatnonzero(~lost & ~wild)
     if not stable.size:
-        states = np.where(lost, "diverged", "unstable").tolist()
-        return Verdict(tuple(map(_state_alone, names, states)), None, None, None, None, None)
+        return Verdict(tuple(map(_lost_or_wild, names, lost)), None, None, None, None, None)
     best = int(stable[table[stable].mean(1).argmin()])
     ruler = Ruler(table[stable], noise, matters * float(table[best].mean()), int((~lost).sum()), level)
     states = np.select([lost, wild, np.arange(len(table)) == best], ["diverged", "unstable", "best"], "").tolist()
@@ -121,6 +120,10 @@ def _compared(name: object, state: str, own: Array, best: Array, ruler: Ruler) -
 
 def _state_alone(name: object, state: str) -> Comparison:
     return Comparison(name, None, None, None, None, state, False)
+
+
+def _lost_or_wild(name: object, lost: bool) -> Comparison:
+    return _state_alone(name, "diverged" if lost else "unstable")
 
 
 def _lost(table: Array, ceiling: float | None) -> NDArray[np.bool_]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import csv
+import io
 import math
 from typing import Any
 
@@ -194,3 +196,19 @@ def test_properties(means: list[float], seeds: int, seed: int, shift: float) -> 
 def test_what_is_no_table() -> None:
     with pytest.raises(ValueError, match="a table"):
         verdict([1.0, 2.0])
+
+
+def test_a_table_that_another_tool_exported() -> None:
+    """As a study's trials come out of Optuna: a line a run, in any order."""
+    exported = (
+        "number,value,params_weight_decay,user_attrs_seed,state\n"
+        "0,0.93,0.0001,0,COMPLETE\n1,1.12,0.1,0,COMPLETE\n2,0.98,0.001,1,COMPLETE\n3,0.97,0.0001,1,COMPLETE\n"
+        "4,1.15,0.1,1,COMPLETE\n5,0.95,0.001,0,COMPLETE\n6,0.90,0.0001,2,COMPLETE\n7,1.08,0.1,2,COMPLETE\n"
+        "8,0.91,0.001,2,COMPLETE\n"
+    )
+    rows = list(csv.DictReader(io.StringIO(exported)))
+    values = sorted({row["params_weight_decay"] for row in rows}, key=float)
+    seeds = sorted({row["user_attrs_seed"] for row in rows})
+    losses = {(row["params_weight_decay"], row["user_attrs_seed"]): float(row["value"]) for row in rows}
+    found = verdict([[losses[value, seed] for seed in seeds] for value in values], values)
+    assert (found.best, words(found)) == ("0.0001", ["best", "worse", "worse"])
