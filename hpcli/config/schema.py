@@ -11,9 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     PlainValidator,
@@ -23,7 +21,9 @@ from pydantic_core import PydanticCustomError
 
 from hpcli.catalog import DATASETS, LIBRARIES, MODELS
 from hpcli.config.checks import conflicts
+from hpcli.config.interpolation import InterpolateConfig
 from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.config.section import Section
 from hpcli.errors import did_you_mean
 
 
@@ -63,14 +63,6 @@ MomentumKey = Annotated[
 ]
 Epochs = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_tuple)]
 Milestones = Annotated[tuple[Positive, ...], BeforeValidator(_tuple)]
-
-
-class Section(BaseModel):
-    """A part of the config: frozen, strict, without unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
 
 
 class DataConfig(Section):
@@ -216,6 +208,7 @@ class Config(Section):
     schedule: ScheduleConfig = ScheduleConfig()
     train: TrainConfig = TrainConfig()
     lr_find: LRFindConfig = LRFindConfig()
+    interpolate: InterpolateConfig = InterpolateConfig()
 
     @model_validator(mode="after")
     def _check_across_keys(self) -> Config:
