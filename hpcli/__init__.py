@@ -19,16 +19,20 @@ if TYPE_CHECKING:
     from hpcli.config import Config, load_config, with_overrides
     from hpcli.data.dataset import ImageData, Split
     from hpcli.experiments.evaluate import EvaluateResult, evaluate
+    from hpcli.experiments.interpolate import InterpolationResult, interpolate
     from hpcli.experiments.lr_find import LRFindResult, lr_find
+    from hpcli.experiments.plane import PlaneResult, plane
     from hpcli.experiments.train import TrainResult, train
-    from hpcli.run_dir import RunDir
+    from hpcli.run_dir import RunDir, load_weights
     from hpcli.training.trainer import Trainer
 
 __all__ = [
     "Config",
     "EvaluateResult",
     "ImageData",
+    "InterpolationResult",
     "LRFindResult",
+    "PlaneResult",
     "RunDir",
     "Split",
     "Suggestion",
@@ -38,8 +42,11 @@ __all__ = [
     "__version__",
     "allow_code",
     "evaluate",
+    "interpolate",
     "load_config",
+    "load_weights",
     "lr_find",
+    "plane",
     "plots",
     "suggest",
     "train",
@@ -55,6 +62,10 @@ _HOME = {
     "Split": "hpcli.data.dataset",
     "EvaluateResult": "hpcli.experiments.evaluate",
     "evaluate": "hpcli.experiments.evaluate",
+    "InterpolationResult": "hpcli.experiments.interpolate",
+    "interpolate": "hpcli.experiments.interpolate",
+    "PlaneResult": "hpcli.experiments.plane",
+    "plane": "hpcli.experiments.plane",
     "Suggestion": "hpcli.analysis.suggestion",
     "suggest": "hpcli.analysis.suggestion",
     "Config": "hpcli.config",
@@ -65,6 +76,7 @@ _HOME = {
     "TrainResult": "hpcli.experiments.train",
     "train": "hpcli.experiments.train",
     "RunDir": "hpcli.run_dir",
+    "load_weights": "hpcli.run_dir",
     "Trainer": "hpcli.training.trainer",
 }
 

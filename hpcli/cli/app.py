@@ -12,6 +12,7 @@ import typer
 
 from hpcli.cli.evaluate import evaluate
 from hpcli.cli.init import init
+from hpcli.cli.interpolate import interpolate
 from hpcli.cli.lr_find import lr_find
 from hpcli.cli.train import train
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command("lr-find")(lr_find)
 app.command("train")(train)
 app.command("evaluate")(evaluate)
+app.command("interpolate")(interpolate)
 app.command("init")(init)
 
 

@@ -100,9 +100,10 @@ class Session:
         """Write and show how it ended."""
         full = self.summary = run.finish(status, summary)
         if status == "interrupted":
-            resumable = self.command == "train"
+            resumable = self.command in ("train", "interpolate")
             advice = f"go on: hpcli {self.command} --resume {run.path}" if resumable else "start it again"
-            self.terminal.note(f"stopped after step {run.step}; {advice}")
+            after = "" if run.step is None else f" after step {run.step}"
+            self.terminal.note(f"stopped{after}; {advice}")
         else:
             self.terminal.summary(full, sorted(file.name for file in run.path.glob("*.png")))
         if status == "diverged":

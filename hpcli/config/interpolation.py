@@ -10,6 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from hpcli.config.section import Section
 
 MOST = 10_000
+BN_IMAGES = 5000
+"""BatchNorm's statistics are measured anew on so many training images, always the same, un-augmented."""
+
 _HELP = "must be low:high:count such as -0.5:1.5:41, or a list such as 0,0.5,1"
 
 

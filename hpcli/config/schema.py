@@ -103,7 +103,7 @@ class ModelConfig(Section):
     name: Annotated[str, _known(MODELS, "model")] = "resnet20"
     """The network: a name of hpcli's, torchvision/resnet18, timm/…, or module:function of your own (with --allow-code);
     channels, image size and classes come from the data."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     """The network's own arguments, such as num_blocks."""
     pretrained: bool = False
     """torchvision and timm: start from the library's weights, with a new last layer."""

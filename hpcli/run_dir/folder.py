@@ -60,9 +60,11 @@ class RunDir:
         """Go on with an existing folder.
 
         Raises:
-            UsageError: not a run folder.
+            UsageError: not a run folder, or another command's.
             CheckpointError: `config` is not the folder's.
         """
+        if (own := json.loads((path / "status.json").read_text())["command"]) != command:
+            raise UsageError(f"{path}: a run of {own}, not of {command}; go on with it by hpcli {own} --resume {path}")
         keys = ", ".join(differing_keys(folder_config(path), config))
         if keys:
             raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")
