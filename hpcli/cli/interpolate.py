@@ -41,7 +41,7 @@ def interpolate(
     """The loss on the line between two checkpoints: one valley, or two with a barrier between them."""
     checkpoints = {"ckpt_a": ckpt_a, "ckpt_b": ckpt_b, "ckpt_c": ckpt_c}
     chosen = {"alphas": alphas, "bn": bn, "save_average": save_average, "plane_points": plane_points}
-    keys = {"seed": seed, **{f"interpolate.{key}": value for key, value in chosen.items()}}
+    keys: dict[str, object] = {"seed": seed, **{f"interpolate.{key}": value for key, value in chosen.items()}}
     keys |= {f"interpolate.{key}": path and path.absolute() for key, path in checkpoints.items()}
     file = config if config or resume else _shared_config(checkpoints)
     given = overrides(settings, keys)
@@ -75,15 +75,13 @@ def _run(session: Session, device: str) -> int:
         return session.finish(run, line.status, line.summary)
 
 
-def _run_plane(
-    session: Session, run: RunDir, trainer: Trainer, weights: list[Any], line: InterpolationResult
-) -> int:
+def _run_plane(session: Session, run: RunDir, trainer: Trainer, weights: list[Any], line: InterpolationResult) -> int:
     """The plane after the line, its cost said before it starts."""
     from hpcli import plots
     from hpcli.experiments.plane import plane as measure
 
     def say_cost(points: int, seconds: float) -> None:
-        session.terminal.note(f"the plane: {points:,} points left, about {seconds:,.0f} s (--plane-points sets how many)")
+        session.terminal.note(f"the plane: {points:,} points, about {seconds:,.0f} s (--plane-points: how many a side)")
 
     with session.terminal.progress("plane") as on_progress:
         plane = measure(run.config, *weights, store=run, on_progress=on_progress, on_cost=say_cost, trainer=trainer)

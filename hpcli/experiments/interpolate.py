@@ -161,7 +161,7 @@ class _Line:
         return shift
 
     def _save_average(self, alpha: float) -> dict[str, float | None]:
-        """Keep the model at `alpha`, BatchNorm's statistics measured anew; its measures, on test images if there are."""
+        """Keep the model at `alpha`, BatchNorm's statistics measured anew, and measure it."""
         found: dict[str, float | None] = {"alpha": alpha}
         splits = ("train", "valid") if self.mixture.trainer.splits.test is None else ("train", "valid", "test")
         with self.mixture.at(1 - alpha, alpha, bn="recompute"):

@@ -59,7 +59,11 @@ def plan_interpolate(config: Config) -> Facts:
     }
 
 
-PLANS: dict[str, Callable[[Config], Facts]] = {"train": plan_train, "lr-find": plan_lr_find, "interpolate": plan_interpolate}
+PLANS: dict[str, Callable[[Config], Facts]] = {
+    "train": plan_train,
+    "lr-find": plan_lr_find,
+    "interpolate": plan_interpolate,
+}
 
 
 def _setting(config: Config, splits: Splits) -> Facts:

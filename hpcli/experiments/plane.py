@@ -79,9 +79,7 @@ def plane(
         trainer.load_state_dict(before)
 
 
-def _measure(
-    config: Config, mixture: Mixture, store: Store, on_progress: OnProgress, on_cost: OnCost
-) -> PlaneResult:
+def _measure(config: Config, mixture: Mixture, store: Store, on_progress: OnProgress, on_cost: OnCost) -> PlaneResult:
     bn = "interpolate" if config.interpolate.bn == "interpolate" else "recompute"
     try:
         through = plane_through(mixture.products())

@@ -1,7 +1,20 @@
 """Results as matplotlib figures. Nothing here trains, saves or shows."""
 
 from hpcli.plots.confusion import confusion
+from hpcli.plots.interpolation import interpolation, interpolations, plane
 from hpcli.plots.range_test import lr_find
 from hpcli.plots.training import accuracy, after_training, batch, before_training, loss, schedule
 
-__all__ = ["accuracy", "after_training", "batch", "before_training", "confusion", "loss", "lr_find", "schedule"]
+__all__ = [
+    "accuracy",
+    "after_training",
+    "batch",
+    "before_training",
+    "confusion",
+    "interpolation",
+    "interpolations",
+    "loss",
+    "lr_find",
+    "plane",
+    "schedule",
+]

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils import fuse_conv_bn_weights
 
-
 Pair = tuple[nn.Conv2d, nn.BatchNorm2d, nn.Conv2d]
 """A convolution, the BatchNorm after it, and the two in one."""
 
