@@ -132,7 +132,8 @@ def in_words(heights: Mapping[str, Barrier], standard_error: float, best: tuple[
     besides = [found.height for found in others if math.isfinite(found.height)]
     beside = f" ({besides[0]:.2g} with BatchNorm's statistics averaged)" if besides else ""
     if connected:
-        text = f"A and B are connected: the training loss rises at most {judged.height:.2g} above its chord{beside}"
+        rises = f"rises at most {judged.height:.2g}" if judged.height > 0 else "nowhere rises"
+        text = f"A and B are connected: the training loss {rises} above its chord{beside}"
     else:
         text = (
             f"A and B are separated along this line: the training loss rises {judged.height:.2g} above its chord, at "

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from hpcli.experiments.interpolate import InterpolationResult
 from hpcli.experiments.plane import PlaneResult
 from hpcli.experiments.store import Columns
-from hpcli.plots.style import BLUE, GREY, ORANGE, RED, label, log_if_wide, styled
+from hpcli.plots.style import BLUE, GREY, ORANGE, RED, log_if_wide, styled
 
 COLOURS = {"train": BLUE, "valid": ORANGE}
 NAMES = {"train": "training", "valid": "validation"}
@@ -58,9 +58,9 @@ def interpolations(results: Mapping[str, InterpolationResult]) -> Figure:
 
 
 def _raise_ceiling(axes: Axes) -> None:
-    """Room for letters and labels above the curves."""
+    """Room for the letters above the curves."""
     bottom, top = axes.get_ylim()
-    axes.set_ylim(top=top * (top / bottom) ** 0.2 if axes.get_yscale() == "log" else top + 0.2 * (top - bottom))
+    axes.set_ylim(top=top * (top / bottom) ** 0.12 if axes.get_yscale() == "log" else top + 0.12 * (top - bottom))
 
 
 def _draw_curves(axes: Axes, curves: Mapping[str, Columns], measure: str) -> None:
@@ -101,7 +101,7 @@ def _shade_lost(axes: Axes, result: InterpolationResult, *, say: bool) -> None:
 
 
 def _mark_barrier(axes: Axes, result: InterpolationResult) -> None:
-    """The judged barrier, of the training loss, as an arrow from the chord to the curve."""
+    """The judged barrier, of the training loss, as an arrow from the chord to the curve; the title has its height."""
     bn, curve = next(iter(result.curves.items()))
     height, place = (result.summary.get(name, {}).get(bn, {}).get("train") for name in ("barrier", "barrier_alpha"))
     if result.summary.get("connected") is not False or height is None:
@@ -113,13 +113,14 @@ def _mark_barrier(axes: Axes, result: InterpolationResult) -> None:
     chord = (1 - place) * first + place * last
     arrow = {"arrowstyle": "<->", "color": BLUE, "shrinkA": 0, "shrinkB": 0}
     axes.annotate("", (place, chord + height), (place, chord), arrowprops=arrow)
-    peak = max(np.nanmax(each["train_loss"][(alpha >= 0) & (alpha <= 1)]) for each in result.curves.values())
-    label(axes, f"barrier {height:.2g}", (place, float(peak)), BLUE, above=True)
 
 
 def _verdict(result: InterpolationResult) -> str:
     connected = result.summary.get("connected")
-    return "Not finite" if connected is None else "Connected" if connected else "Separated along this line"
+    if connected is None:
+        return "Not finite"
+    barrier = next(iter(result.summary["barrier"].values()))["train"]
+    return "Connected" if connected else f"Separated by a barrier of {barrier:.2g}"
 
 
 @styled
