@@ -118,7 +118,7 @@ class Terminal:
         if self.as_json:
             sys.stdout.write(json.dumps(summary) + "\n")
         elif not self.quiet:
-            hidden = ("command", "run_dir", "status", "sentence")
+            hidden = ("command", "run_dir", "status", "sentence", "endpoints")
             shown = {name: value for name, value in summary.items() if name not in hidden and value not in ([], {})}
             self.table(f"{summary['command']}: {summary['status']}", shown)
             if "sentence" in summary:

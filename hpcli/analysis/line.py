@@ -106,10 +106,10 @@ def explain_nan(
     for mode, values in losses.items():
         lost = ~np.isfinite(np.asarray(values, float))
         if mode == "interpolate" and low is not None and (beyond := lost & (places <= low.alpha)).any():
-            lines.append(f"{mode}: negative running variance in {low.layer} from α = {low.alpha:.3g} down")
+            lines.append(f"{mode}: negative running variance in {low.layer} from α = {low.alpha:.4g} down")
             lost &= ~beyond
         if mode == "interpolate" and high is not None and (beyond := lost & (places >= high.alpha)).any():
-            lines.append(f"{mode}: negative running variance in {high.layer} from α = {high.alpha:.3g} up")
+            lines.append(f"{mode}: negative running variance in {high.layer} from α = {high.alpha:.4g} up")
             lost &= ~beyond
         if lost.any():
             some = ", ".join(f"{place:g}" for place in places[lost][:3]) + (", …" if lost.sum() > 3 else "")
@@ -131,6 +131,8 @@ def in_words(heights: Mapping[str, Barrier], standard_error: float, best: tuple[
         return "The loss is not finite between A and B: nothing can be said about the line."
     besides = [found.height for found in others if math.isfinite(found.height)]
     beside = f" ({besides[0]:.2g} with BatchNorm's statistics averaged)" if besides else ""
+    if connected and besides and not is_connected(besides[0], standard_error):
+        beside = f"; the {besides[0]:.2g} with BatchNorm's statistics averaged is BatchNorm's, not the weights'"
     if connected:
         rises = f"rises at most {judged.height:.2g}" if judged.height > 0 else "nowhere rises"
         text = f"A and B are connected: the training loss {rises} above its chord{beside}"

@@ -126,11 +126,12 @@ def _verdict(result: InterpolationResult) -> str:
 @styled
 def plane(result: PlaneResult) -> Figure:
     """The validation loss on the plane through three checkpoints, as a contour in units of weight distance."""
-    figure = Figure(figsize=(7.2, 5.8))
+    shape = float(np.ptp(result.x) / np.ptp(result.y))
+    figure = Figure(figsize=(min(max(5.0 * shape, 3.2), 8.0) + 1.8, 5.6))
     axes = figure.subplots()
     losses = np.ma.masked_invalid(result.valid_loss)
     axes.set(xlabel="weight distance, from A towards B", ylabel="weight distance, towards C", aspect="equal")
-    axes.set_title(f"Validation loss on the plane through A, B and C: {result.x.size} × {result.y.size} points")
+    axes.set_title("Validation loss, A, B and C")
     axes.grid(False)
     if losses.count():
         # From the lowest loss to where nothing is learnt any more: above that, detail says nothing.
@@ -147,7 +148,7 @@ def plane(result: PlaneResult) -> Figure:
         loss = result.summary["corners"][name]["valid_loss"]
         axes.plot(x, y, "o", color="white", markeredgecolor="#2c333a", markersize=7)
         axes.annotate(
-            f"{name.upper()}  {'' if loss is None else f'{loss:.3g}'}", (x, y), xytext=(8, 6),
+            name.upper() if loss is None else f"{name.upper()}  {loss:.3g}", (x, y), xytext=(0, 7), ha="center",
             textcoords="offset points", weight="bold", color="#2c333a", path_effects=HALO,
         )  # fmt: skip
     return figure

@@ -39,7 +39,9 @@ def test_outside_does_not_count_and_what_is_not_finite_is_not_judged() -> None:
 @pytest.mark.parametrize(
     ("height", "error", "connected"), [(0.02, 0, True), (0.021, 0, False), (0.05, 0.03, True), (0.07, 0.03, False)]
 )
-def test_connected_is_within_two_hundredths_or_two_standard_errors(height: float, error: float, connected: bool) -> None:
+def test_connected_is_within_two_hundredths_or_two_standard_errors(
+    height: float, error: float, connected: bool
+) -> None:
     assert is_connected(height, error) is connected
 
 
@@ -68,11 +70,16 @@ def test_each_nan_is_explained() -> None:
 def test_the_sentence() -> None:
     far = {"recompute": Barrier(1.2, 0.5), "interpolate": Barrier(2.5, 0.4)}
     text = in_words(far, 0.01, (1.1, 0.3))
-    assert text.startswith("A and B are separated along this line: the training loss rises 1.2 above its chord, at α = 0.5")
+    assert text.startswith(
+        "A and B are separated along this line: the training loss rises 1.2 above its chord, at α = 0.5"
+    )
     assert "2.5 with BatchNorm's statistics averaged" in text
     assert "curved low-loss paths usually exist" in text
     assert text.endswith("The validation loss is lowest, 0.3, at α = 1.1.")
     near = in_words({"interpolate": Barrier(0.0, 0.0)}, 0.01, None)
     assert near == "A and B are connected: the training loss nowhere rises above its chord."
     assert "rises at most 0.013 above" in in_words({"interpolate": Barrier(0.013, 0.3)}, 0.01, None)
+    peak = in_words({"recompute": Barrier(0.004, 0.5), "interpolate": Barrier(2.9, 0.4)}, 0.01, None)
+    assert peak.startswith("A and B are connected: ")
+    assert "the 2.9 with BatchNorm's statistics averaged is BatchNorm's, not the weights'" in peak
     assert "nothing can be said" in in_words({"interpolate": Barrier(math.nan, math.nan)}, 0.01, None)
