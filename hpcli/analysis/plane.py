@@ -54,9 +54,11 @@ def plane_through(products: ArrayLike) -> Plane:
         products: [3, 3] inner products of their weights.
 
     Raises:
-        ValueError: the three lie on one line.
+        ValueError: the three lie on one line, or are not finite.
     """
     gram = np.asarray(products, float)
+    if not np.isfinite(gram).all():
+        raise ValueError("a checkpoint's weights are not finite")
     differences = np.array([[-1.0, 1.0, 0.0], [-1.0, 0.0, 1.0]])  # B − A, C − A
     (bb, bc), (_, cc) = differences @ gram @ differences.T
     if bb <= 0 or cc <= 0 or bb * cc - bc**2 <= FLAT**2 * bb * cc:

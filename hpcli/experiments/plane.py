@@ -84,7 +84,7 @@ def _measure(config: Config, mixture: Mixture, store: Store, on_progress: OnProg
     try:
         through = plane_through(mixture.products())
     except ValueError as error:
-        raise CheckpointError(f"checkpoint C: {error}; name one beside that line") from None
+        raise CheckpointError(f"{error}; --ckpt-c names one beside the line from A to B") from None
 
     def at(place: tuple[float, float]) -> Evaluation:
         with mixture.at(*through.coefficients(*place), bn=bn):

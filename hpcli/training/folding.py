@@ -73,6 +73,7 @@ def _fold(traced: fx.GraphModule) -> list[Pair]:
             folded.bias = nn.Parameter(conv.weight.new_zeros(conv.out_channels))
             name = f"folded_{len(pairs)}"
             traced.add_submodule(name, folded)
+            modules[name] = folded
             before.target = name
             node.replace_all_uses_with(before)
             traced.graph.erase_node(node)
