@@ -93,6 +93,8 @@ def test_an_average_can_be_evaluated_and_trained_on(capsys: pytest.CaptureFixtur
         found = json.loads(capsys.readouterr().out)
         assert found["accuracy"] == average["valid_accuracy"]
         assert found["loss"] == pytest.approx(average["valid_loss"], abs=1e-5)
+    assert main(line("m:average", "1", "--dry-run", "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["save_average"] is None  # m's own choices are not taken over
     assert main(["train", "--init", "m", "--epochs", "1", *SMALL, *CPU]) == 0
 
 

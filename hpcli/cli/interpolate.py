@@ -43,8 +43,10 @@ def interpolate(
     chosen = {"alphas": alphas, "bn": bn, "save_average": save_average, "plane_points": plane_points}
     keys: dict[str, object] = {"seed": seed, **{f"interpolate.{key}": value for key, value in chosen.items()}}
     keys |= {f"interpolate.{key}": path and path.absolute() for key, path in checkpoints.items()}
-    file = config if config or resume else _shared_config(checkpoints)
-    given = overrides(settings, keys)
+    file, given = config, overrides(settings, keys)
+    if config is None and resume is None:  # the images and the network of A's run; what that interpolated is its own
+        file = _shared_config(checkpoints)
+        given = {f"interpolate.{key}": None for key in (*checkpoints, "save_average")} | given
     session = Session(
         "interpolate", file, given, as_json=json, quiet=quiet, out=out, resume=resume, allow_code=allow_code
     )
@@ -59,7 +61,7 @@ def _run(session: Session, device: str) -> int:
     from hpcli.run_dir import load_weights
 
     chosen = session.config.interpolate
-    weights = [load_weights(Path(path)) for path in (chosen.ckpt_a, chosen.ckpt_b, chosen.ckpt_c) if path]
+    weights = [load_weights(path) for path in (chosen.ckpt_a, chosen.ckpt_b, chosen.ckpt_c) if path]
     with session.run_dir() as run:
         if run.summary is not None:
             return session.show_finished(run.summary)
@@ -69,7 +71,7 @@ def _run(session: Session, device: str) -> int:
         if line.status == "finished":
             run.figure("interpolation", plots.interpolation(line))
         if line.status == "finished" and chosen.save_average is not None:
-            run.weights(load_weights(Path(f"{run.path}:average")))
+            run.weights(load_weights(f"{run.path}:average"))
         if line.status == "finished" and len(weights) == 3:
             return _run_plane(session, run, trainer, weights, line)
         return session.finish(run, line.status, line.summary)

@@ -19,7 +19,7 @@ SETTING = ("data.name", "data.root", "data.image_size", "data.validation", "data
 """Keys that two checkpoints must share for their losses to be of the same images and the same network."""
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
+def load_weights(path: Path | str) -> dict[str, Tensor]:
     """A model's weights by name.
 
     Args:
@@ -29,6 +29,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: missing, damaged, or something else. Nothing in a file is ever executed.
     """
+    path = Path(path)
     folder, label = _split(path)
     if label is not None:
         return _of_state(_labelled(folder, label), path)

@@ -18,11 +18,8 @@ def trainer(config: Config) -> Trainer:
 
 def snapshots(trainer: Trainer, *steps: int) -> list[dict[str, Tensor]]:
     """Weights after so many steps."""
-    found = []
-    for _ in trainer.train(constant(max(steps), 1e-2, 0.9)):
-        if trainer.step in steps:
-            found.append({name: tensor.clone() for name, tensor in trainer.model.state_dict().items()})
-    return found
+    taken = trainer.train(constant(max(steps), 1e-2, 0.9))
+    return [trainer.state_dict()["model"] for report in taken if report.step + 1 in steps]
 
 
 def test_the_sum_is_in_place_and_exact_at_the_ends(trainer: Trainer) -> None:
@@ -68,9 +65,9 @@ def test_only_batchnorm_is_in_training_mode_and_in_full_precision(trainer: Train
     seen = []
 
     class Watched(nn.Dropout):
-        def forward(self, input: Tensor) -> Tensor:
-            seen.append((self.training, input.dtype))
-            return super().forward(input)
+        def forward(self, x: Tensor) -> Tensor:
+            seen.append((self.training, x.dtype))
+            return super().forward(x)
 
     trainer.dtype = torch.bfloat16
     trainer.model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Watched(0.9), nn.BatchNorm1d(10))
