@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from hpcli.data.dataset import ImageData, Split
     from hpcli.experiments.batch_size import BatchSizeResult, batch_size
     from hpcli.experiments.evaluate import EvaluateResult, evaluate
+    from hpcli.experiments.interpolate import InterpolationResult, interpolate
     from hpcli.experiments.lr_find import LRFindResult, lr_find
+    from hpcli.experiments.plane import PlaneResult, plane
     from hpcli.experiments.sweep import sweep
     from hpcli.experiments.sweep_result import SweepResult
     from hpcli.experiments.train import TrainResult, train
-    from hpcli.run_dir import RunDir
+    from hpcli.run_dir import RunDir, load_weights
     from hpcli.training.trainer import Trainer
 
 __all__ = [
@@ -32,7 +34,9 @@ __all__ = [
     "Config",
     "EvaluateResult",
     "ImageData",
+    "InterpolationResult",
     "LRFindResult",
+    "PlaneResult",
     "RunDir",
     "Split",
     "Suggestion",
@@ -44,8 +48,11 @@ __all__ = [
     "allow_code",
     "batch_size",
     "evaluate",
+    "interpolate",
     "load_config",
+    "load_weights",
     "lr_find",
+    "plane",
     "plots",
     "suggest",
     "sweep",
@@ -64,6 +71,10 @@ _HOME = {
     "batch_size": "hpcli.experiments.batch_size",
     "EvaluateResult": "hpcli.experiments.evaluate",
     "evaluate": "hpcli.experiments.evaluate",
+    "InterpolationResult": "hpcli.experiments.interpolate",
+    "interpolate": "hpcli.experiments.interpolate",
+    "PlaneResult": "hpcli.experiments.plane",
+    "plane": "hpcli.experiments.plane",
     "Suggestion": "hpcli.analysis.suggestion",
     "suggest": "hpcli.analysis.suggestion",
     "Config": "hpcli.config",
@@ -76,6 +87,7 @@ _HOME = {
     "TrainResult": "hpcli.experiments.train",
     "train": "hpcli.experiments.train",
     "RunDir": "hpcli.run_dir",
+    "load_weights": "hpcli.run_dir",
     "Trainer": "hpcli.training.trainer",
 }
 

@@ -27,8 +27,19 @@ from hpcli.experiments.varied import written
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LENGTH = 24
 WIDE = 120
-"""Columns of a table where there is no terminal to fit into."""
-HIDDEN = ("command", "run_dir", "status", "sentence", "weight_norms", "decay_pairs", "choice_reason", "extend", "best")
+"""Columns, where there is no terminal to fit into."""
+HIDDEN = (
+    "command",
+    "run_dir",
+    "status",
+    "sentence",
+    "weight_norms",
+    "decay_pairs",
+    "choice_reason",
+    "extend",
+    "best",
+    "endpoints",
+)
 """What a summary holds for programs; a person reads it elsewhere or not at all."""
 
 

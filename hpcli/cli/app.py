@@ -13,6 +13,7 @@ import typer
 from hpcli.cli.batch_size import batch_size
 from hpcli.cli.evaluate import evaluate
 from hpcli.cli.init import init
+from hpcli.cli.interpolate import interpolate
 from hpcli.cli.lr_find import lr_find
 from hpcli.cli.sweep import sweep
 from hpcli.cli.train import train
@@ -29,6 +30,7 @@ for name in ("sweep-mom", "sweep-wd", "sweep"):
     app.command(name)(sweep)
 app.command("batch-size")(batch_size)
 app.command("evaluate")(evaluate)
+app.command("interpolate")(interpolate)
 app.command("init")(init)
 
 

@@ -45,7 +45,9 @@ def evaluate(
 
 def _config_of(checkpoint: Path) -> Path:
     """The config of the run that a checkpoint lies in."""
-    for folder in (checkpoint, checkpoint.parent, checkpoint.parent.parent):
-        if (folder / "config.yaml").is_file():
-            return folder / "config.yaml"
-    raise UsageError(f"{checkpoint}: no run folder around it to take the config from; name one by -c FILE")
+    from hpcli.run_dir import config_beside
+
+    file = config_beside(checkpoint)
+    if file is None:
+        raise UsageError(f"{checkpoint}: no run folder around it to take the config from; name one by -c FILE")
+    return file

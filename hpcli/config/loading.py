@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hpcli.config.checks import advice
-from hpcli.config.schema import Config, Section
+from hpcli.config.schema import Config
+from hpcli.config.section import Section
 from hpcli.config.strict_yaml import MAX_BYTES, Document, read_document, read_value
 from hpcli.config.strict_yaml import Path as KeyPath
 from hpcli.errors import ConfigError, HpcliWarning, did_you_mean

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from hpcli.config.checks import conflicts
+from hpcli.config.interpolation import InterpolateConfig
 from hpcli.config.kinds import (
     DatasetName,
     Epochs,
@@ -25,14 +26,7 @@ from hpcli.config.kinds import (
     Validation,
 )
 from hpcli.config.momentum import Momentum
-
-
-class Section(BaseModel):
-    """A part of the config: frozen, strict, without unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+from hpcli.config.section import Section
 
 
 class DataConfig(Section):
@@ -73,7 +67,7 @@ class ModelConfig(Section):
     name: ModelName = "resnet20"
     """The network: a name of hpcli's, torchvision/resnet18, timm/…, or module:function of your own (with --allow-code);
     channels, image size and classes come from the data."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default={})
     """The network's own arguments, such as num_blocks."""
     pretrained: bool = False
     """torchvision and timm: start from the library's weights, with a new last layer."""
@@ -191,6 +185,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     lr_find: LRFindConfig = LRFindConfig()
     sweep: SweepConfig = SweepConfig()
+    interpolate: InterpolateConfig = InterpolateConfig()
 
     @model_validator(mode="after")
     def _check_across_keys(self) -> Config:

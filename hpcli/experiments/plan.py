@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hpcli.config import Config
+from hpcli.config.interpolation import BN_IMAGES, parse_alphas
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.experiments.budgets import budgets_of, flagged, in_lines
 from hpcli.experiments.varied import AUTO_SEEDS, SWEEPS, settings
@@ -70,10 +71,34 @@ def plan_batch_size(config: Config) -> Facts:
     return _setting(config, load_splits(config, list_only=True))
 
 
+def plan_interpolate(config: Config) -> Facts:
+    """The plan of `interpolate`."""
+    splits, chosen = load_splits(config, list_only=True), config.interpolate
+    alphas = parse_alphas(chosen.alphas)
+    modes = ("recompute", "interpolate") if chosen.bn == "both" else (chosen.bn,)
+    images = min(len(splits.train), len(splits.valid)) + len(splits.valid)
+    bn_images = min(len(splits.train), BN_IMAGES) if "recompute" in modes else 0
+    return {
+        "ckpt_a": chosen.ckpt_a,
+        "ckpt_b": chosen.ckpt_b,
+        "ckpt_c": chosen.ckpt_c,
+        "data": config.data.name,
+        "model": config.model.name,
+        "bn": ", ".join(modes),
+        "alphas": len(alphas),
+        "first_alpha": alphas[0],
+        "last_alpha": alphas[-1],
+        "evaluated_images": len(alphas) * (len(modes) * images + bn_images),
+        "plane_points": chosen.plane_points**2 if chosen.ckpt_c else 0,
+        "save_average": chosen.save_average,
+    }
+
+
 PLANS: dict[str, Callable[..., Facts]] = {
     "train": plan_train,
     "lr-find": plan_lr_find,
     "batch-size": plan_batch_size,
+    "interpolate": plan_interpolate,
     **dict.fromkeys([*SWEEPS, "sweep"], plan_sweep),
 }
 

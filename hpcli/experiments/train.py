@@ -11,7 +11,7 @@ from hpcli.config import Config
 from hpcli.experiments.store import Columns, MemoryStore, OnProgress, Progress, Store, columns, silent
 from hpcli.training.schedules import Schedule, training_schedule
 from hpcli.training.trainer import StepReport, Trainer
-from hpcli.training.weight_norms import weight_norms
+from hpcli.training.weights import weight_norms
 
 
 @dataclass(frozen=True)

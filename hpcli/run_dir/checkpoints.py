@@ -89,10 +89,10 @@ class Checkpoints:
         Raises:
             CheckpointError: there are checkpoints and none of them is intact.
         """
-        self.entries = self._read_index()
+        self.entries = self.read_index()
         for entry in sorted(self.entries, key=lambda each: each.step, reverse=True):
             try:
-                state = self._read(entry)
+                state = self.read(entry)
             except CheckpointError as error:
                 warnings.warn(f"{error}; using the one before it", HpcliWarning, stacklevel=2)
                 continue
@@ -102,7 +102,12 @@ class Checkpoints:
             raise CheckpointError(f"{self.folder}: no checkpoint is intact; restore them from a backup or start anew")
         return None
 
-    def _read(self, entry: Entry) -> dict[str, Any]:
+    def read(self, entry: Entry) -> dict[str, Any]:
+        """The state of an entry.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
         path = self.folder / entry.file
         try:
             data = path.read_bytes()
@@ -112,7 +117,12 @@ class Checkpoints:
             raise CheckpointError(f"{path}: damaged (its SHA-256 differs from the one recorded)")
         return load_state(data, path)
 
-    def _read_index(self) -> list[Entry]:
+    def read_index(self) -> list[Entry]:
+        """What there is, oldest first; nothing where there is no index.
+
+        Raises:
+            CheckpointError: the index is damaged.
+        """
         path = self.folder / INDEX
         if not path.exists():
             return []

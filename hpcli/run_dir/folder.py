@@ -62,10 +62,12 @@ class RunDir:
         """Go on with an existing folder. With keys that may differ it is extended, even when it is finished.
 
         Raises:
-            UsageError: not a run folder.
+            UsageError: not a run folder, or another command's.
             CheckpointError: `config` is not the folder's.
         """
         keys = ", ".join(key for key in differing_keys(folder_config(path), config) if key not in may_differ)
+        if (own := json.loads((path / "status.json").read_text())["command"]) != command:
+            raise UsageError(f"{path}: a run of {own}, not of {command}; go on with it by hpcli {own} --resume {path}")
         if keys:
             raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")
         run = cls(path, command, config, resumed=True)

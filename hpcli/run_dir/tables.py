@@ -71,8 +71,15 @@ class Tables:
         self._open.clear()
 
     def _start(self, table: str, names: list[str]) -> tuple[int, list[str]]:
-        descriptor = self._descriptor(self.folder / f"{table}.csv")
-        _write(descriptor, _line(names))
+        """Open a table: a new one, or one of an earlier process to go on with, without its torn last row."""
+        path = self.folder / f"{table}.csv"
+        complete = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+        descriptor = self._descriptor(path)
+        os.truncate(descriptor, len(complete) + 1 if complete else 0)
+        if complete:
+            names = next(csv.reader(io.StringIO(complete.decode())))
+        else:
+            _write(descriptor, _line(names))
         self._open[table] = (descriptor, names)
         return self._open[table]
 

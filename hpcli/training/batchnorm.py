@@ -24,7 +24,7 @@ def reestimated(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
         model: in evaluation mode.
         batches: normalised images, each [B, C, H, W].
     """
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    norms = list(tracked_norms(model).values())
     before = [({name: value.clone() for name, value in norm.named_buffers()}, norm.momentum) for norm in norms]
     try:
         if norms:
@@ -35,6 +35,15 @@ def reestimated(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
             norm.momentum = momentum
             for name, value in norm.named_buffers():
                 value.copy_(buffers[name])
+
+
+def tracked_norms(model: nn.Module) -> dict[str, _BatchNorm]:
+    """The BatchNorm modules that keep running statistics, by name, in the network's order."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, _BatchNorm) and module.track_running_stats
+    }
 
 
 def _estimate(model: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +27,7 @@ from hpcli.training.losses import LossRecord
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import Schedule
 from hpcli.training.step import Step
+from hpcli.training.weights import first_difference
 
 RESTARTED = (
     "seed", "schedule", "train.epochs", "train.checkpoint_epochs", "optimizer.weight_decay", "lr_find", "sweep",
@@ -53,7 +54,12 @@ class Evaluation:
     loss: float
     accuracy: float
     top5: float
+    standard_error: float  # of the loss, from how it varies over the images
     confusion: NDArray[np.int64] | None = None  # [K, K]: how often images of the row's class are taken for the column's
+
+
+Network = Callable[[Tensor], Tensor]
+"""Normalised images [B, C, H, W] → logits [B, K]."""
 
 
 class Trainer:
@@ -112,46 +118,51 @@ class Trainer:
             ends_epoch = self.step % self.steps_per_epoch == 0
             yield StepReport(step, step // self.steps_per_epoch, lrs[step], momenta[step], ends_epoch)
 
-    def evaluate(self, split: str, *, bn_images: int = 0, by_class: bool = False) -> Evaluation:
+    def evaluate(
+        self, split: str, *, bn_images: int = 0, by_class: bool = False, network: Network | None = None
+    ) -> Evaluation:
         """Loss, accuracy and top-5 accuracy, weighted by images, in evaluation mode and un-augmented.
 
         Args:
             split: `valid`; `train`, a fixed sample of the training images; or `test`.
             bn_images: with BatchNorm statistics measured on so many training images; 0: with the running ones.
             by_class: also count what is taken for what.
+            network: another way through the model, for example a `FoldedNetwork`; None: the model itself.
         """
         loader = self._eval_loader(split)
-        totals = torch.zeros(3, dtype=torch.float64, device=self.device)
+        totals = torch.zeros(4, dtype=torch.float64, device=self.device)
         size = self.num_classes
         counts = torch.zeros(size * size, dtype=torch.int64, device=self.device)
         self.model.eval()
         try:
-            with self._statistics(bn_images), torch.inference_mode():
+            with self.bn_statistics(bn_images), torch.inference_mode():
                 for images, labels in loader:
-                    logits = self._logits(images)
+                    logits = self._logits(network or self.model, images)
                     totals += self._scores(logits, labels)
                     if by_class:
                         counts += torch.bincount(labels * size + logits.argmax(1), minlength=size * size)
         finally:
             train_mode(self.model)
-        loss, right, right5 = (totals / len(loader.labels)).tolist()
-        return Evaluation(loss, right, right5, counts.view(size, size).cpu().numpy() if by_class else None)
+        loss, right, right5, squares = (totals / len(loader.labels)).tolist()
+        error = (max(squares - loss**2, 0.0) / len(loader.labels)) ** 0.5
+        return Evaluation(loss, right, right5, error, counts.view(size, size).cpu().numpy() if by_class else None)
 
-    def _logits(self, images: Tensor) -> Tensor:
+    def _logits(self, network: Network, images: Tensor) -> Tensor:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            logits: Tensor = self.model(images)
-        return logits.float()
+            return network(images).float()
 
     def _scores(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Sums over a batch: cross-entropy, first guess right, one of five guesses right."""
+        """Sums over a batch: cross-entropy, first guess right, one of five guesses right, squared cross-entropy."""
         guesses = logits.topk(min(5, self.num_classes), dim=1).indices == labels[:, None]
-        loss = F.cross_entropy(logits, labels, reduction="sum")
-        return torch.stack([loss.double(), guesses[:, 0].sum().double(), guesses.sum().double()])
+        losses = F.cross_entropy(logits, labels, reduction="none").double()
+        return torch.stack([losses.sum(), guesses[:, 0].sum(), guesses.sum(), losses.square().sum()])
 
-    def _statistics(self, bn_images: int) -> AbstractContextManager[None]:
-        if not bn_images:
+    def bn_statistics(self, images: int) -> AbstractContextManager[None]:
+        """While entered, BatchNorm's statistics are those of a fixed choice of training images; 0: the running ones."""
+        if not images:
             return nullcontext()
-        return reestimated(self.model, (images for images, _ in self._eval_loader("train", bn_images)))
+        self.model.eval()  # dropout stays off; the BatchNorm modules alone are in training mode meanwhile
+        return reestimated(self.model, (batch for batch, _ in self._eval_loader("train", images)))
 
     def _eval_loader(self, name: str, count: int | None = None) -> EvalLoader:
         key = (name, count)
@@ -187,12 +198,9 @@ class Trainer:
         Raises:
             CheckpointError: they belong to another network; the first difference is named.
         """
-        own = self.model.state_dict()
-        for name in [*own, *weights]:
-            one, other = own.get(name), weights.get(name)
-            if one is None or other is None or one.shape != other.shape:
-                shapes = [None if each is None else list(each.shape) for each in (one, other)]
-                raise CheckpointError(f"{name}: the model has {shapes[0]}, the checkpoint {shapes[1]}; same config?")
+        difference = first_difference(self.model.state_dict(), weights)
+        if difference is not None:
+            raise CheckpointError(difference)
         self.model.load_state_dict(weights)
         self.is_fresh = False
 

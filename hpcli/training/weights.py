@@ -1,9 +1,11 @@
-"""How large a network's weights are, by what weight decay does to them."""
+"""A network's weights: how large they are, and whether a checkpoint's fit."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def weight_norms(model: nn.Module) -> dict[str, float]:
@@ -15,9 +17,19 @@ def weight_norms(model: nn.Module) -> dict[str, float]:
     trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
     matrices = [name for name, weight in trained if weight.ndim > 1]
     last = matrices[-1] if matrices else None
-    groups: dict[str, list[torch.Tensor]] = {"body": [], "head": [], "norm_and_bias": []}
+    groups: dict[str, list[Tensor]] = {"body": [], "head": [], "norm_and_bias": []}
     for name, weight in trained:
         group = "norm_and_bias" if weight.ndim <= 1 else "head" if name == last else "body"
         groups[group].append(weight.detach())
     norms = {name: torch.nn.utils.get_total_norm(weights) for name, weights in groups.items() if weights}
     return {name: float(norm) for name, norm in norms.items()}
+
+
+def first_difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
+    """The first tensor that a model and a checkpoint do not have alike, in words; None where they fit."""
+    for name in [*own, *other]:
+        ours, theirs = own.get(name), other.get(name)
+        if ours is None or theirs is None or ours.shape != theirs.shape:
+            shapes = [None if each is None else list(each.shape) for each in (ours, theirs)]
+            return f"{name}: the model has {shapes[0]}, the checkpoint {shapes[1]}; same config?"
+    return None

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from hpcli.analysis.line import Barrier, Limit, barrier, explain_nan, in_words, is_connected, variance_limits
+
+
+def test_the_barrier_is_the_highest_rise_above_the_chord() -> None:
+    alpha = [-0.5, 0, 0.25, 0.5, 0.75, 1, 1.5]
+    loss = [9.0, 0.2, 0.5, 1.7, 1.9, 0.6, 9.0]  # the chord is 0.2 … 0.6
+    found = barrier(alpha, loss)
+    assert (found.height, found.alpha) == (pytest.approx(1.9 - 0.5), 0.75)
+
+
+def test_a_straight_line_and_a_bowl_have_none() -> None:
+    alpha = np.linspace(0, 1, 21)
+    assert barrier(alpha, 0.3 + 0.5 * alpha).height == pytest.approx(0, abs=1e-12)
+    assert barrier(alpha, (alpha - 0.6) ** 2) == Barrier(0.0, 0.0)
+
+
+def test_smiths_two_cycles() -> None:
+    """1702.04283, figure 4: ends near 0 in training loss, 1.97 at α = 0.49."""
+    found = barrier([0, 0.25, 0.49, 0.75, 1], [0.0, 0.4, 1.97, 0.5, 0.01])
+    assert (round(found.height, 2), found.alpha) == (1.97, 0.49)
+    assert is_connected(found.height, 0.01) is False
+
+
+def test_outside_does_not_count_and_what_is_not_finite_is_not_judged() -> None:
+    assert barrier([-1, 0, 1, 2], [math.nan, 1, 2, math.inf]).height == 0
+    assert math.isnan(barrier([0, 0.5, 1], [1, math.nan, 1]).height)
+    assert is_connected(math.nan, 0.1) is None
+    with pytest.raises(ValueError, match="two ends"):
+        barrier([0.1, 1], [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("height", "error", "connected"), [(0.02, 0, True), (0.021, 0, False), (0.05, 0.03, True), (0.07, 0.03, False)]
+)
+def test_connected_is_within_two_hundredths_or_two_standard_errors(
+    height: float, error: float, connected: bool
+) -> None:
+    assert is_connected(height, error) is connected
+
+
+def test_variances_turn_negative_where_their_line_crosses_zero() -> None:
+    one, other = np.array([1.0, 1.0, 2.0]), np.array([1.0, 0.5, 2.2])
+    low, high = variance_limits({"bn1": (one, other), "bn2": (np.array([4.0]), np.array([2.5]))})
+    assert high == Limit("bn1", 2.0)  # 1 − 0.5α
+    assert low == Limit("bn1", pytest.approx(-10))  # 2 + 0.2α
+    assert variance_limits({"bn": (np.ones(2), np.ones(2))}) == (None, None)
+    assert variance_limits({}) == (None, None)
+
+
+def test_each_nan_is_explained() -> None:
+    alpha = [-2, -1, 0, 1, 2]
+    limits = (Limit("layer1.0.bn1", -0.5), Limit("layer3.4.bn2", 1.7))
+    averaged = [math.nan, math.nan, 1, 1, math.nan]
+    anew = [math.inf, 3, 1, 1, 2]
+    assert explain_nan(alpha, {"recompute": anew, "interpolate": averaged}, limits) == [
+        "recompute: the network's numbers overflow at α = -2",
+        "interpolate: negative running variance in layer1.0.bn1 from α = -0.5 down",
+        "interpolate: negative running variance in layer3.4.bn2 from α = 1.7 up",
+    ]
+    assert explain_nan(alpha, {"interpolate": [1, 1, 1, 1, 1]}, limits) == []
+
+
+def test_the_sentence() -> None:
+    far = {"recompute": Barrier(1.2, 0.5), "interpolate": Barrier(2.5, 0.4)}
+    text = in_words(far, 0.01, (1.1, 0.3))
+    assert text.startswith(
+        "A and B are separated along this line: the training loss rises 1.2 above its chord, at α = 0.5"
+    )
+    assert "2.5 with BatchNorm's statistics averaged" in text
+    assert "curved low-loss paths usually exist" in text
+    assert text.endswith("The validation loss is lowest, 0.3, at α = 1.1.")
+    near = in_words({"interpolate": Barrier(0.0, 0.0)}, 0.01, None)
+    assert near == "A and B are connected: the training loss nowhere rises above its chord."
+    assert "rises at most 0.013 above" in in_words({"interpolate": Barrier(0.013, 0.3)}, 0.01, None)
+    peak = in_words({"recompute": Barrier(0.004, 0.5), "interpolate": Barrier(2.9, 0.4)}, 0.01, None)
+    assert peak.startswith("A and B are connected: ")
+    assert "the 2.9 with BatchNorm's statistics averaged is BatchNorm's, not the weights'" in peak
+    assert "nothing can be said" in in_words({"interpolate": Barrier(math.nan, math.nan)}, 0.01, None)
