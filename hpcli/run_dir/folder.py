@@ -63,7 +63,9 @@ class RunDir:
             UsageError: not a run folder, or another command's.
             CheckpointError: `config` is not the folder's.
         """
-        if (own := json.loads((path / "status.json").read_text())["command"]) != command:
+        status = path / "status.json"
+        own = json.loads(status.read_text())["command"] if status.exists() else command
+        if own != command:
             raise UsageError(f"{path}: a run of {own}, not of {command}; go on with it by hpcli {own} --resume {path}")
         keys = ", ".join(differing_keys(folder_config(path), config))
         if keys:
