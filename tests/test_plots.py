@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,9 @@ from matplotlib.figure import Figure
 
 from hpcli import plots
 from hpcli.config import Config, with_overrides
+from hpcli.experiments.interpolate import InterpolationResult, interpolate
 from hpcli.experiments.lr_find import early_overfitting, lr_find
+from hpcli.experiments.plane import PlaneResult
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import TrainResult, train
 from hpcli.training.schedules import training_schedule
@@ -146,3 +149,54 @@ def test_two_keys_are_a_map_and_nothing_is_drawn_of_nothing(config: Config, tmp_
     assert texts(figure).count("diverged") == 2
     figure.savefig(tmp_path / "map.png")
     assert plots.sweep(sweep(short, {"schedule.max_lr": ["1e9"]})).keys() <= {"sweep_curves"}
+
+
+def line_between(config: Config, alphas: str) -> InterpolationResult:
+    small = {"model.name": "resnet20", "model.options.num_blocks": "[1, 1, 1]", "interpolate.alphas": alphas}
+    config = with_overrides(config, small)
+    states = [Trainer(with_overrides(config, {"seed": seed})).model.state_dict() for seed in (0, 1)]
+    states[1]["bn1.running_var"].fill_(0.5)  # negative from α = 2 up
+    return interpolate(config, *states)
+
+
+def test_a_line_shows_every_number_its_ends_and_its_nan(config: Config, tmp_path: Path) -> None:
+    result = line_between(config, "-1:3:9")
+    figure = plots.interpolation(result)
+    top, bottom = figure.axes
+    assert labels_of(figure)[0] == ("", "cross-entropy (nats)")
+    assert bottom.get_ylabel() == "images right"
+    for axes, measure in ((top, "loss"), (bottom, "accuracy")):
+        drawn = {line.get_label(): (line.get_linestyle(), np.asarray(line.get_ydata())) for line in axes.lines}
+        for bn, name, style in (("recompute", "measured anew", "-"), ("interpolate", "averaged", "--")):
+            for part, who in (("train", "training"), ("valid", "validation")):
+                found, values = drawn[f"{who}, BatchNorm {name}"]
+                assert found == style
+                assert np.array_equal(values, result.curves[bn][f"{part}_{measure}"], equal_nan=True)
+    assert "NaN: negative variance in bn1" in texts(figure)
+    assert [text.get_text() for text in top.texts][:2] == ["A", "B"]
+    figure.savefig(tmp_path / "interpolation.png")
+
+
+def test_the_title_says_what_was_found(config: Config, tmp_path: Path) -> None:
+    result = line_between(config, "0:1:3")
+    for connected, title in ((True, "Connected"), (False, "Separated by a barrier of 1.2"), (None, "Not finite")):
+        barrier = {"recompute": {"train": 1.2, "valid": 1.0}}
+        found = replace(result, summary={**result.summary, "connected": connected, "barrier": barrier})
+        figure = plots.interpolation(found)
+        assert figure.axes[0].get_title(loc="left") == title
+        figure.savefig(tmp_path / "interpolation.png")
+    figure = plots.interpolations({"one": result, "other": result})
+    assert len(figure.axes) == 4
+    assert figure.axes[0].get_title(loc="left").startswith("one: ")
+
+
+@pytest.mark.parametrize("known", [16, 5, 0])
+def test_a_plane_marks_its_corners(tmp_path: Path, known: int) -> None:
+    """Also one that has holes, or nothing at all."""
+    side = np.linspace(-1, 5, 4)
+    losses = np.where(np.arange(16) < known, np.linspace(0.1, 3, 16), np.nan).reshape(4, 4)
+    corners = {"a": (0.0, 0.0), "b": (4.0, 0.0), "c": (1.0, 3.0)}
+    summary = {"corners": {name: {"valid_loss": loss} for name, loss in zip("abc", (0.1, 0.2, None), strict=True)}}
+    figure = plots.plane(PlaneResult("finished", side, side, losses, corners, summary))
+    assert texts(figure) == "A  0.1 B  0.2 C"
+    figure.savefig(tmp_path / "plane.png")

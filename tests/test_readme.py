@@ -82,6 +82,13 @@ def test_the_table_of_data_cost_is_the_benchmarks() -> None:
         assert f"| {text} | {shares['resnet20', way]} | {shares['tiny', way]} |" in README.read_text()
 
 
+def test_the_speed_of_interpolation_is_the_benchmarks() -> None:
+    lines = (README.parent / "benchmarks/results/interpolation.csv").read_text().splitlines()[1:]
+    for row in csv.DictReader(lines):
+        name = {"interpolate": "averaged", "recompute": "measured anew"}[row["bn"]]
+        assert f"| {name} | {float(row['speedup']):.2f} × |" in README.read_text()
+
+
 def test_every_picture_is_there() -> None:
     pictures = re.findall(r"!\[.*?\]\((.*?)\)", README.read_text())
     assert pictures

@@ -66,7 +66,9 @@ class RunDir:
             CheckpointError: `config` is not the folder's.
         """
         keys = ", ".join(key for key in differing_keys(folder_config(path), config) if key not in may_differ)
-        if (own := json.loads((path / "status.json").read_text())["command"]) != command:
+        status = path / "status.json"
+        own = json.loads(status.read_text())["command"] if status.exists() else command
+        if own != command:
             raise UsageError(f"{path}: a run of {own}, not of {command}; go on with it by hpcli {own} --resume {path}")
         if keys:
             raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")

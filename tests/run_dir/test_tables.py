@@ -71,3 +71,18 @@ def test_a_table_that_lost_rows_is_refused(tmp_path: Path) -> None:
 def test_an_unterminated_tail_is_not_a_row(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a,b\n1,2\n3,")
     assert read_rows(tmp_path / "t.csv") == [{"a": 1, "b": 2}]
+
+
+def test_a_table_of_an_earlier_process_is_gone_on_with(tmp_path: Path) -> None:
+    """Its header stays, and a row that a crash tore is dropped."""
+    first = Tables(tmp_path)
+    first.append("line", {"alpha": 0.0, "loss": 1.5})
+    first.close()
+    with (tmp_path / "line.csv").open("a") as file:
+        file.write("0.5,2.")
+    second = Tables(tmp_path)
+    second.append("line", {"alpha": 0.5, "loss": 2.5})
+    with pytest.raises(ValueError, match="has the columns"):
+        second.append("line", {"alpha": 1.0, "accuracy": 0.5})
+    second.close()
+    assert (tmp_path / "line.csv").read_text() == "alpha,loss\n0.0,1.5\n0.5,2.5\n"

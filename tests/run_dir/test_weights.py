@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from hpcli.config import Config, with_overrides
-from hpcli.errors import CheckpointError
+from hpcli.errors import CheckpointError, UsageError
 from hpcli.experiments.train import train
-from hpcli.run_dir import RunDir, load_weights
+from hpcli.run_dir import RunDir, config_beside, load_weights, shared_config
 from hpcli.training.trainer import Trainer
 
 
@@ -75,3 +75,47 @@ def test_a_run_from_weights_resumes_from_them_even_before_its_first_checkpoint(
     with RunDir.reopen("train", tmp_path / "tuned", config) as run:
         resumed = train(config, store=run)
     assert resumed.steps["train_loss"].tolist() == expected.steps["train_loss"].tolist()
+
+
+def test_a_label_names_one_checkpoint_of_a_run(config: Config, tmp_path: Path) -> None:
+    config = with_overrides(config, {"schedule.cycles": 2, "train.epochs": 4, "train.checkpoint_epochs": "[1, 2]"})
+    trainer = Trainer(config)
+    with RunDir.create("train", config, tmp_path / "run") as run:
+        train(config, store=run, trainer=trainer)
+    last = load_weights(f"{tmp_path}/run")
+    for label, same in (("epoch-0002", False), ("cycle-0", False), ("epoch-0003", True), ("cycle-1", True)):
+        found = load_weights(f"{tmp_path}/run:{label}")
+        assert all(torch.equal(found[name], last[name]) for name in last) == same
+    with pytest.raises(CheckpointError, match=r"no checkpoint epoch-3; did you mean epoch-0003\?"):
+        load_weights(f"{tmp_path}/run:epoch-3")
+    assert config_beside(tmp_path / "run:cycle-1") == tmp_path / "run/config.yaml"
+    assert config_beside(tmp_path / "run/checkpoints/epoch-0002.pt") == tmp_path / "run/config.yaml"
+
+
+def test_a_checkpoint_file_is_verified_where_an_index_knows_it(finished: tuple[Path, Trainer]) -> None:
+    """One flipped bit would load without complaint, as other weights."""
+    file = finished[0] / "checkpoints/epoch-0002.pt"
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(CheckpointError, match="SHA-256 differs"):
+        load_weights(file)
+
+
+def test_two_runs_share_a_config_if_images_and_network_are_the_same(config: Config, tmp_path: Path) -> None:
+    settings = {
+        "one": {},
+        "seed": {"seed": 3, "train.epochs": 1, "data.batch_size": 16},
+        "wide": {"data.split_seed": 1},
+    }
+    for name, keys in settings.items():
+        with RunDir.create("train", with_overrides(config, keys), tmp_path / name):
+            pass
+    assert shared_config([tmp_path / "one", tmp_path / "seed"]) == tmp_path / "one/config.yaml"
+    with pytest.raises(CheckpointError, match=r"its config differs from .*one's in data\.split_seed; -c FILE"):
+        shared_config([tmp_path / "one", tmp_path / "wide"])
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        shared_config([tmp_path / "one", tmp_path / "gone"])
+    (tmp_path / "bare.pt").write_bytes(b"")
+    with pytest.raises(UsageError, match="no run folder around it"):
+        shared_config([tmp_path / "bare.pt"])
