@@ -26,8 +26,12 @@ app = typer.Typer(
 )
 app.command("lr-find")(lr_find)
 app.command("train")(train)
-for name in ("sweep-mom", "sweep-wd", "sweep"):
-    app.command(name)(sweep)
+for name, what in {
+    "sweep-mom": "Compare momenta, pairs and constants, by short runs of several seeds, and say which to use.",
+    "sweep-wd": "Compare weight decays by short runs of several seeds: which can differ at all, which to use.",
+    "sweep": None,
+}.items():
+    app.command(name, help=what)(sweep)
 app.command("batch-size")(batch_size)
 app.command("evaluate")(evaluate)
 app.command("interpolate")(interpolate)
