@@ -130,13 +130,13 @@ def in_words(heights: Mapping[str, Barrier], standard_error: float, best: tuple[
     if connected is None:
         return "The loss is not finite between A and B: nothing can be said about the line."
     besides = [found.height for found in others if math.isfinite(found.height)]
-    beside = f" ({besides[0]:.2g} with BatchNorm's statistics averaged)" if besides else ""
-    if connected and besides and not is_connected(besides[0], standard_error):
-        beside = f"; the {besides[0]:.2g} with BatchNorm's statistics averaged is BatchNorm's, not the weights'"
     if connected:
         rises = f"rises at most {judged.height:.2g}" if judged.height > 0 else "nowhere rises"
-        text = f"A and B are connected: the training loss {rises} above its chord{beside}"
+        text = f"A and B are connected: the training loss {rises} above its chord"
+        if besides and not is_connected(besides[0], standard_error):
+            text += f"; the {besides[0]:.2g} with BatchNorm's statistics averaged is BatchNorm's, not the weights'"
     else:
+        beside = f" ({besides[0]:.2g} with BatchNorm's statistics averaged)" if besides else ""
         text = (
             f"A and B are separated along this line: the training loss rises {judged.height:.2g} above its chord, at "
             f"α = {judged.alpha:.2g}{beside}; curved low-loss paths usually exist"
