@@ -143,7 +143,9 @@ def test_divergence_is_exit_6_and_failures_are_exit_9(
         return real(config, **about)
 
     monkeypatch.setattr(trials, "train", fails)
-    some = swept(capsys, "sweep-wd", "--values", "0,1", "--seeds", "2", "--out", "b", *FAST, code=9)
+    assert main(["sweep-wd", "--values", "0,1", "--seeds", "2", "--out", "b", *FAST]) == 9
+    assert "2 trials failed: their error.log in b/trials says why" in capsys.readouterr().err
+    some = json.loads(Path("b/summary.json").read_text())
     assert (some["status"], some["failed"], some["choice"]) == ("finished", 2, 0.0)
     assert json.loads(Path("b/status.json").read_text())["exit_code"] == 9
     (log,) = Path("b/trials").glob("1-seed-0-*/error.log")

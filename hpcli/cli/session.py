@@ -113,6 +113,11 @@ class Session:
             self.terminal.note(
                 f"{where}: lower schedule.max_lr (hpcli lr-find shows how far it can go), or set train.clip_norm: 1.0"
             )
+        if full.get("failed"):
+            self.terminal.note(
+                f"{full['failed']} trials failed: their error.log in {run.path}/trials says why; "
+                f"hpcli {self.command} --resume {run.path} trains them again"
+            )
         return run.exit_code
 
     def show_finished(self, summary: dict[str, Any]) -> int:
