@@ -67,7 +67,8 @@ class Trials:
         self.keys, self.store, self.on_progress, self.device = keys, store, on_progress, device
         self.base, self.splits = config, _without_test(splits or load_splits(config))
         self.trainer: Trainer | None = None
-        self.found: dict[str, Trial] = {}
+        self.known: dict[tuple[str, int], Trial] = {}  # a trial's key is worked out once
+        self.found: list[Trial] = []  # those of the table
         before = store.rows("sweep")  # of an earlier process
         self.seeds_before = len({row["seed"] for row in before})
         self.over_before = {row["trial"] for row in before if row["status"] in OVER}
@@ -87,7 +88,7 @@ class Trials:
         for size in {trial.config.data.batch_size for trial in planned}:
             if size > images:
                 raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
-        self.found = {trial.key: trial for trial in planned}
+        self.found = planned
         self.steps_planned = self.steps_done + sum(self._steps(each.config) for each in planned if not each.is_over)
         self.store.write("sweep", self.rows())
         return planned
@@ -97,12 +98,14 @@ class Trials:
         return [[self._trial(setting, seed) for seed in seeds] for setting in settings]
 
     def _trial(self, setting: Setting, seed: int) -> Trial:
-        key, config = setting.trial(seed)
-        return self.found.get(key) or Trial(setting, seed, key, config)
+        known = self.known.get((setting.name, seed))
+        if known is None:
+            known = self.known[setting.name, seed] = Trial(setting, seed, *setting.trial(seed))
+        return known
 
     def rows(self) -> list[Row]:
         """The sweep's table, as it stands."""
-        return [{**trial.row(), "parameter": " & ".join(self.keys)} for trial in self.found.values()]
+        return [{**trial.row(), "parameter": " & ".join(self.keys)} for trial in self.found]
 
     def run(self, trials: Sequence[Trial]) -> None:
         """Bring trials to their end. One that fails is a state, and stops no other.
@@ -128,7 +131,7 @@ class Trials:
     def _say_forecast(self, left: Sequence[Trial]) -> None:
         """Once one has been trained, say how long the others will take."""
         if self.trained and not self.forecast:
-            took = [seconds for trial in self.found.values() if (seconds := trial.summary.get("seconds"))]
+            took = [seconds for trial in self.found if (seconds := trial.summary.get("seconds"))]
             self.say(f"{len(left)} more trials, about {sum(took) / len(took) * len(left):.0f} s")
             self.forecast = True
 
