@@ -1,7 +1,7 @@
 """What can be named in a config, and the function behind each name, as `module:function`.
 
-Text only: checking a name imports nothing. To add a model or a data set, write its function in its folder and one line
-here. A name with a colon is a function of the user's own; it is imported only where that is allowed.
+Text only: checking a name imports nothing. To add a model, a data set or a schedule, write its function in its folder and one
+line here. A name with a colon is a function of the user's own; it is imported only where that is allowed.
 """
 
 from __future__ import annotations
@@ -31,6 +31,14 @@ DATASETS = {
     "folder": "hpcli.data.folder:folder",
 }
 
+SCHEDULES = {
+    "one_cycle": "hpcli.training.schedules:one_cycle_table",
+    "triangular": "hpcli.training.schedules:cyclical_table",
+    "triangular2": "hpcli.training.schedules:cyclical_table",
+    "exp_range": "hpcli.training.schedules:cyclical_table",
+    "piecewise": "hpcli.training.schedules:piecewise_table",
+    "constant": "hpcli.training.schedules:constant_table",
+}
 
 LIBRARIES = ("torchvision", "timm")
 """Models are also named `torchvision/NAME` and `timm/NAME`."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpcli.analysis.verdict import Comparison, Verdict
+from hpcli.states import Judgement, Reason
 
 CHEAPER = 0.9
 """A value is cheaper where its runs take less than this share of the next one's time: clocks are noisy."""
@@ -18,8 +19,25 @@ class Choice:
     """What to use, which is not always what had the lowest mean."""
 
     index: int  # of the value
-    reason: str
+    reason: Reason
     extend: bool = False  # the best lies at the edge of what was tried, or may lie beyond
+
+    @property
+    def words(self) -> str:
+        """The reason, after the value's name."""
+        beyond = "; it lies at the edge of what was tried: extend the grid" if self.extend else ""
+        return f"{_WORDS[self.reason]}{beyond}"
+
+
+_WORDS = {
+    Reason.BEST: "the best",
+    Reason.KEPT: "kept",
+    Reason.CHEAPEST: "the cheapest of those that may be the best",
+    Reason.LOWEST: "the lowest of those that may be the best",
+    Reason.MIDDLE: "in the middle of those that may be the best",
+}
+_JOINED = {Reason.BEST: " is ", Reason.KEPT: " "}
+"""Between the value and the words, where it is not a comma."""
 
 
 def choose(
@@ -45,22 +63,21 @@ def choose(
         return None
     edges = _edges(positions)
     lone_edge = bool(edges) and all(index in edges for index in candidates)
-    beyond = "; it lies at the edge of what was tried: extend the grid" if lone_edge else ""
     if len(candidates) == 1:
-        return Choice(candidates[0], f"the best{beyond}", lone_edge)
+        return Choice(candidates[0], Reason.BEST, lone_edge)
     if present in candidates:
-        return Choice(present, f"kept{beyond}", lone_edge)
+        return Choice(present, Reason.KEPT, lone_edge)
     cheapest = _cheapest(candidates, seconds)
     if cheapest is not None:
-        return Choice(cheapest, "the cheapest of those that may be the best")
+        return Choice(cheapest, Reason.CHEAPEST)
     if positions is None:
         lowest = min(candidates, key=lambda index: found.comparisons[index].mean or 0.0)
-        return Choice(lowest, "the lowest of those that may be the best")
+        return Choice(lowest, Reason.LOWEST)
     inside = [index for index in candidates if index not in edges] or candidates
     places = np.array([positions[index] for index in candidates])
     middle = (places.min() + places.max()) / 2
     near = min(inside, key=lambda index: (round(abs(positions[index] - middle), 9), found.comparisons[index].mean))
-    return Choice(near, f"in the middle of those that may be the best{beyond}", lone_edge)
+    return Choice(near, Reason.MIDDLE, lone_edge)
 
 
 def _edges(positions: Sequence[float] | None) -> set[int]:
@@ -92,7 +109,7 @@ def in_words(found: Verdict, choice: Choice | None, *, epochs: int, num_seeds: i
         return f"{horizon}: no value trained; lower the learning rate (hpcli lr-find shows how far it can go)."
     chosen = found.comparisons[choice.index]
     tied = [str(each.value) for each in found.comparisons if each.candidate]
-    says = f"{chosen.value} is {choice.reason}" if choice.reason.startswith("the best") else _use(chosen, choice)
+    says = f"{chosen.value}{_JOINED.get(choice.reason, ', ')}{choice.words}"
     tie = f": {_listed(tied)} could not be told apart{_sight(found)}" if len(tied) > 1 else ""
     parts = [f"{horizon}: {says}{tie}."]
     parts += [_against_the_best(each) for each in found.comparisons if not each.candidate]
@@ -101,10 +118,6 @@ def in_words(found: Verdict, choice: Choice | None, *, epochs: int, num_seeds: i
     elif len(tied) > 1 and (found.seeds_for_matters is None or found.seeds_for_matters > num_seeds):
         parts.append(f"To find a difference of {matters:.1g}: {found.seeds_for_matters or 'over 1,000'} seeds.")
     return " ".join(parts)
-
-
-def _use(chosen: Comparison, choice: Choice) -> str:
-    return f"{chosen.value} {choice.reason}" if choice.reason.startswith("kept") else f"{chosen.value}, {choice.reason}"
 
 
 def _listed(names: list[str]) -> str:
@@ -121,10 +134,10 @@ def _sight(found: Verdict) -> str:
 
 def _against_the_best(each: Comparison) -> str:
     if each.difference is None:
-        return f"{each.value} diverged." if each.verdict == "diverged" else f"{each.value} has runs that failed."
-    if each.verdict == "worse":
+        return f"{each.value} diverged." if each.verdict == Judgement.DIVERGED else f"{each.value} has runs that failed."
+    if each.verdict == Judgement.WORSE:
         interval = "" if each.low is None else f" [{each.low:.2g}, {each.high:.2g}]"
         return f"{each.value} is worse by {each.difference:.2g}{interval}."
-    if each.verdict == "unstable":
+    if each.verdict == Judgement.UNSTABLE:
         return f"{each.value} is unstable ({each.difference:+.2g} on average)."
     return f"{each.value} is hardly the best ({each.difference:+.2g})."

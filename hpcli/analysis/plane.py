@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MARGIN = 0.25
+BORDER = 0.25
 """Share of the corners' extent that the plane reaches beyond them, on each side."""
 FLAT = 1e-6
 """C is on the line through A and B where its distance from it is so small a share of its distance from A."""
@@ -40,7 +40,7 @@ class Plane:
     def grid(self, points: int) -> tuple[Array, Array]:
         """Coordinates along both sides, [points] each, around all three corners."""
         (low_x, high_x), (low_y, high_y) = (min(0.0, self.foot), max(self.base, self.foot)), (0.0, self.height)
-        more_x, more_y = MARGIN * (high_x - low_x), MARGIN * (high_y - low_y)
+        more_x, more_y = BORDER * (high_x - low_x), BORDER * (high_y - low_y)
         return (
             np.linspace(low_x - more_x, high_x + more_x, points),
             np.linspace(low_y - more_y, high_y + more_y, points),

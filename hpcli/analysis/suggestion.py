@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from hpcli.analysis.curves import break_index, break_loss, smooth
 from hpcli.analysis.finder_rules import fastai_rules
+from hpcli.states import Refusal
 
 WIDTH = 0.2
 """Standard deviation of the smoothing, in decades of learning rate."""
-MARGIN = 8.0
+BREAK_FACTOR = 8.0
 """A 1cycle at its peak must stay this factor below the learning rate at which a range test breaks."""
 FEWEST_STEPS = 60
 ALREADY_TRAINED = 0.9
@@ -33,7 +34,8 @@ class Suggestion:
     suggested_lr: float | None
     low: float | None
     high: float | None
-    refused: str | None  # why there is no suggestion
+    refusal: Refusal | None  # why there is no suggestion
+    refused: str | None  # the same in words, with what to change
     blow_up_lr: float | None  # where the loss breaks for good; None: it does not
     start_lr: float | None  # where the smoothed loss falls steepest
     rules: dict[str, float]  # what others would say
@@ -97,13 +99,14 @@ def suggest(
     notes = []
     if chance_loss is not None and reading is not None and reading.initial < ALREADY_TRAINED * chance_loss:
         notes.append(f"already trained: it starts at a loss of {reading.initial:.3g}, chance is {chance_loss:.3g}")
-    refused = _refusal(rates, raw, reading, width)
-    if refused is not None or reading is None:
+    refusal = _refusal(rates, raw, reading, width)
+    if refusal is not None or reading is None:
         blow_up_lr = reading.blow_up_lr if reading else None
-        return Suggestion(None, None, None, refused, blow_up_lr, None, rules, tuple(notes))
+        why, words = refusal or (None, None)
+        return Suggestion(None, None, None, why, words, blow_up_lr, None, rules, tuple(notes))
     low, chosen, high = _range(reading)
     steepest = float(reading.lr[np.gradient(reading.smoothed, np.log10(reading.lr)).argmin()])
-    return Suggestion(chosen, low, high, None, reading.blow_up_lr, steepest, rules, tuple(notes))
+    return Suggestion(chosen, low, high, None, None, reading.blow_up_lr, steepest, rules, tuple(notes))
 
 
 def read(
@@ -151,31 +154,31 @@ def _range(reading: Reading) -> tuple[float, float, float]:
     if reading.blow_up_lr is None:
         beginning = float(lr[np.argmax(smoothed <= floor + reading.band)])
         return min(most_of_the_drop, beginning), beginning, 3 * beginning
-    cap = reading.blow_up_lr / MARGIN
+    cap = reading.blow_up_lr / BREAK_FACTOR
     above = np.flatnonzero(smoothed[lowest:] > floor + reading.band)
     last = lowest + (int(above[0]) - 1 if above.size else len(lr) - 1 - lowest)
     chosen = min(float(lr[lowest]), cap)
     return min(most_of_the_drop, chosen), chosen, max(min(float(lr[last]), cap), chosen)
 
 
-def _refusal(lr: Array, loss: Array, reading: Reading | None, width: float) -> str | None:
-    """Why a curve says nothing, and what to do; None if it does."""
+def _refusal(lr: Array, loss: Array, reading: Reading | None, width: float) -> tuple[Refusal, str] | None:
+    """Why a curve says nothing, and in words, with what to do; None if it does."""
     finite = np.isfinite(loss)
     decades = float(np.log10(lr[-1] / lr[0])) if len(lr) > 1 else 0.0
     if not finite.all() and np.log10(lr[np.argmin(finite)] / lr[0]) < 0.1 * decades:
-        return f"the loss is not finite at {lr[np.argmin(finite)]:.1e}, near the start of the range: lower start_lr"
+        at = f"{lr[np.argmin(finite)]:.1e}"
+        return Refusal.LOST_AT_START, f"the loss is not finite at {at}, near the start of the range: lower start_lr"
     if reading is None or len(reading.lr) < FEWEST_STEPS:
         usable = 0 if reading is None else len(reading.lr)
-        return f"only {usable} usable steps, {FEWEST_STEPS} are needed: raise steps"
+        return Refusal.TOO_FEW_STEPS, f"only {usable} usable steps, {FEWEST_STEPS} are needed: raise steps"
     if reading.drop < 3 * max(reading.noise, 1e-3 * abs(reading.initial)):
-        return (
-            f"the loss falls by {reading.drop:.2g} only, and its noise is {reading.noise:.2g}: the curve says nothing"
-        )
+        fall, noise = f"{reading.drop:.2g}", f"{reading.noise:.2g}"
+        return Refusal.FLAT, f"the loss falls by {fall} only, and its noise is {noise}: the curve says nothing"
     lowest = reading.lowest
     if np.log10(reading.lr[lowest] / reading.lr[0]) < width:
-        return f"the loss is lowest at the start, {reading.lr[0]:.1e}: lower start_lr"
+        return Refusal.LOWEST_AT_START, f"the loss is lowest at the start, {reading.lr[0]:.1e}: lower start_lr"
     if reading.blow_up_lr is None:
         beginning = int(np.argmax(reading.smoothed <= reading.smoothed[lowest] + reading.band))
         if np.log10(reading.lr[-1] / reading.lr[beginning]) < 2 * width:
-            return f"the loss is still falling at the end, {reading.lr[-1]:.1e}: raise end_lr"
+            return Refusal.STILL_FALLING, f"the loss is still falling at the end, {reading.lr[-1]:.1e}: raise end_lr"
     return None

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hpcli.analysis.noise import LEVEL, Array, Ruler, mean_correlation
+from hpcli.states import Judgement
 
 UNSTABLE = 16.0
 """A value whose variance over seeds is so many times the median one is unstable."""
@@ -28,7 +29,7 @@ class Comparison:
     difference: float | None
     low: float | None
     high: float | None
-    verdict: str  # best, equal, undecided, worse, unstable, diverged or cannot tell
+    verdict: Judgement
     candidate: bool  # not excluded as the best
 
 
@@ -46,7 +47,7 @@ class Verdict:
     @property
     def best_mean(self) -> float | None:
         """The lowest mean."""
-        return next((each.mean for each in self.comparisons if each.verdict == "best"), None)
+        return next((each.mean for each in self.comparisons if each.verdict == Judgement.BEST), None)
 
 
 def verdict(
@@ -55,6 +56,7 @@ def verdict(
     *,
     matters: float = 0.01,
     ceiling: float | None = None,
+    missing: ArrayLike | None = None,
     noise: tuple[float, int] | None = None,
     level: float = LEVEL,
 ) -> Verdict:
@@ -65,6 +67,7 @@ def verdict(
         values: names of the rows; None: 0 … k−1.
         matters: the difference worth knowing, as a share of the best mean.
         ceiling: a loss above it has diverged, as one that is not finite has; None: only the latter.
+        missing: [k, S], true where a run failed or was never made; nothing can be told of its value. None: nowhere.
         noise: standard deviation of one run and its degrees of freedom, from elsewhere; needed where S is 1.
         level: the chance of a false *worse* that all comparisons share.
 
@@ -78,17 +81,27 @@ def verdict(
     """
     table = _table(losses)
     names: list[object] = list(range(len(table)) if values is None else values)
-    lost = _lost(table, ceiling)
+    gone = np.zeros(len(table), bool) if missing is None else np.asarray(missing, bool).any(1)
+    lost = gone | _lost(table, ceiling)
     wild = _unstable(table, lost)
     stable = np.flatnonzero(~lost & ~wild)
+    known = [_known(*each) for each in zip(gone, lost, wild, strict=True)]
     if not stable.size:
-        return Verdict(tuple(map(_lost_or_wild, names, lost)), None, None, None, None, None)
+        alone = tuple(_alone(name, state) for name, state in zip(names, known, strict=True) if state is not None)
+        return Verdict(alone, None, None, None, None, None)
     best = int(stable[table[stable].mean(1).argmin()])
+    known[best] = Judgement.BEST
     ruler = Ruler(table[stable], noise, matters * float(table[best].mean()), int((~lost).sum()), level)
-    states = np.select([lost, wild, np.arange(len(table)) == best], ["diverged", "unstable", "best"], "").tolist()
-    rows = [_compared(*each, table[best], ruler) for each in zip(names, states, table, strict=True)]
+    rows = [_compared(*each, table[best], ruler) for each in zip(names, known, table, strict=True)]
     shared = mean_correlation(table[[each.candidate for each in rows]])
     return Verdict(tuple(rows), names[best], ruler.sd, shared, ruler.resolution(), ruler.seeds_for_margin())
+
+
+def _known(gone: bool, lost: bool, wild: bool) -> Judgement | None:
+    """What is known of a value before it is compared; None: nothing."""
+    if gone:
+        return Judgement.CANNOT_TELL
+    return Judgement.DIVERGED if lost else Judgement.UNSTABLE if wild else None
 
 
 def _table(losses: ArrayLike) -> Array:
@@ -98,32 +111,28 @@ def _table(losses: ArrayLike) -> Array:
     return table
 
 
-def _compared(name: object, state: str, own: Array, best: Array, ruler: Ruler) -> Comparison:
-    """A value's losses [S] against the best one's; `state` is what is known of it already, empty for nothing."""
-    if state == "diverged":
-        return _state_alone(name, state)
+def _compared(name: object, known: Judgement | None, own: Array, best: Array, ruler: Ruler) -> Comparison:
+    """A value's losses [S] against the best one's."""
+    if known in (Judgement.DIVERGED, Judgement.CANNOT_TELL):
+        return _alone(name, known)
     mean, differences = float(own.mean()), own - best
     difference = float(differences.mean())
-    if state == "unstable":
-        state = "worse" if ruler.clearly_above(own, best) else state
+    if known == Judgement.UNSTABLE:
+        state = Judgement.WORSE if ruler.clearly_above(own, best) else known
         return Comparison(name, mean, difference, None, None, state, False)
-    if state == "best":
-        return Comparison(name, mean, 0.0, 0.0, 0.0, state, True)
+    if known == Judgement.BEST:
+        return Comparison(name, mean, 0.0, 0.0, 0.0, known, True)
     if ruler.sd is None:
-        return Comparison(name, mean, difference, None, None, "cannot tell", True)
+        return Comparison(name, mean, difference, None, None, Judgement.CANNOT_TELL, True)
     half, reach = ruler.margins(differences)
     low, high = difference - half, difference + half
     small = -ruler.margin <= low and high <= ruler.margin
-    state = "equal" if small else "worse" if low > 0 else "undecided"
+    state = Judgement.EQUAL if small else Judgement.WORSE if low > 0 else Judgement.UNDECIDED
     return Comparison(name, mean, difference, low, high, state, difference <= reach)
 
 
-def _state_alone(name: object, state: str) -> Comparison:
+def _alone(name: object, state: Judgement) -> Comparison:
     return Comparison(name, None, None, None, None, state, False)
-
-
-def _lost_or_wild(name: object, lost: bool) -> Comparison:
-    return _state_alone(name, "diverged" if lost else "unstable")
 
 
 def _lost(table: Array, ceiling: float | None) -> NDArray[np.bool_]:

@@ -1,45 +1,48 @@
-"""The app and its commands: parse → call → save → show. No logic.
+"""The app and its commands.
 
-Nothing heavy is imported before a command runs, so that help and config errors come at once. A command returns its exit
-code.
+Nothing heavy is imported before a command runs, so that help and config errors come at once: of all experiments only the
+one that is called gets its options; the others are names with a line of help. A command returns its exit code.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
-from hpcli.cli.batch_size import batch_size
-from hpcli.cli.evaluate import evaluate
 from hpcli.cli.init import init
-from hpcli.cli.interpolate import interpolate
-from hpcli.cli.lr_find import lr_find
-from hpcli.cli.sweep import sweep
-from hpcli.cli.train import train
-
-app = typer.Typer(
-    name="hpcli",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="Leslie N. Smith's disciplined method for setting hyper-parameters, as a command line.",
-)
-app.command("lr-find")(lr_find)
-app.command("train")(train)
-for name, what in {
-    "sweep-mom": "Compare momenta, pairs and constants, by short runs of several seeds, and say which to use.",
-    "sweep-wd": "Compare weight decays by short runs of several seeds: which can differ at all, which to use.",
-    "sweep": None,
-}.items():
-    app.command(name, help=what)(sweep)
-app.command("batch-size")(batch_size)
-app.command("evaluate")(evaluate)
-app.command("interpolate")(interpolate)
-app.command("init")(init)
+from hpcli.commands import COMMANDS
 
 
-@app.callback(invoke_without_command=True)
-def hpcli(
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """The app that answers these arguments."""
+    app = typer.Typer(
+        name="hpcli",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help="Leslie N. Smith's disciplined method for setting hyper-parameters, as a command line.",
+    )
+    app.callback(invoke_without_command=True)(_hpcli)
+    called = next((word for word in arguments if not word.startswith("-")), None)
+    completes = "_HPCLI_COMPLETE" in os.environ
+    for name, about in COMMANDS.items():
+        if name == called or completes:
+            from hpcli.cli.command import typer_callback
+
+            app.command(name, help=about.about)(typer_callback(name))
+        else:
+            app.command(name, help=about.about)(_not_called)
+    app.command("init")(init)
+    return app
+
+
+def _not_called() -> None:
+    """A command that these arguments do not call."""
+
+
+def _hpcli(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback for every error.")] = False,
 ) -> None:

@@ -7,83 +7,53 @@ from typing import Annotated
 
 import typer
 
-from hpcli.cli.options import AllowCode, ConfigFile, Device, DryRun, Json, Out, Quiet, Seed, Settings, Start, Values
-from hpcli.cli.session import Session, overrides
+from hpcli.cli.command import Call, command
+from hpcli.cli.options import Apply, Given
+from hpcli.cli.session import Session
 from hpcli.errors import DIVERGED, UsageError
 
+KEYS = ("start_lr", "end_lr", "steps", "mode", "seeds", "valid")
+Values = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay.")]
+Strict = Annotated[bool, typer.Option("--strict", help="A refusal ends with exit code 6.")]
 
+
+@command([*(f"lr_find.{key}" for key in KEYS), "init.weights"])
 def lr_find(
-    config: ConfigFile = None,
-    settings: Settings = None,
-    start_lr: Annotated[float | None, typer.Option(help="First learning rate.")] = None,
-    end_lr: Annotated[float | None, typer.Option(help="Last learning rate.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Steps between them.")] = None,
-    mode: Annotated[str | None, typer.Option(help="exp or linear.")] = None,
-    weight_decay: Values = None,
-    momentum: Values = None,
-    seeds: Annotated[int | None, typer.Option(help="Number of tests, each from its own initial weights.")] = None,
-    valid: Annotated[
-        bool, typer.Option("--valid", help="Validation loss along the way; three times the cost.")
-    ] = False,
-    start: Start = None,
-    apply: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the learning rate into this config.")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="A refusal ends with exit code 6.")] = False,
-    out: Out = None,
-    seed: Seed = None,
-    device: Device = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
-    dry_run: DryRun = False,
-    allow_code: AllowCode = False,
+    call: Call, weight_decay: Values = None, momentum: Values = None, apply: Apply = None, strict: Strict = False
 ) -> int:
     """The learning-rate range test: short runs from a tiny to a huge learning rate, and what they say."""
-    values = {"start_lr": start_lr, "end_lr": end_lr, "steps": steps, "mode": mode, "seeds": seeds}
-    keys = {"seed": seed, "lr_find.valid": valid or None, **{f"lr_find.{key}": value for key, value in values.items()}}
-    given = overrides(settings, keys)
-    session = Session("lr-find", config, given, as_json=json, quiet=quiet, out=out, allow_code=allow_code)
-    vary = _varied(session, {"weight_decay": weight_decay, "momentum": momentum})
-    if dry_run:
-        return session.show_plan()
-    code = _run(session, vary, start, device, apply)
-    return DIVERGED if strict and code == 0 and session.summary["refused"] else code
+    lists = {"optimizer.weight_decay": weight_decay, "schedule.momentum": momentum}
+    session = call.session(_vary({key: text for key, text in lists.items() if text is not None}))
+    code = session.run()
+    _go_on(session, apply)
+    return DIVERGED if strict and code == 0 and session.summary.get("refusal") else code
 
 
-def _run(session: Session, vary: dict[str, list[str]], start: Path | None, device: str, apply: Path | None) -> int:
-    from hpcli import plots
-    from hpcli.experiments.lr_find import lr_find as find
+def _vary(lists: dict[str, str]) -> Given:
+    """The keys that lists of values set: of a single value the key itself, of several what is overlaid."""
+    from hpcli.config.varying import split_values
 
-    with session.run_dir() as run:
-        trainer = session.trainer(run, device)
-        session.start_from(start, trainer)
-        with session.terminal.progress("lr-find") as on_progress:
-            result = find(run.config, vary=vary, store=run, on_progress=on_progress, trainer=trainer)
-        run.figure("lr_find", plots.lr_find(result))
-        code = session.finish(run, result.status, result.summary)
-    suggested = result.suggestion.suggested_lr
-    if apply is not None and suggested is not None:
-        session.apply(apply, "schedule.max_lr", f"{suggested:.2g}")
-    values = [result.suggestion.low, suggested, result.suggestion.high]
-    if suggested is not None:
-        listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values if value is not None))
-        session.say_next(f"hpcli sweep schedule.max_lr --values {listed}")
-    return code
-
-
-def _varied(session: Session, lists: dict[str, str | None]) -> dict[str, list[str]]:
-    """The one list of several values, checked; a single value goes into the config."""
-    from hpcli.config import with_overrides
-    from hpcli.experiments.varied import VARIED
-
-    vary: dict[str, list[str]] = {}
-    for name, text in lists.items():
-        values = [value.strip() for value in text.split(",")] if text is not None else []
-        checked = [with_overrides(session.config, {VARIED[name]: value}) for value in values]
+    keys: Given = {}
+    for key, text in lists.items():
+        values = split_values(key, text)
         if len(values) == 1:
-            session.config = checked[0]
-        elif values:
-            vary[name] = values
-    if len(vary) > 1:
-        raise UsageError("--weight-decay and --momentum: overlay one of them at a time; give the other one value")
-    return vary
+            keys[key] = values[0]
+        elif "lr_find.values" in keys:
+            raise UsageError("--weight-decay and --momentum: overlay one of them at a time; give the other one value")
+        else:
+            keys["lr_find.values"] = {key: values}
+    return keys
+
+
+def _go_on(session: Session, apply: Path | None) -> None:
+    """Write the learning rate down, and say how to confirm it."""
+    from hpcli.results.lr_find import LRFindResult
+
+    found = session.result.suggestion if isinstance(session.result, LRFindResult) else None
+    if found is None or found.suggested_lr is None:
+        return
+    if apply is not None:
+        session.apply(apply, "schedule.max_lr", float(f"{found.suggested_lr:.2g}"))
+    values = [value for value in (found.low, found.suggested_lr, found.high) if value is not None]
+    listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values))
+    session.say_next(f"hpcli sweep schedule.max_lr --values {listed}")

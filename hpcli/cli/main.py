@@ -10,7 +10,7 @@ import traceback
 
 import typer
 
-from hpcli.cli.app import app
+from hpcli.cli.app import build_app
 from hpcli.errors import HpcliError
 
 
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an ASCII terminal gets question marks, not a traceback
     try:
-        return int(app(arguments, prog_name="hpcli", standalone_mode=False) or 0)
+        return int(build_app(arguments)(arguments, prog_name="hpcli", standalone_mode=False) or 0)
     except (Exception, KeyboardInterrupt) as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -40,7 +40,7 @@ def _end(error: BaseException) -> int:
     if code == 1:
         traceback.print_exception(error)
     if line:
-        from hpcli.console import error_line
+        from hpcli.cli.terminal import error_line
 
         error_line(line)
     return code

@@ -1,27 +1,94 @@
-"""Options that commands share."""
+"""Options of the command line: those that all experiments share, and those that set a key of the config.
+
+Each is declared once. An option that sets a key takes its name, its help and its default from the key.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+Given = dict[str, object]
+"""Parameter → what was given on the command line."""
 ConfigFile = Annotated[
     Path | None, typer.Option("-c", "--config", help="YAML config; without it, the digits that come with hpcli.")
 ]
-Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; repeatable.")]
+Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; repeatable.")]
+Resume = Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Go on with this run.")]
 Out = Annotated[Path | None, typer.Option(help="The run folder itself; must not exist. Default: a new one in runs/.")]
-Seed = Annotated[int | None, typer.Option(help="Governs initial weights, data order, augmentation and dropout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 Json = Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stdout; all else on stderr.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors and warnings only.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan; train nothing, write nothing.")]
-Start = Annotated[
-    Path | None,
-    typer.Option("--init", metavar="CKPT", help="Start from these weights: a run folder, a checkpoint or safetensors."),
-]
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Run a model or data set that the config names as module:function.")
 ]
-Values = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay: 1e-4,1e-3.")]
+Apply = Annotated[Path | None, typer.Option(metavar="FILE", help="Write what is found into this config.")]
+
+NAMES = {"init.weights": "init", "data.root": "data"}
+"""Keys whose option is not called by the last word of the key."""
+METAVARS = {"init.weights": "CKPT", "data.root": "DIR"}
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What was given by the options that all experiments share."""
+
+    config: ConfigFile = None
+    assignments: Assignments = None
+    resume: Resume = None
+    out: Out = None
+    device: Device = "auto"
+    as_json: Json = False
+    quiet: Quiet = False
+    dry_run: DryRun = False
+    allow_code: AllowCode = False
+
+
+def shared_parameters(*, resumes: bool) -> list[inspect.Parameter]:
+    """The parameters of `Shared`, as a command has them."""
+    parameters = inspect.signature(Shared, eval_str=True).parameters.values()
+    return [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for parameter in parameters
+        if resumes or parameter.name != "resume"
+    ]
+
+
+def key_parameters(keys: Iterable[str]) -> dict[str, inspect.Parameter]:
+    """Key → the parameter of the option that sets it."""
+    return {key: _parameter(key) for key in keys}
+
+
+def _parameter(key: str) -> inspect.Parameter:
+    from hpcli.config.keys import find_field
+
+    field = find_field(key)
+    assert field is not None, key
+    name = NAMES.get(key, key.rpartition(".")[2])
+    flag = name.replace("_", "-")
+    about = " ".join((field.description or "").split())
+    default = "" if field.default in (None, (), {}) else f" [default: {field.default}]"
+    kind: object = Annotated[
+        str | None, typer.Option(f"--{flag}", metavar=METAVARS.get(key, name.upper()), help=f"{about}{default}")
+    ]
+    if field.annotation is bool:
+        kind = Annotated[bool | None, typer.Option(f"--{flag}/--no-{flag}", help=about)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+
+def read_given(given: Given, parameters: dict[str, inspect.Parameter]) -> Given:
+    """Key → its value, of those options that were given; they are taken out of `given`."""
+    from hpcli.config.keys import read_text
+
+    found: Given = {}
+    for key, parameter in parameters.items():
+        value = given.pop(parameter.name)
+        if value is not None:
+            found[key] = read_text(key, value) if isinstance(value, str) else value
+    return found

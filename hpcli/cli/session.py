@@ -1,142 +1,241 @@
-"""What every experiment's command does before and after its experiment."""
+"""What every experiment's command does around its experiment: config, run folder, progress, pictures, how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+import shlex
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 from hpcli import catalog
+from hpcli.cli.options import Given, Shared
+from hpcli.commands import COMMANDS, result_class
 from hpcli.errors import UsageError
+from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hpcli.config import Config
     from hpcli.data.dataset import Splits
-    from hpcli.run_dir import RunDir
-    from hpcli.training.trainer import Trainer
+    from hpcli.recording.disk import DiskRecorder
+    from hpcli.recording.progress import OnProgress, Progress
+    from hpcli.recording.recorder import Recorder
+    from hpcli.results import Result
+
+
+class RunExperiment(Protocol):
+    """An experiment as a session runs it."""
+
+    def __call__(
+        self, config: Config, *, recorder: Recorder, on_progress: OnProgress, device: str, splits: Splits
+    ) -> Result:
+        """Config → result."""
 
 
 class Session:
-    """What every experiment's command does before and after the experiment.
+    """A command from its config to its exit code.
 
     The config is read at once, so that a fault in it is answered before anything heavy is imported.
     """
 
     def __init__(
-        self,
-        command: str,
-        config_file: Path | None,
-        overrides: Mapping[str, Any],
-        *,
-        as_json: bool,
-        quiet: bool,
-        out: Path | None,
-        resume: Path | None = None,
-        may_differ: Sequence[str] = (),
-        allow_code: bool = False,
+        self, command: str, shared: Shared, keys: Given, checkpoints: tuple[str, ...], config_file: Path | None
     ) -> None:
-        from hpcli.config import load_config, with_overrides
-        from hpcli.console import Terminal, show_warnings
+        from hpcli.cli.terminal import Terminal, show_warnings
 
-        if resume is not None and out is not None:
+        if shared.resume is not None and shared.out is not None:
             raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
         show_warnings()
-        self.command, self.config_file, self.out, self.resume = command, config_file, out, resume
-        self.may_differ = may_differ  # keys that a resumed run may change
-        self.summary: dict[str, Any] = {}
-        self.terminal = Terminal(quiet=quiet, as_json=as_json)
-        if resume is not None and config_file is None:
-            from hpcli.run_dir import folder_config
-
-            self.config = with_overrides(folder_config(resume), overrides)
-        else:
-            self.config = load_config(config_file, overrides)
-        if allow_code:
+        self.command, self.shared = command, shared
+        self.given = {**_assigned(shared.assignments), **keys}
+        self.terminal = Terminal(quiet=shared.quiet, as_json=shared.as_json)
+        self.summary: Mapping[str, object] = {}
+        self.result: Result | None = None
+        self.path: Path | None = None  # of the run folder
+        self.num_train_images = 0
+        self.config = self._pinned(self._read_config(config_file), checkpoints)
+        if shared.allow_code:
             catalog.allow_code(self.config.data.name, self.config.model.name)
 
-    def show_plan(self, *about: Any) -> int:
-        """`--dry-run`."""
-        from hpcli.experiments.plan import PLANS
+    def _read_config(self, file: Path | None) -> Config:
+        from hpcli.config import load_config, with_overrides
 
-        self.terminal.table(f"{self.command} would run", PLANS[self.command](self.config, *about))
+        if self.shared.resume is not None and self.shared.config is None:
+            from hpcli.recording.folder import Folder
+
+            return with_overrides(Folder(self.shared.resume).config, self.given)
+        return load_config(self.shared.config or file, self.given)
+
+    def _pinned(self, config: Config, checkpoints: tuple[str, ...]) -> Config:
+        """The config with the hash of every checkpoint that it names and this command loads."""
+        from hpcli.config import with_overrides
+        from hpcli.config.varying import value_of
+        from hpcli.runs.weights import pinned, reference
+
+        named = {key: str(value) for key in checkpoints if (value := value_of(config, key)) is not None}
+        bare = {key: pinned(text) for key, text in named.items() if reference(text).sha256 is None}
+        return with_overrides(config, bare) if bare else config
+
+    def run(
+        self,
+        experiment: RunExperiment | None = None,
+        *,
+        again: bool = False,
+        early: Callable[[Result], Mapping[str, Figure]] | None = None,
+    ) -> int:
+        """Run an experiment in its run folder, draw its pictures, show how it ended.
+
+        Args:
+            experiment: what to run; None: the function that the command is named by.
+            again: a finished run is gone through again when it is resumed.
+            early: pictures that can be drawn once the experiment has begun.
+
+        Returns:
+            The exit code.
+        """
+        if self.shared.dry_run:
+            return self._show_plan()
+        with self._recorder(again=again) as recorder:
+            self.path = recorder.path
+            if recorder.summary is not None:
+                return self._show_finished(recorder.summary)
+            splits, experiment = self._splits(), experiment or self._experiment()
+            self.num_train_images = len(splits.train)
+            with self.terminal.progress(self.command) as on_progress:
+                watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
+                result = experiment(
+                    self.config, recorder=recorder, on_progress=watched, device=self.shared.device, splits=splits
+                )
+            self._draw(recorder, result)
+            return self._finish(recorder, result)
+
+    def apply(self, file: Path, key: str, value: object) -> None:
+        """`--apply`: write a value into a config file."""
+        from hpcli.config import set_in_file
+        from hpcli.config.varying import written
+
+        set_in_file(file, key, value)
+        self.terminal.note(f"wrote {key}: {written(value)} into {file}")
+
+    def say_next(self, command: str) -> None:
+        """The command to go on with, with everything that made this run."""
+        self.terminal.note(f"next: {command}{self._repeated()}")
+
+    def _experiment(self) -> RunExperiment:
+        module = COMMANDS[self.command].module
+        return cast(RunExperiment, getattr(importlib.import_module(f"hpcli.experiments.{module}"), module))
+
+    def _repeated(self) -> str:
+        """The options of this call that another command needs to work on the same thing."""
+        from hpcli.config.keys import scope_of
+        from hpcli.config.scope import Scope
+        from hpcli.config.varying import written
+
+        words = ["-c", str(self.shared.config)] if self.shared.config else []
+        for key, value in self.given.items():
+            if scope_of(key) & Scope.RUN:
+                words += ["--set", f"{key}={written(value)}"]
+        words += ["--device", self.shared.device] if self.shared.device != "auto" else []
+        words += ["--allow-code"] if self.shared.allow_code else []
+        return "".join(f" {shlex.quote(word)}" for word in words)
+
+    def _show_plan(self) -> int:
+        """`--dry-run`."""
+        from hpcli.experiments.plan import plan
+
+        self.terminal.table(f"{self.command} would run", plan(COMMANDS[self.command].module, self.config))
         return 0
 
-    def run_dir(self) -> RunDir:
+    def _recorder(self, *, again: bool) -> DiskRecorder:
         """A new run folder, or the one to go on with."""
-        from hpcli.run_dir import RunDir
+        from hpcli.recording.disk import DiskRecorder
 
-        if self.resume is None:
-            return RunDir.create(self.command, self.config, self.out)
-        return RunDir.reopen(self.command, self.resume, self.config, may_differ=self.may_differ)
+        if self.shared.resume is None:
+            return DiskRecorder.create(self.command, self.config, self.shared.out)
+        return DiskRecorder.reopen(self.command, self.shared.resume, self.config, again=again)
 
-    def splits(self) -> Splits:
+    def _splits(self) -> Splits:
         """The data, whose decoding is shown."""
         from hpcli.data.dataset import load_splits
 
         with self.terminal.decoding() as on_decode:
             return load_splits(self.config, on_decode=on_decode)
 
-    def trainer(self, run: RunDir, device: str) -> Trainer:
-        """A trainer with its data."""
-        from hpcli.training.trainer import Trainer
+    def _draw(self, recorder: DiskRecorder, result: Result) -> None:
+        from hpcli import plots
 
-        return Trainer(run.config, device=device, splits=self.splits())
+        for name, figure in plots.figures(result).items():
+            recorder.keep_figure(name, figure)
 
-    def start_from(self, weights: Path | None, trainer: Trainer) -> None:
-        """`--init`: put these weights into the trainer."""
-        if weights is not None:
-            from hpcli.run_dir import load_weights
-
-            trainer.load_weights(load_weights(weights))
-
-    def apply(self, file: Path, key: str, value: str) -> None:
-        """`--apply`: write a value into a config file."""
-        from hpcli.config import set_in_file
-
-        set_in_file(file, key, value)
-        self.terminal.note(f"wrote {key}: {value} into {file}")
-
-    def say_next(self, command: str) -> None:
-        """The command to go on with."""
-        self.terminal.note(f"next: {command}{f' -c {self.config_file}' if self.config_file else ''}")
-
-    def finish(self, run: RunDir, status: str, summary: dict[str, Any]) -> int:
+    def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""
-        full = self.summary = run.finish(status, summary)
-        if status == "interrupted":
+        self.result = result
+        full = self.summary = recorder.finish(result.status, result.summary())
+        if result.status == RunStatus.INTERRUPTED:
             resumable = self.command not in ("lr-find", "evaluate")
-            advice = f"go on: hpcli {self.command} --resume {run.path}" if resumable else "start it again"
-            self.terminal.note(f"stopped{'' if run.step is None else f' after step {run.step}'}; {advice}")
+            advice = f"go on: hpcli {self.command} --resume {recorder.path}" if resumable else "start it again"
+            step = "" if recorder.step is None else f" after step {recorder.step}"
+            self.terminal.note(f"stopped{step}; {advice}")
         else:
-            self.terminal.summary(full, sorted(file.name for file in run.path.glob("*.png")))
-        if status == "diverged":
-            where = "diverged" if run.step is None else f"diverged at step {run.step}"
+            self.terminal.summary(full, sorted(file.name for file in recorder.path.glob("*.png")))
+        if result.status == RunStatus.DIVERGED:
+            where = "" if recorder.step is None else f" at step {recorder.step}"
             self.terminal.note(
-                f"{where}: lower schedule.max_lr (hpcli lr-find shows how far it can go), or set train.clip_norm: 1.0"
+                f"diverged{where}: lower schedule.max_lr (hpcli lr-find shows how far it can go), or set "
+                "train.clip_norm: 1.0"
             )
         if full.get("failed"):
             self.terminal.note(
-                f"{full['failed']} trials failed: their error.log in {run.path}/trials says why; "
-                f"hpcli {self.command} --resume {run.path} trains them again"
+                f"{full['failed']} trials failed: their error.log in {recorder.path}/trials says why; "
+                f"hpcli {self.command} --resume {recorder.path} trains them again"
             )
-        return run.exit_code
+        return recorder.exit_code
 
-    def show_finished(self, summary: dict[str, Any]) -> int:
+    def _show_finished(self, summary: Mapping[str, object]) -> int:
         """Nothing to resume: show what came out."""
+        self.summary = summary
         self.terminal.note(f"{summary['run_dir']}: finished already; nothing to do")
         self.terminal.summary(summary, [])
         return 0
 
 
-def overrides(settings: list[str] | None, keys: Mapping[str, object]) -> dict[str, object]:
-    """The keys that the command line sets: by `--set KEY=VALUE`, or by options of their own, which win.
+class _Early:
+    """Draws what can be seen as soon as the experiment reports for the first time."""
+
+    def __init__(
+        self,
+        session: Session,
+        recorder: DiskRecorder,
+        draw: Callable[[Result], Mapping[str, Figure]],
+        on_progress: OnProgress,
+    ) -> None:
+        self.session, self.recorder, self.draw, self.on_progress = session, recorder, draw, on_progress
+        self.is_done = False
+
+    def __call__(self, report: Progress) -> None:
+        """Pass the report on."""
+        if not self.is_done:
+            self.is_done = True
+            about = result_class(self.session.command)
+            for name, figure in self.draw(about.from_run(self.recorder)).items():
+                self.recorder.keep_figure(name, figure)
+        self.on_progress(report)
+
+
+def _assigned(assignments: list[str] | None) -> Given:
+    """The keys that `--set KEY=VALUE` sets.
 
     Raises:
-        UsageError: a setting that is not KEY=VALUE.
+        UsageError: an assignment that is not KEY=VALUE.
     """
-    found: dict[str, object] = {}
-    for setting in settings or []:
-        key, equals, value = setting.partition("=")
+    from hpcli.config.keys import read_text
+
+    found: Given = {}
+    for assignment in assignments or []:
+        key, equals, value = assignment.partition("=")
         if not key or not equals:
-            raise UsageError(f"--set {setting}: write KEY=VALUE, for example --set train.epochs=3")
-        found[key.strip()] = value
-    return found | {key: value for key, value in keys.items() if value is not None}
+            raise UsageError(f"--set {assignment}: write KEY=VALUE, for example --set train.epochs=3")
+        found[key.strip()] = read_text(key.strip(), value)
+    return found

@@ -2,52 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from hpcli.cli.command import Call, command
 
-from hpcli.cli.options import AllowCode, ConfigFile, Device, DryRun, Json, Out, Quiet, Seed, Settings, Start
-from hpcli.cli.session import Session, overrides
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from hpcli.results import Result
+
+KEYS = ("train.epochs", "schedule.max_lr", "schedule.momentum", "optimizer.weight_decay", "init.weights")
 
 
-def train(
-    config: ConfigFile = None,
-    settings: Settings = None,
-    epochs: Annotated[int | None, typer.Option(help="Length of the run.")] = None,
-    max_lr: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
-    momentum: Annotated[str | None, typer.Option(help="A pair such as 0.95-0.85, or one number.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Go on with this run, bit for bit.")] = None,
-    start: Start = None,
-    out: Out = None,
-    seed: Seed = None,
-    device: Device = "auto",
-    json: Json = False,
-    quiet: Quiet = False,
-    dry_run: DryRun = False,
-    allow_code: AllowCode = False,
-) -> int:
+@command(KEYS, resumes=True)
+def train(call: Call) -> int:
     """Train by the config's schedule, evaluating after every epoch."""
-    keys: dict[str, object] = {"seed": seed, "train.epochs": epochs, "optimizer.weight_decay": weight_decay}
-    keys |= {"schedule.max_lr": max_lr, "schedule.momentum": momentum}
-    given = overrides(settings, keys)
-    session = Session("train", config, given, as_json=json, quiet=quiet, out=out, resume=resume, allow_code=allow_code)
-    if dry_run:
-        return session.show_plan()
-    from hpcli import plots
-    from hpcli.experiments.train import train as run_training
+    return call.session().run(early=_early)
 
-    with session.run_dir() as run:
-        if run.summary is not None:
-            return session.show_finished(run.summary)
-        trainer = session.trainer(run, device)
-        session.start_from(start, trainer)
-        for name, figure in plots.before_training(trainer).items():
-            run.figure(name, figure)
-        with session.terminal.progress("train") as on_progress:
-            result = run_training(run.config, store=run, on_progress=on_progress, trainer=trainer)
-        for name, figure in plots.after_training(result).items():
-            run.figure(name, figure)
-        run.weights(trainer.model.state_dict())
-        return session.finish(run, result.status, result.summary)
+
+def _early(result: Result) -> dict[str, Figure]:
+    from hpcli.plots.train import early_figures
+    from hpcli.results.train import TrainResult
+
+    assert isinstance(result, TrainResult)
+    return early_figures(result)

@@ -1,9 +1,10 @@
-"""Configs: their keys (`schema`), strict YAML (`strict_yaml`), reading and overriding (`loading`). No torch."""
+"""Configs: their keys (`schema`), what each affects (`scope`), strict YAML, reading and overriding. No torch."""
 
 from hpcli.config.editing import set_in_file
 from hpcli.config.loading import (
     differing_keys,
     load_config,
+    parse_config,
     read_config,
     shipped_config,
     shipped_configs,
@@ -19,6 +20,7 @@ __all__ = [
     "Momentum",
     "differing_keys",
     "load_config",
+    "parse_config",
     "parse_momentum",
     "read_config",
     "set_in_file",

@@ -2,42 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-if TYPE_CHECKING:
-    from hpcli.config.schema import Config
+from hpcli.config.faults import Fault, explained
+from hpcli.config.keys import scope_of, value_fault
+from hpcli.config.schema import Config
+from hpcli.config.scope import Scope
+from hpcli.errors import ConfigError
 
 
-def conflicts(config: Config) -> list[tuple[str, str]]:
-    """Pairs (key, problem): keys that are fine alone but not together."""
-    faults = []
-    schedule, train, optimizer = config.schedule, config.train, config.optimizer
+def conflicts(config: Config) -> list[Fault]:
+    """Keys that are fine alone but not together, and values to vary that their keys do not take."""
+    return [*_of_schedule(config), *_of_the_rest(config), *_of_values(config)]
+
+
+def _of_schedule(config: Config) -> Iterator[Fault]:
+    schedule = config.schedule
     if schedule.name in ("piecewise", "constant") and schedule.momentum.cyclic:
-        faults.append(
-            (
-                "schedule.momentum",
-                f"the pair {schedule.momentum} needs a learning rate that cycles, and {schedule.name} "
-                "does not; write one number such as 0.9",
-            )
+        yield (
+            ("schedule", "momentum"),
+            f"the pair {schedule.momentum} needs a learning rate that cycles, and {schedule.name} does not; "
+            "write one number such as 0.9",
         )
+    base = ("schedule", "base_lr")
     if schedule.base_lr is not None and schedule.base_lr > schedule.max_lr:
-        faults.append(("schedule.base_lr", f"{schedule.base_lr} is above max_lr, {schedule.max_lr}; swap or lower it"))
+        yield base, f"{schedule.base_lr} is above max_lr, {schedule.max_lr}; swap or lower it"
     if schedule.base_lr is not None and schedule.div_factor is not None:
-        faults.append(("schedule.base_lr", "says the same as div_factor; keep one of them"))
-    if config.lr_find.start_lr >= config.lr_find.end_lr:
-        faults.append(("lr_find.start_lr", f"{config.lr_find.start_lr} must be below end_lr, {config.lr_find.end_lr}"))
+        yield base, "says the same as div_factor; keep one of them"
+
+
+def _of_the_rest(config: Config) -> Iterator[Fault]:
+    train, optimizer, test = config.train, config.optimizer, config.lr_find
+    if test.start_lr >= test.end_lr:
+        yield ("lr_find", "start_lr"), f"{test.start_lr} must be below end_lr, {test.end_lr}"
+    nesterov = ("optimizer", "nesterov")
     if optimizer.nesterov and optimizer.name != "sgd":
-        faults.append(("optimizer.nesterov", "is SGD's; set optimizer.name: sgd, or leave it out"))
-    if optimizer.nesterov and optimizer.name == "sgd" and schedule.momentum.low == 0:
-        faults.append(("optimizer.nesterov", "needs a momentum above 0"))
+        yield nesterov, "is SGD's; set optimizer.name: sgd, or leave it out"
+    if optimizer.nesterov and optimizer.name == "sgd" and config.schedule.momentum.low == 0:
+        yield nesterov, "needs a momentum above 0"
     if config.model.pretrained and not {"/", ":"} & set(config.model.name):
-        faults.append(("model.pretrained", f"{config.model.name} has no weights to start from; use --init CKPT"))
-    faults.extend(
-        (f"train.checkpoint_epochs.{index}", f"{epoch} is past the last epoch, {train.epochs - 1} (they count from 0)")
-        for index, epoch in enumerate(train.checkpoint_epochs)
-        if epoch >= train.epochs
-    )
-    return faults
+        yield ("model", "pretrained"), f"{config.model.name} has no weights to start from; use --init CKPT"
+    for index, epoch in enumerate(train.checkpoint_epochs):
+        if epoch >= train.epochs:
+            place = ("train", "checkpoint_epochs", index)
+            yield place, f"{epoch} is past the last epoch, {train.epochs - 1} (they count from 0)"
+    if config.sweep.refine and config.sweep.until_decided:
+        yield ("sweep", "refine"), "and until_decided: one at a time; a refined sweep can be resumed with more seeds"
+
+
+def _of_values(config: Config) -> Iterator[Fault]:
+    """Faults of `sweep.values` and `lr_find.values`."""
+    for section, values, most in (("sweep", config.sweep.values, 2), ("lr_find", config.lr_find.values, 1)):
+        if len(values) > most:
+            yield (section, "values"), f"{len(values)} keys; vary one at a time{', or two for a map' * (most == 2)}"
+        for key, listed in values.items():
+            place: tuple[str | int, ...] = (section, "values", key)
+            try:
+                scope = scope_of(key)
+            except ConfigError as error:
+                yield place, str(error).partition(": ")[2]
+                continue
+            if not scope & Scope.RUN or scope & Scope.REPEAT:
+                yield place, "cannot be varied, it does not change what a run is; --set sets it for all"
+            elif section == "lr_find" and scope & Scope.LENGTH:
+                yield place, "changes no range test, which has a schedule of its own"
+            for index, value in enumerate(listed):
+                fault = value_fault(key, value)
+                if fault is not None:
+                    yield (*place, index), explained(fault)
 
 
 def advice(config: Config) -> list[str]:

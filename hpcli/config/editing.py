@@ -1,43 +1,53 @@
-"""Writing one value into a config file, leaving its comments and layout alone."""
+"""Writing one value into a config file, leaving its comments and layout alone.
+
+ruamel.yaml keeps comments, but indents and spaces anew what it was not asked to change; so the text is cut at the marks
+that the strict reader keeps of every value.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from hpcli.config.loading import read_config, with_overrides
+from hpcli.config.loading import parse_config, read_config, with_overrides
 from hpcli.config.strict_yaml import read_document
+from hpcli.config.varying import written
 from hpcli.errors import ConfigError
+from hpcli.files import write_atomic
 
 
-def set_in_file(path: Path, key: str, value: str) -> None:
-    """Set `section.name` in a YAML config; what else stands in the file stays as it is.
+def set_in_file(path: Path, key: str, value: object) -> None:
+    """Set `section.name` in a YAML config; what else stands in the file stays as it is, line ends included.
 
     Raises:
-        ConfigError: the file is no config, or cannot be edited so that only this value changes.
+        ConfigError: the file is no config, or cannot be edited so that only this value changes. The file is untouched.
+        OSError: it cannot be written; the old content is still there.
     """
+    text = written(value)
     wanted = with_overrides(read_config(path), {key: value})
-    before = path.read_text()
-    path.write_text(_with(before, key, value, str(path)))
+    path = path.resolve()
+    before = path.read_bytes().decode()
+    after = _with(before, key, text, str(path))
     try:
-        changed_as_wanted = read_config(path) == wanted
+        changed_as_wanted = parse_config(after, str(path)) == wanted
     except ConfigError:
         changed_as_wanted = False
     if not changed_as_wanted:
-        path.write_text(before)
-        raise ConfigError(f"{path}: {key} cannot be edited in place; write {value} there yourself")
+        raise ConfigError(f"{path}: {key} cannot be edited in place; write {text} there yourself")
+    write_atomic(path, after.encode())
 
 
 def _with(text: str, key: str, value: str, source: str) -> str:
     section, name = key.split(".")
     spans = read_document(text, source).spans
+    end_of_line = "\r\n" if "\r\n" in text else "\n"
     if (section, name) in spans:
         start, end = spans[section, name]
         return f"{text[:start]}{value}{text[end:]}"
     if (section,) not in spans:
-        return f"{text.rstrip()}\n{section}:\n  {name}: {value}\n".lstrip()
+        return f"{text.rstrip()}{end_of_line}{section}:{end_of_line}  {name}: {value}{end_of_line}".lstrip()
     start, _ = spans[(section,)]
     if text[start] != "{":  # a block: a new line before its first key
         indent = " " * (start - text.rfind("\n", 0, start) - 1)
-        return f"{text[:start]}{name}: {value}\n{indent}{text[start:]}"
+        return f"{text[:start]}{name}: {value}{end_of_line}{indent}{text[start:]}"
     comma = "" if text[start + 1 :].lstrip().startswith("}") else ", "
     return f"{text[: start + 1]}{name}: {value}{comma}{text[start + 1 :]}"

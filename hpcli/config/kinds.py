@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, PlainValidator
 
-from hpcli.catalog import DATASETS, LIBRARIES, MODELS
+from hpcli.catalog import DATASETS, LIBRARIES, MODELS, SCHEDULES
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.errors import did_you_mean
 
 
 def _known(names: dict[str, str], kind: str) -> AfterValidator:
     def check(name: str) -> str:
-        library, slash, own = name.partition("/")
-        elsewhere = kind == "model" and slash and library in LIBRARIES and own
-        if name not in names and not elsewhere and not re.fullmatch(r"[\w.]+:\w+", name):
-            known = [f"{each}/{own}" for each in LIBRARIES] if slash and kind == "model" else names
+        library, slash, rest = name.partition("/")
+        elsewhere = kind == "model" and slash and library in LIBRARIES and rest
+        own = kind != "schedule" and re.fullmatch(r"[\w.]+:\w+", name)
+        if name not in names and not elsewhere and not own:
+            known = [f"{each}/{rest}" for each in LIBRARIES] if slash and kind == "model" else names
             raise ValueError(f"unknown {kind}; {did_you_mean(name, known)}")
         return name
 
@@ -46,8 +48,20 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _values(values: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    empty = [key for key, each in values.items() if not each]
+    if empty:
+        raise ValueError(f"{empty[0]}: no values; give at least one")
+    return values
+
+
 DatasetName = Annotated[str, _known(DATASETS, "data set")]
 ModelName = Annotated[str, _known(MODELS, "model")]
+ScheduleName = Annotated[str, _known(SCHEDULES, "schedule")]
 Validation = Annotated[float | str, PlainValidator(_validation)]
 Seeds = Annotated[int | str, PlainValidator(_seeds)]
 Positive = Annotated[float, Field(gt=0)]
@@ -58,5 +72,9 @@ MomentumKey = Annotated[
     PlainValidator(parse_momentum),
     PlainSerializer(lambda momentum: str(momentum) if momentum.cyclic else momentum.high),
 ]
+Checkpoint = Annotated[str | None, BeforeValidator(_path)]
+Values = Annotated[dict[str, list[JsonValue]], AfterValidator(_values)]
+"""Keys, each with the values that it takes in turn."""
+Sizes = Annotated[tuple[PositiveInt, ...], BeforeValidator(_tuple)]
 Epochs = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_tuple)]
 Milestones = Annotated[tuple[Positive, ...], BeforeValidator(_tuple)]

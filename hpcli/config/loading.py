@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import copy
+import os
 import stat
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import yaml
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
-from hpcli.config.checks import advice
+from hpcli.config.checks import advice, conflicts
+from hpcli.config.faults import faults_of, in_lines
+from hpcli.config.keys import scope_of
+from hpcli.config.momentum import Momentum
 from hpcli.config.schema import Config
+from hpcli.config.scope import Scope
 from hpcli.config.section import Section
-from hpcli.config.strict_yaml import MAX_BYTES, Document, read_document, read_value
+from hpcli.config.strict_yaml import MAX_BYTES, Document, Tree, read_document
 from hpcli.config.strict_yaml import Path as KeyPath
 from hpcli.errors import ConfigError, HpcliWarning, did_you_mean
 
@@ -28,7 +32,7 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, object] 
 
     Args:
         path: the file.
-        overrides: dotted keys and their values, for example `{"train.epochs": 3}`. Text is read as YAML would be.
+        overrides: dotted keys and their values, for example `{"train.epochs": 3}`.
 
     Raises:
         ConfigError: every fault, a line each: `file:line:column: key: what is wrong and what to write`.
@@ -42,7 +46,12 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, object] 
 def read_config(path: str | Path | None = None, overrides: Mapping[str, object] | None = None) -> Config:
     """As `load_config`, without its advice: for a config that has been loaded before."""
     path = shipped_config(DEFAULT) if path is None else Path(path)
-    return _build(read_document(_read_text(path), str(path)), overrides or {})
+    return parse_config(_read_text(path), str(path), overrides)
+
+
+def parse_config(text: str, source: str, overrides: Mapping[str, object] | None = None) -> Config:
+    """As `read_config`, from the text of a file; `source` names it in faults."""
+    return _build(read_document(text, source), overrides or {})
 
 
 def with_overrides(config: Config, overrides: Mapping[str, object]) -> Config:
@@ -54,7 +63,7 @@ def with_overrides(config: Config, overrides: Mapping[str, object]) -> Config:
     return _build(Document(to_dict(config)), overrides)
 
 
-def to_dict(config: Config) -> dict[str, Any]:
+def to_dict(config: Config) -> Tree:
     """The config as plain, fully resolved data, in the order of its keys."""
     return config.model_dump(mode="json")
 
@@ -64,10 +73,11 @@ def to_yaml(config: Config) -> str:
     return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
 
 
-def differing_keys(first: Config, second: Config) -> list[str]:
-    """Dotted keys whose values differ."""
-    one, other = (dict(_flatten(to_dict(config))) for config in (first, second))
-    return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+def differing_keys(first: Config, second: Config, *, of: Scope | None = None) -> list[str]:
+    """Dotted keys whose values differ; with `of` only those that affect something of it."""
+    one, other = dict(_flatten(first)), dict(_flatten(second))
+    keys = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
+    return keys if of is None else [key for key in keys if scope_of(key) & of]
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -109,118 +119,58 @@ def _read_text(path: Path) -> str:
 
 
 def _build(document: Document, overrides: Mapping[str, object]) -> Config:
-    tree = json.loads(json.dumps(document.tree))
+    tree = copy.deepcopy(document.tree)
     where = dict(document.where)
     for key, value in overrides.items():
-        _override(tree, where, key, value)
+        _override(tree, where, key, _plain(value))
     try:
-        return Config.model_validate(tree)
+        config = Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(*_faults(error, tree, where)) from None
+        raise ConfigError(*in_lines(faults_of(error, tree), where)) from None
+    faults = conflicts(config)
+    if faults:
+        raise ConfigError(*in_lines(faults, where))
+    return config
 
 
-def _override(tree: dict[str, Any], where: dict[KeyPath, str], key: str, value: object) -> None:
-    place = f"{key}={value}"
-    if isinstance(value, str):
-        value = read_value(value, place)
+def _override(tree: Tree, where: dict[KeyPath, str], key: str, value: object) -> None:
     *sections, last = key.split(".")
     node = tree
     for name in sections:
-        if not isinstance(node.get(name), dict):
-            node[name] = {}
-        node = node[name]
+        inner = node.get(name)
+        node[name] = node = inner if isinstance(inner, dict) else {}
     node[last] = value
     path: KeyPath = (*sections, last)
     for known in [known for known in where if known[: len(path)] == path]:
         del where[known]
-    where[path] = place
+    where[path] = f"{key}={value}"
+    if isinstance(value, dict):  # values by key: each has a place of its own
+        for name, values in value.items():
+            listed = enumerate(values) if isinstance(values, list) else ()
+            where |= {(*path, name): f"{key}: {name}", **{(*path, name, n): f"{name}={each}" for n, each in listed}}
 
 
-def _faults(error: ValidationError, tree: dict[str, Any], where: dict[KeyPath, str]) -> list[str]:
-    """One line a fault, in the order of the file."""
-    lines: list[tuple[str, str]] = []
-    for detail in error.errors(include_url=False):
-        if detail["type"] == "conflicts":
-            conflicts: list[tuple[str, str]] = detail["ctx"]["faults"]
-            found = [(_parsed_key(key), problem) for key, problem in conflicts]
+def _plain(value: object) -> object:
+    """A value as a config file could hold it: notebooks pass paths, tuples, and numbers of numpy."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Momentum):
+        return str(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return value
+
+
+def _flatten(section: Section, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name in type(section).model_fields:
+        value = getattr(section, name)
+        if isinstance(value, Section):
+            yield from _flatten(value, f"{prefix}{name}.")
+        elif isinstance(value, dict):
+            yield from ((f"{prefix}{name}.{key}", each) for key, each in value.items())
         else:
-            found = [(_key_path(detail["loc"], tree), _explain(detail))]
-        for path, problem in found:
-            place = next((where[path[:n]] for n in range(len(path), 0, -1) if path[:n] in where), "")
-            key = ".".join(map(str, path))
-            is_override = place.startswith(f"{key}=")  # its place names key and value already
-            lines.append((place, problem if is_override or not key else f"{key}: {problem}"))
-    lines.sort(key=lambda line: [int(part) if part.isdigit() else 0 for part in line[0].split(":")])
-    return [f"{place}: {text}" if place else text for place, text in lines]
-
-
-def _parsed_key(key: str) -> KeyPath:
-    return tuple(int(name) if name.isdigit() else name for name in key.split("."))
-
-
-def _key_path(loc: KeyPath, tree: dict[str, Any]) -> KeyPath:
-    """The part of pydantic's location that is the user's: union members and validators leave names of their own."""
-    node: Any = tree
-    path: list[str | int] = []
-    for part in loc:
-        inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))
-        if not inside:
-            break
-        node = node[part]
-        path.append(part)
-    return tuple(path)
-
-
-_WORDS = {
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be below {lt}",
-    "less_than_equal": "must be at most {le}",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "string_type": "must be text",
-    "bool_type": "must be true or false",
-    "tuple_type": "must be a list such as [5, 7]",
-    "dict_type": "must be a mapping such as {{num_blocks: [9, 8, 8]}}",
-    "finite_number": "must be a finite number",
-    "value_error": "{error}",
-}
-
-
-def _explain(detail: ErrorDetails) -> str:
-    kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
-    if kind == "extra_forbidden":
-        return f"unknown key; {did_you_mean(str(detail['loc'][-1]), _siblings(detail['loc']))}"
-    if kind in ("model_type", "model_attributes_type"):
-        return f"must be a section of keys, not {_shown(value)}"
-    if kind == "literal_error":
-        choices = [choice.strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]
-        return f"{_shown(value)}: {did_you_mean(str(value), choices)}"
-    words = _WORDS.get(kind, detail["msg"].replace("{", "{{").replace("}", "}}"))
-    quotes = '"' if isinstance(value, str) and kind in ("int_type", "float_type", "bool_type") else ""
-    return f"{quotes}{_shown(value)}{quotes}: {words.format(**context)}"
-
-
-def _siblings(loc: KeyPath) -> list[str]:
-    """The keys of the section that the last name of `loc` was looked for in."""
-    section: type[Section] = Config
-    for name in loc[:-1]:
-        field = section.model_fields.get(str(name))
-        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, Section):
-            break
-        section = field.annotation
-    return list(section.model_fields)
-
-
-def _shown(value: object) -> str:
-    """A value as YAML would write it, cut to a readable length."""
-    text = json.dumps(value, default=str)
-    text = text if isinstance(value, list | dict) else text.strip('"')
-    return text if len(text) <= 50 else f"{text[:47]}..."
-
-
-def _flatten(tree: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        pairs += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
-    return pairs
+            yield f"{prefix}{name}", value

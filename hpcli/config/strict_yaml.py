@@ -20,6 +20,8 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 20
 MAX_VALUES = 10_000
 
+Tree = dict[str, Any]
+"""Plain values by key, as YAML and JSON hold them."""
 Path = tuple[str | int, ...]
 """Where a value stands in the tree: the keys (and list positions) that lead to it."""
 
@@ -33,7 +35,7 @@ _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")
 class Document:
     """A config as read: the plain tree, and for every key `file:line:column` and the place of its value."""
 
-    tree: dict[str, Any]
+    tree: Tree
     where: dict[Path, str] = field(default_factory=dict)
     spans: dict[Path, tuple[int, int]] = field(default_factory=dict)  # where each value's text starts and ends
 
@@ -112,8 +114,8 @@ class _Reader:
         assert isinstance(event, yaml.ScalarEvent)
         return self._scalar(event)
 
-    def _mapping(self, path: Path) -> dict[str, Any]:
-        result: dict[str, Any] = {}
+    def _mapping(self, path: Path) -> Tree:
+        result: Tree = {}
         for event in iter(lambda: next(self.events), None):
             if isinstance(event, yaml.MappingEndEvent):
                 break

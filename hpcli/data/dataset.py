@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hpcli import catalog
 from hpcli.config import Config
@@ -73,8 +73,14 @@ class Splits:
 
     def chance_loss(self) -> float:
         """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""
-        shares = np.bincount(self.train.labels) / len(self.train)
-        return float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+        return entropy(np.bincount(self.train.labels))
+
+
+def entropy(counts: ArrayLike) -> float:
+    """Of a distribution, in nats, from how often each outcome is seen."""
+    seen = np.asarray(counts)
+    shares = seen[seen > 0] / seen.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode = silent) -> Splits:

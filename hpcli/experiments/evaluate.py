@@ -2,56 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpcli.experiments.store import MemoryStore, Store
-from hpcli.training.trainer import Trainer
-
-
-@dataclass(frozen=True)
-class EvaluateResult:
-    """What an evaluation came to, in plain numbers. Losses in nats, accuracies as fractions."""
-
-    status: str  # finished
-    classes: tuple[str, ...]
-    confusion: NDArray[np.int64]  # [K, K]: images of the class of the row that were taken for the column's
-    summary: dict[str, Any]
+from hpcli.config import Config
+from hpcli.data.dataset import Splits
+from hpcli.errors import UsageError
+from hpcli.recording.memory import MemoryRecorder
+from hpcli.recording.recorder import Recorder
+from hpcli.results.data import DataFacts
+from hpcli.results.evaluate import ClassScore, EvaluateResult, Guess, Score, class_scores, guesses
+from hpcli.runs.weights import load_weights
+from hpcli.states import RunStatus
+from hpcli.training.trainer import Trainer, Weights
 
 
-def evaluate(trainer: Trainer, split: str | None = None, *, store: Store | None = None) -> EvaluateResult:
-    """Measure a trainer's model, un-augmented and in evaluation mode.
+def evaluate(
+    model: Config | Trainer,
+    weights: Weights | Path | str | None = None,
+    *,
+    split: str | None = None,
+    recorder: Recorder | None = None,
+    device: str = "auto",
+    splits: Splits | None = None,
+) -> EvaluateResult:
+    """Measure a model, un-augmented and in evaluation mode.
 
     Args:
-        trainer: with the weights to measure.
-        split: `train` (a sample), `valid` or `test`; None: the test images, or where there are none the validation's.
-        store: where the rows, a class each, go; None: memory.
+        model: a trainer, whose state is put back as it was; or a config: its data and its network.
+        weights: tensors by name, or a checkpoint as `load_weights` takes it; None: the trainer's own, or those of
+            `evaluate.checkpoint` in the config.
+        split: `train` (a sample), `valid` or `test`; None: what the config says, else the test images, or where there
+            are none those that validate.
+        recorder: where rows go; None: memory.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`; not used with a trainer.
+        splits: the images, if you have loaded them; not used with a trainer.
 
     Raises:
-        DataError: there are no test images.
+        UsageError: no weights are named anywhere.
+        CheckpointError: weights that are not there, or belong to another network.
+        DataError: there are no such images.
     """
-    store = store or MemoryStore()
-    split = split or ("valid" if trainer.splits.test is None else "test")
+    recorder, config = recorder or MemoryRecorder(), model if isinstance(model, Config) else None
+    if isinstance(model, Config):
+        weights = weights or model.evaluate.checkpoint
+        if weights is None:
+            raise UsageError("evaluate.checkpoint: none given; name a run folder or a file")
+        split = split or model.evaluate.split
+    weights = load_weights(weights) if isinstance(weights, str | Path) else weights
+    trainer = Trainer.from_config(model, device=device, splits=splits) if isinstance(model, Config) else model
+    before = trainer.state_dict()
+    try:
+        if weights is not None:
+            trainer.load_weights(weights)
+        _measure(trainer, split, recorder)
+    finally:
+        trainer.load_state_dict(before)
+    return EvaluateResult.from_rows(config, RunStatus.FINISHED, recorder)
+
+
+def _measure(trainer: Trainer, split: str | None, recorder: Recorder) -> None:
+    splits = trainer.data.splits
+    split = split or ("valid" if splits.test is None else "test")
     scores = trainer.evaluate(split, by_class=True)
-    confusion = np.asarray(scores.confusion)
-    classes = trainer.splits.source.classes
-    for label, (name, row) in enumerate(zip(classes, confusion, strict=True)):
-        count, wrong = int(row.sum()), np.where(np.arange(len(row)) == label, -1, row)
-        accuracy = float(row[label] / count) if count else None
-        mistaken = classes[int(wrong.argmax())] if wrong.max() > 0 else None
-        store.row("evaluation", {"class": name, "images": count, "accuracy": accuracy, "mistaken_for": mistaken})
-    known = [(row["accuracy"], row["class"]) for row in store.rows("evaluation") if row["accuracy"] is not None]
-    summary = {
-        "split": split,
-        "images": int(confusion.sum()),
-        "loss": scores.loss,
-        "accuracy": scores.accuracy,
-        "top5": scores.top5,
-        "best_class": max(known)[1],
-        "worst_class": min(known)[1],
-        "worst_class_accuracy": min(known)[0],
-    }
-    return EvaluateResult("finished", classes, confusion, summary)
+    confusion, classes = np.asarray(scores.confusion), splits.source.classes
+    DataFacts.of(splits).record(recorder)
+    recorder.replace(ClassScore, list(class_scores(confusion, classes)))
+    recorder.replace(Guess, list(guesses(confusion, classes)))
+    recorder.replace(Score, [Score(split, int(confusion.sum()), scores.loss, scores.accuracy, scores.top5)])

@@ -3,215 +3,176 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
-
-from hpcli.analysis.line import barrier, explain_nan, in_words, is_connected, variance_limits
-from hpcli.config import Config
-from hpcli.config.interpolation import parse_alphas
-from hpcli.errors import CheckpointError
-from hpcli.experiments.store import Columns, MemoryStore, OnProgress, Progress, Row, Store, columns, silent
+from hpcli.analysis.interpolation import variance_zeros
+from hpcli.config import Config, read_config, with_overrides
+from hpcli.config.alphas import parse_alphas
+from hpcli.data.dataset import Splits
+from hpcli.errors import CheckpointError, UsageError
+from hpcli.experiments.plane import OnCost, PlaneMeasurement, no_matter, record_products
+from hpcli.recording.memory import MemoryRecorder
+from hpcli.recording.progress import OnProgress, Progress, silent
+from hpcli.recording.recorder import Recorder
+from hpcli.results.data import DataFacts
+from hpcli.results.interpolate import ENDS, Average, End, InterpolateResult, Place, VarianceZero
+from hpcli.results.plane import Product
+from hpcli.runs.weights import load_weights, shared_config
+from hpcli.states import BatchNorm, RunStatus
+from hpcli.training.evaluation import Evaluation
 from hpcli.training.mixture import Mixture
-from hpcli.training.trainer import Evaluation, Trainer
+from hpcli.training.trainer import Trainer, Weights
 
-if TYPE_CHECKING:
-    from hpcli.training.mixture import Weights
-
-MEASURES = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+Checkpoint = Weights | Path | str
+"""Tensors by name, or a reference to a checkpoint as `load_weights` takes it."""
 SAME = 1e-3
 """Relative difference of a loss up to which a resumed line is the same line; another GPU may round differently."""
 
 
-@dataclass(frozen=True)
-class InterpolationResult:
-    """The loss along a line and what it says, in plain numbers. Losses in nats, accuracies as fractions."""
-
-    status: str  # finished or interrupted
-    curves: dict[str, Columns]  # BatchNorm mode → alpha and MEASURES, [n] each; NaN where not finite
-    summary: dict[str, Any]  # empty where interrupted
-
-
 def interpolate(
-    config: Config,
-    weights_a: Weights,
-    weights_b: Weights,
+    a: Checkpoint | None = None,
+    b: Checkpoint | None = None,
+    c: Checkpoint | None = None,
     *,
-    store: Store | None = None,
+    config: Config | None = None,
+    recorder: Recorder | None = None,
     on_progress: OnProgress = silent,
+    on_cost: OnCost = no_matter,
     device: str = "auto",
+    splits: Splits | None = None,
     trainer: Trainer | None = None,
-) -> InterpolationResult:
-    """Measure w(α) = (1−α)·A + α·B at every α of `config.interpolate`.
+) -> InterpolateResult:
+    """Measure w(α) = (1−α)·A + α·B at every α of `config.interpolate`, and with a third checkpoint the plane.
 
     The training loss is measured on the fixed sample of un-augmented training images that `train` measures
     `train_eval_loss` on, so at α = 0 and 1, with BatchNorm's statistics as they are stored, both losses are those of
     the run's own metrics.
 
     Args:
-        config: the data, the network, and the section `interpolate`.
-        weights_a: A's tensors by name, as `run_dir.load_weights` reads them.
-        weights_b: B's.
-        store: where rows go, and the model of `save_average` as a checkpoint `average`; None: memory. A store that has
+        a: checkpoint A; None: `interpolate.ckpt_a` of the config.
+        b: checkpoint B; None: `ckpt_b`.
+        c: a third one, for the plane (1802.10026, figure 1); None: `ckpt_c`, or no plane.
+        config: the data, the network, and the section `interpolate`; None: of A's run, where checkpoints are paths.
+        recorder: where rows go, and the model of `save_average` as a checkpoint `average`; None: memory. One that has
             rows already is gone on with.
         on_progress: called after every measurement.
+        on_cost: told what the plane will cost before it starts.
         device: `auto`, `cpu`, `cuda` or `cuda:1`; not used with a `trainer`.
+        splits: the images, if you have loaded them; not used with a `trainer`.
         trainer: use this one's data and network; its state is put back as it was.
 
     Raises:
-        CheckpointError: checkpoints of another network, or others than those of the rows that are there already.
+        UsageError: a checkpoint or the config is missing.
+        CheckpointError: checkpoints of another network, or others than those of the rows that are there already; three
+            on one line.
     """
-    trainer = trainer or Trainer(config, device=device)
+    config = _config_of([each for each in (a, b, c) if each is not None], config)
+    chosen = config.interpolate
+    given = [own or named for own, named in ((a, chosen.ckpt_a), (b, chosen.ckpt_b), (c, chosen.ckpt_c))]
+    if given[0] is None or given[1] is None:
+        raise UsageError("--ckpt-a, --ckpt-b: name the two checkpoints, each a run folder or a file")
+    if c is not None and chosen.ckpt_c is None:
+        config = with_overrides(config, {"interpolate.ckpt_c": "given"})
+    weights = [load_weights(each) if isinstance(each, str | Path) else each for each in given if each is not None]
+    trainer, recorder = trainer or Trainer.from_config(config, device=device, splits=splits), recorder or MemoryRecorder()
     before = trainer.state_dict()
     try:
-        return _Line(config, Mixture(trainer, weights_a, weights_b), store or MemoryStore(), on_progress).result()
+        status = _Line(config, Mixture(trainer, *weights[:2]), recorder, on_progress).measure()
+        if status == RunStatus.FINISHED and len(weights) == 3:
+            status = PlaneMeasurement(config, Mixture(trainer, *weights), recorder, on_progress).measure(on_cost)
+        return InterpolateResult.from_rows(config, status, recorder)
     finally:
         trainer.load_state_dict(before)
 
 
+def _config_of(checkpoints: Sequence[Checkpoint], config: Config | None) -> Config:
+    """The config to measure by: the one that was given, or that of the first checkpoint's run."""
+    if config is not None:
+        return config
+    paths = [each for each in checkpoints if isinstance(each, str | Path)]
+    if not paths or len(paths) < len(checkpoints):
+        raise UsageError("config: needed where checkpoints are tensors; pass the one that they were trained by")
+    own = {f"interpolate.{key}": None for key in ("ckpt_a", "ckpt_b", "ckpt_c", "save_average")}
+    return with_overrides(read_config(shared_config(paths)), own)
+
+
 class _Line:
-    """Measures place by place, a row each, and judges."""
+    """Measures place by place, a row each."""
 
-    def __init__(self, config: Config, mixture: Mixture, store: Store, on_progress: OnProgress) -> None:
-        self.config, self.mixture, self.store, self.on_progress = config.interpolate, mixture, store, on_progress
+    def __init__(self, config: Config, mixture: Mixture, recorder: Recorder, on_progress: OnProgress) -> None:
+        self.config, self.mixture, self.recorder, self.on_progress = config.interpolate, mixture, recorder, on_progress
         self.alphas = parse_alphas(self.config.alphas)
-        self.modes: tuple[str, ...] = (self.config.bn,)
-        if self.config.bn == "both":
-            self.modes = ("recompute", "interpolate") if mixture.norms else ("interpolate",)  # else they are the same
-        self.own = {alpha: self._evaluated(alpha, "interpolate") for alpha in (0.0, 1.0)}  # A and B as they are stored
+        asked = tuple(mode for mode in BatchNorm if self.config.bn in (mode, "both"))
+        self.modes = asked if mixture.norms or len(asked) == 1 else (BatchNorm.INTERPOLATE,)  # else they are the same
+        stored = {alpha: self._evaluated(alpha, BatchNorm.INTERPOLATE) for alpha in ENDS.values()}
+        self.stored = stored  # A and B with BatchNorm's statistics as they come
 
-    def result(self) -> InterpolationResult:
-        """All rows, those of an earlier process included, and what they say."""
-        status = self._measure_all()
-        rows = self.store.rows("interpolation")
-        curves = {bn: columns([row for row in rows if row["bn"] == bn]) for bn in self.modes}
-        return InterpolationResult(status, curves, self._summary(curves) if status == "finished" else {})
-
-    def _measure_all(self) -> str:
-        places = [(alpha, bn) for alpha in self.alphas for bn in self.modes]
-        done = self.store.rows("interpolation")
+    def measure(self) -> RunStatus:
+        """Measure what is missing; whether all is there now."""
+        places = [(alpha, mode) for alpha in self.alphas for mode in self.modes]
+        done = self.recorder.rows(Place)
         self._check(done)
-        for index, (alpha, bn) in enumerate(places[len(done) :], start=len(done) + 1):
-            if self.store.should_stop():
-                return "interrupted"
-            row = self._row(alpha, bn)
-            self.store.row("interpolation", row, durable=True)
-            self.on_progress(Progress(index, len(places), _float(row["valid_loss"])))
-        return "finished"
+        self._describe()
+        for index, (alpha, mode) in enumerate(places[len(done) :], start=len(done) + 1):
+            if self.recorder.should_stop():
+                return RunStatus.INTERRUPTED
+            place = self._place(alpha, mode)
+            self.recorder.add(place, durable=True)
+            loss = math.nan if place.valid_loss is None else place.valid_loss
+            self.on_progress(Progress(index, len(places), loss))
+        if self.config.save_average is not None:
+            self._save_average(self.config.save_average)
+        return RunStatus.FINISHED
 
-    def _check(self, done: list[dict[str, Any]]) -> None:
+    def _check(self, done: list[Place]) -> None:
         """Measure a known place again: the checkpoints or the data may have changed since."""
-        known = next((row for row in done if row["valid_loss"] is not None), None)
-        if known is None:
+        known = next((place for place in done if place.valid_loss is not None), None)
+        if known is None or known.valid_loss is None:
             return
-        now = _float(self._row(known["alpha"], known["bn"])["valid_loss"])
-        if not math.isclose(now, known["valid_loss"], rel_tol=SAME, abs_tol=1e-6):
+        again = self._place(known.alpha, known.bn).valid_loss
+        if again is None or not math.isclose(again, known.valid_loss, rel_tol=SAME, abs_tol=1e-6):
             raise CheckpointError(
-                f"at α = {known['alpha']:g} the validation loss is {now:.6g}, it was {known['valid_loss']:.6g}: "
+                f"at α = {known.alpha:g} the validation loss is {again or math.nan:.6g}, it was {known.valid_loss:.6g}: "
                 "the checkpoints or the data have changed since; start anew"
             )
 
-    def _row(self, alpha: float, bn: str) -> Row:
-        as_stored = alpha in self.own and bn == "interpolate"
-        train, valid = self.own[alpha] if as_stored else self._evaluated(alpha, bn)
-        return {"alpha": alpha, "bn": bn, **_measures("train", train), **_measures("valid", valid)}
+    def _describe(self) -> None:
+        """Record what is known without going along the line: the ends, and the geometry of their weights."""
+        DataFacts.of(self.mixture.trainer.data.splits).record(self.recorder)
+        ends = []
+        for name, alpha in ENDS.items():
+            train, valid = self.stored[alpha]
+            numbers = (each for part in (train, valid) for each in (part.loss, part.accuracy, part.standard_error))
+            ends.append(End(name, *numbers))
+        self.recorder.replace(End, ends)
+        if len(self.recorder.rows(Product)) < len(ENDS) ** 2:  # a plane has recorded those of three
+            record_products(self.mixture, self.recorder)
+        zeros = {layer: variance_zeros(*two) for layer, two in self.mixture.variances().items()}
+        self.recorder.replace(VarianceZero, [VarianceZero(layer, *two) for layer, two in zeros.items()])
 
-    def _evaluated(self, alpha: float, bn: str) -> tuple[Evaluation, Evaluation]:
-        with self.mixture.at(1 - alpha, alpha, bn=bn):
+    def _place(self, alpha: float, mode: BatchNorm) -> Place:
+        as_stored = alpha in self.stored and mode == BatchNorm.INTERPOLATE
+        train, valid = self.stored[alpha] if as_stored else self._evaluated(alpha, mode)
+        return Place(alpha, mode, *_measures(train), *_measures(valid))
+
+    def _evaluated(self, alpha: float, mode: BatchNorm) -> tuple[Evaluation, Evaluation]:
+        with self.mixture.at(1 - alpha, alpha, bn=mode):
             return self.mixture.evaluate("train"), self.mixture.evaluate("valid")
 
-    def _summary(self, curves: dict[str, Columns]) -> dict[str, Any]:
-        heights = {
-            bn: {split: barrier(curve["alpha"], curve[f"{split}_loss"]) for split in ("train", "valid")}
-            for bn, curve in curves.items()
-        }
-        judged = {bn: found["train"] for bn, found in heights.items()}
-        best = {bn: _lowest(curve) for bn, curve in curves.items()}
-        error = max(train.standard_error for train, _ in self.own.values())
-        limits = variance_limits(self.mixture.variances())
-        return {
-            "sentence": in_words(judged, error, best[self.modes[0]]),
-            "connected": is_connected(judged[self.modes[0]].height, error),
-            "barrier": {bn: {split: _known(each.height) for split, each in two.items()} for bn, two in heights.items()},
-            "barrier_alpha": {
-                bn: {split: _known(each.alpha) for split, each in two.items()} for bn, two in heights.items()
-            },
-            "standard_error": _known(error),
-            "best_alpha": {bn: found and found[0] for bn, found in best.items()},
-            "best_valid_loss": {bn: found and found[1] for bn, found in best.items()},
-            **_geometry(self.mixture),
-            "endpoints": {bn: _endpoints(curve) for bn, curve in curves.items()},
-            "endpoint_shift": self._shift(curves["recompute"]) if "recompute" in curves else None,
-            "nan": explain_nan(self.alphas, {bn: curve["valid_loss"] for bn, curve in curves.items()}, limits),
-            "negative_variance": [limit and {"layer": limit.layer, "alpha": limit.alpha} for limit in limits],
-            "average": None if self.config.save_average is None else self._save_average(self.config.save_average),
-        }
-
-    def _shift(self, recomputed: Columns) -> dict[str, dict[str, float | None]]:
-        """What measuring BatchNorm's statistics anew does to the losses of A and B themselves."""
-        shift = {}
-        for name, alpha in (("a", 0.0), ("b", 1.0)):
-            row = _at(recomputed, alpha)
-            train, valid = self.own[alpha]
-            shift[name] = {
-                "train": _known(row["train_loss"] - train.loss),
-                "valid": _known(row["valid_loss"] - valid.loss),
-            }
-        return shift
-
-    def _save_average(self, alpha: float) -> dict[str, float | None]:
+    def _save_average(self, alpha: float) -> None:
         """Keep the model at `alpha`, BatchNorm's statistics measured anew, and measure it."""
-        found: dict[str, float | None] = {"alpha": alpha}
-        splits = ("train", "valid") if self.mixture.trainer.splits.test is None else ("train", "valid", "test")
-        with self.mixture.at(1 - alpha, alpha, bn="recompute"):
-            for split in splits:
-                found |= _measures(split, self.mixture.evaluate(split))
-            state = {**self.mixture.trainer.state_dict(), "is_fresh": False}
-        self.store.save({"trainer": state}, step=0, labels=("average",))
-        return found
+        trainer = self.mixture.trainer
+        with self.mixture.at(1 - alpha, alpha, bn=BatchNorm.RECOMPUTE):
+            numbers = [*_measures(self.mixture.evaluate("train")), *_measures(self.mixture.evaluate("valid"))]
+            has_test = trainer.data.splits.test is not None
+            numbers += _measures(self.mixture.evaluate("test")) if has_test else (None, None)
+            state = {**trainer.state_dict(), "is_fresh": False}
+        self.recorder.replace(Average, [Average(alpha, *numbers)])
+        self.recorder.save({"trainer": state}, step=0, labels=("average",))
+        self.recorder.keep_weights(state["model"])
 
 
-def _measures(split: str, found: Evaluation) -> dict[str, float | None]:
+def _measures(found: Evaluation) -> tuple[float | None, float | None]:
     """Loss and accuracy; where the loss is not finite, neither means anything."""
-    finite = math.isfinite(found.loss)
-    return {f"{split}_loss": found.loss if finite else None, f"{split}_accuracy": found.accuracy if finite else None}
-
-
-def _at(curve: Columns, alpha: float) -> dict[str, float]:
-    index = curve["alpha"].tolist().index(alpha)
-    return {name: float(curve[name][index]) for name in MEASURES}
-
-
-def _endpoints(curve: Columns) -> dict[str, dict[str, float | None]]:
-    """A, B and the point halfway."""
-    places = {"a": 0.0, "middle": 0.5, "b": 1.0}
-    return {name: {key: _known(value) for key, value in _at(curve, at).items()} for name, at in places.items()}
-
-
-def _lowest(curve: Columns) -> tuple[float, float] | None:
-    """Where the validation loss is lowest, and that loss."""
-    losses = curve["valid_loss"]
-    if not np.isfinite(losses).any():
-        return None
-    index = int(np.nanargmin(losses))
-    return float(curve["alpha"][index]), float(losses[index])
-
-
-def _geometry(mixture: Mixture) -> dict[str, float | None]:
-    """How far A and B are apart, and the cosine of the angle between them as seen from zero; parameters alone."""
-    products = mixture.products()
-    (aa, ab), (_, bb) = products[:2, :2].tolist()
-    length = math.sqrt(aa * bb)
-    return {
-        "distance": _known(math.sqrt(max(aa + bb - 2 * ab, 0.0))),
-        "cosine": _known(ab / length) if length else None,
-    }
-
-
-def _known(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _float(value: float | str | None) -> float:
-    return math.nan if value is None else float(value)
+    return (found.loss, found.accuracy) if math.isfinite(found.loss) else (None, None)

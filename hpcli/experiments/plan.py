@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from hpcli.config import Config
-from hpcli.config.interpolation import BN_IMAGES, parse_alphas
+from hpcli.config.alphas import BN_IMAGES, parse_alphas
+from hpcli.config.varying import JOINED, settings
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.experiments.budgets import budgets_of, flagged, in_lines
-from hpcli.experiments.varied import AUTO_SEEDS, SWEEPS, settings
-from hpcli.training.schedules import Schedule, range_test_schedule, training_schedule
+from hpcli.errors import UsageError
+from hpcli.experiments.seeds import AUTO_SEEDS
+from hpcli.results.budgets import budgets_of, flagged, in_lines
+from hpcli.results.data import DataFacts
+from hpcli.states import BatchNorm
+from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
+from hpcli.trials.spec import Spec
 
-Facts = dict[str, Any]
+Facts = dict[str, object]
 
 
 def plan_train(config: Config) -> Facts:
@@ -30,7 +34,7 @@ def plan_train(config: Config) -> Facts:
 
 def plan_lr_find(config: Config) -> Facts:
     """The plan of `lr-find`."""
-    schedule = range_test_schedule(config)
+    schedule = lr_find_schedule(config)
     return {
         **_setting(config, load_splits(config, list_only=True)),
         **_rows(schedule),
@@ -38,46 +42,44 @@ def plan_lr_find(config: Config) -> Facts:
     }
 
 
-def plan_sweep(config: Config, vary: Mapping[str, Sequence[object]]) -> Facts:
+def plan_sweep(config: Config) -> Facts:
     """The plan of a sweep: its trials, and the pairs of weight decays that it can hardly tell apart."""
-    keys, found = settings(config, vary)
+    keys, found = tuple(config.sweep.values), settings(config)
     splits = load_splits(config, list_only=True)
-    asked = config.sweep.seeds
+    data, epochs, asked = DataFacts.of(splits), config.sweep.epochs, config.sweep.seeds
     seeds = asked if isinstance(asked, int) else AUTO_SEEDS[1]
-    trials = [(setting.name, *setting.trial(config.seed + seed)) for seed in range(seeds) for setting in found]
-    steps = [
-        splits.steps_per_epoch(trial.data.batch_size, trial.data.steps_per_epoch) * trial.train.epochs
-        for _, _, trial in trials
-    ]
-    epochs = config.sweep.epochs
+    trials = [Spec.of(setting, config.seed + seed) for seed in range(seeds) for setting in found]
+    steps = [data.steps_per_epoch(each.config.data) * each.config.train.epochs for each in trials]
     plan = {
         **_setting(config, splits),
-        "parameter": " & ".join(keys),
+        "parameter": JOINED.join(keys),
         "values": [setting.name for setting in found],
         "seeds": f"auto: {AUTO_SEEDS[1]}, or {AUTO_SEEDS[0]} where that takes long" if asked == "auto" else asked,
         "epochs": epochs,
         "steps": sum(steps),
-        "decay": in_lines(flagged(keys, budgets_of(keys, found, splits), epochs), epochs),
+        "decay": in_lines(flagged(keys, budgets_of(keys, found, data), epochs), epochs),
         "trials": [
-            {"value": name, "seed": trial.seed, "steps": each, "trial": key}
-            for (name, key, trial), each in zip(trials, steps, strict=True)
+            {"value": spec.name, "seed": spec.seed, "steps": count, "trial": spec.key}
+            for spec, count in zip(trials, steps, strict=True)
         ],
     }
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
-def plan_batch_size(config: Config) -> Facts:
-    """The plan of `batch-size`: what is trained; the sizes depend on what comes out."""
+def plan_data(config: Config) -> Facts:
+    """The data and the network of a config."""
     return _setting(config, load_splits(config, list_only=True))
 
 
 def plan_interpolate(config: Config) -> Facts:
     """The plan of `interpolate`."""
     splits, chosen = load_splits(config, list_only=True), config.interpolate
+    if chosen.ckpt_a is None or chosen.ckpt_b is None:
+        raise UsageError("--ckpt-a, --ckpt-b: name the two checkpoints, each a run folder or a file")
     alphas = parse_alphas(chosen.alphas)
-    modes = ("recompute", "interpolate") if chosen.bn == "both" else (chosen.bn,)
+    modes = [mode for mode in BatchNorm if chosen.bn in (mode, "both")]
     images = min(len(splits.train), len(splits.valid)) + len(splits.valid)
-    bn_images = min(len(splits.train), BN_IMAGES) if "recompute" in modes else 0
+    bn_images = min(len(splits.train), BN_IMAGES) if BatchNorm.RECOMPUTE in modes else 0
     return {
         "ckpt_a": chosen.ckpt_a,
         "ckpt_b": chosen.ckpt_b,
@@ -94,13 +96,15 @@ def plan_interpolate(config: Config) -> Facts:
     }
 
 
-PLANS: dict[str, Callable[..., Facts]] = {
-    "train": plan_train,
-    "lr-find": plan_lr_find,
-    "batch-size": plan_batch_size,
-    "interpolate": plan_interpolate,
-    **dict.fromkeys([*SWEEPS, "sweep"], plan_sweep),
-}
+def plan(module: str, config: Config) -> Facts:
+    """The plan of a command, by the name of its module: of one that has none of its own, what it works on."""
+    own: dict[str, Callable[[Config], Facts]] = {
+        "train": plan_train,
+        "lr_find": plan_lr_find,
+        "sweep": plan_sweep,
+        "interpolate": plan_interpolate,
+    }
+    return own.get(module, plan_data)(config)
 
 
 def _setting(config: Config, splits: Splits) -> Facts:

@@ -1,21 +1,31 @@
-"""Results as matplotlib figures. Nothing here trains, saves or shows."""
+"""Results as matplotlib figures. Nothing here trains, saves or shows, and nothing imports torch.
 
+A module a command; its `figures` gives all pictures of a result by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from matplotlib.figure import Figure
+
+from hpcli.commands import module_of
 from hpcli.plots.batch_size import batch_size
-from hpcli.plots.confusion import confusion
-from hpcli.plots.interpolation import interpolation, interpolations, plane
-from hpcli.plots.range_test import lr_find
-from hpcli.plots.sweep import curves, differences, heat_map, sweep
-from hpcli.plots.training import accuracy, after_training, batch, before_training, loss, schedule
+from hpcli.plots.evaluate import confusion
+from hpcli.plots.interpolate import interpolation, interpolations, plane
+from hpcli.plots.lr_find import lr_find
+from hpcli.plots.sweep import curves, differences, heat_map
+from hpcli.plots.train import accuracy, batch, loss, schedule
+from hpcli.results import Result
 
 __all__ = [
     "accuracy",
-    "after_training",
     "batch",
     "batch_size",
-    "before_training",
     "confusion",
     "curves",
     "differences",
+    "figures",
     "heat_map",
     "interpolation",
     "interpolations",
@@ -23,5 +33,10 @@ __all__ = [
     "lr_find",
     "plane",
     "schedule",
-    "sweep",
 ]
+
+
+def figures(result: Result) -> dict[str, Figure]:
+    """All pictures of a result, by the names that a run folder gives their files."""
+    drawn: dict[str, Figure] = importlib.import_module(f"hpcli.plots.{module_of(result)}").figures(result)
+    return drawn

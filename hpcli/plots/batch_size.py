@@ -6,8 +6,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from hpcli.analysis.throughput import ENOUGH
-from hpcli.experiments.batch_size import BatchSizeResult
 from hpcli.plots.style import BLUE, GREEN, GREY, RED, label, styled
+from hpcli.results.batch_size import BatchSizeResult
+
+
+def figures(result: BatchSizeResult) -> dict[str, Figure]:
+    """The picture of a measurement; none where no size fits."""
+    return {"batch_size": batch_size(result)} if result.rates else {}
 
 
 @styled
@@ -15,18 +20,16 @@ def batch_size(result: BatchSizeResult) -> Figure:
     """Images a second against the batch size, with the size from which on nothing is gained."""
     figure = Figure()
     axes = figure.subplots()
-    measured = sorted((row for row in result.rows if row["fits"]), key=lambda row: float(row["batch_size"] or 0))
-    sizes = [float(row["batch_size"] or 0) for row in measured]
-    rates = [float(row["images_per_second"] or 0) for row in measured]
+    sizes, rates = list(result.rates), list(result.rates.values())
     axes.plot(sizes, rates, "o-", color=BLUE, markersize=5)
     axes.axhspan(ENOUGH * max(rates), max(rates), color=GREEN, alpha=0.12, linewidth=0)
     place = sizes.index(result.enough)
     axes.plot(sizes[place], rates[place], "o", color=GREEN, markersize=8)
     label(axes, f"enough: {result.enough}", (sizes[place], rates[place]), GREEN)
     for row in result.rows:
-        if not row["fits"]:
-            axes.axvline(float(row["batch_size"] or 0), color=RED, linewidth=1, linestyle=":")
-            axes.annotate("does not fit", (float(row["batch_size"] or 0), 0), color=RED, rotation=90, va="bottom")
+        if not row.fits:
+            axes.axvline(row.batch_size, color=RED, linewidth=1, linestyle=":")
+            axes.annotate("does not fit", (row.batch_size, 0), color=RED, rotation=90, va="bottom")
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [f"{size:.0f}" for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())

@@ -12,24 +12,32 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from hpcli.analysis.verdict import Comparison
-from hpcli.experiments.sweep_result import COSTLY, SweepResult
+from hpcli.config.varying import JOINED, written
 from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, log_if_wide, styled
+from hpcli.results.sweep import SweepResult
+from hpcli.states import Judgement
 
-COLORS = {"best": GREEN, "equal": GREEN, "undecided": BLUE, "worse": RED, "unstable": ORANGE}
+COLORS = {
+    Judgement.BEST: GREEN,
+    Judgement.EQUAL: GREEN,
+    Judgement.UNDECIDED: BLUE,
+    Judgement.WORSE: RED,
+    Judgement.UNSTABLE: ORANGE,
+}
 FAR = 2.5
 """A value so many times further off than those that may be the best is named at the edge of the picture."""
 
 Array = NDArray[np.float64]
 
 
-def sweep(result: SweepResult) -> dict[str, Figure]:
+def figures(result: SweepResult) -> dict[str, Figure]:
     """All pictures of a sweep, by name: `sweep` and `sweep_curves`; of two keys also `sweep_map`."""
-    figures = {"sweep_curves": curves(result)} if np.isfinite(result.curves).any() else {}
+    found = {"sweep_curves": curves(result)} if np.isfinite(result.curves).any() else {}
     if result.verdict is not None and result.verdict.best is not None:
-        figures["sweep"] = differences(result)
+        found["sweep"] = differences(result)
         if len(result.keys) == 2:
-            figures["sweep_map"] = heat_map(result)
-    return figures
+            found["sweep_map"] = heat_map(result)
+    return found
 
 
 @styled
@@ -56,7 +64,7 @@ def differences(result: SweepResult) -> Figure:
         ylabel="validation loss above the best value's (nats)",
         title=f"{_short(result)}: what {num_seeds} seeds of {horizon} epochs can tell apart",
         ylim=(bottom, top + 0.12 * (top - bottom)),
-        xlabel=f"{' & '.join(result.keys)}{', and seconds a run' if _costs(result) else ''}",
+        xlabel=f"{JOINED.join(result.keys)}{', and seconds a run' if _costs(result) else ''}",
         xlim=(x.min() - 0.5 * _step(x), x.max() + 0.5 * _step(x)),
     )
     axes.set_xticks(x[order], [_tick(result, index) for index in order])
@@ -99,7 +107,7 @@ def curves(result: SweepResult) -> Figure:
 def heat_map(result: SweepResult) -> Figure:
     """Mean validation loss of every pair of two keys' values; framed: those that may be the best."""
     assert result.verdict is not None
-    names = [[str(part) for part in setting.name.split(" & ")] for setting in result.settings]
+    names = [[written(value) for value in setting.values] for setting in result.settings]
     rows, columns = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
     means = np.full((len(rows), len(columns)), np.nan)
     figure = Figure(figsize=(max(5.6, 2.2 + 1.15 * len(columns)), 1.6 + 0.62 * len(rows)))
@@ -116,7 +124,7 @@ def heat_map(result: SweepResult) -> Figure:
     picture = axes.imshow(means, cmap="viridis_r", norm=norm, aspect="auto")
     dark = np.nan_to_num(np.asarray(picture.norm(means), float)) > 0.4
     for (row, column), mean in np.ndenumerate(means):
-        text = f"{mean:.3g}" if np.isfinite(mean) else "diverged"
+        text = f"{mean:.3g}" if np.isfinite(mean) else Judgement.DIVERGED.value
         color = "white" if dark[row, column] else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
     axes.set_xticks(range(len(columns)), columns)
@@ -178,11 +186,12 @@ def _limits(result: SweepResult, paired: Array) -> tuple[float, float]:
 
 def _places(result: SweepResult) -> tuple[Array, NDArray[np.int64]]:
     """[k] where each value stands on the axis, and the values in that order; evenly apart unless logarithmic."""
-    if result.places is None:
+    known, logarithmic = result.scale
+    if known is None:
         return np.arange(len(result.settings), dtype=float), np.arange(len(result.settings))
-    places = np.array(result.places)
+    places = np.array(known)
     order = np.argsort(places, kind="stable")
-    return (places if result.logarithmic else np.argsort(order).astype(float)), order
+    return (places if logarithmic else np.argsort(order).astype(float)), order
 
 
 def _step(x: Array) -> float:
@@ -190,19 +199,19 @@ def _step(x: Array) -> float:
 
 
 def _tick(result: SweepResult, index: int) -> str:
-    name = result.settings[index].name.replace(" & ", "\n")
+    name = "\n".join(written(value) for value in result.settings[index].values)
     seconds = float(np.nanmean(result.seconds[index])) if _costs(result) else 0.0
     chosen = "\nuse this" if result.choice is not None and result.choice.index == index else ""
     return f"{name}\n{seconds:.2g} s{chosen}" if seconds else f"{name}{chosen}"
 
 
 def _costs(result: SweepResult) -> bool:
-    return result.keys[0].split(".")[0] in COSTLY and bool(np.isfinite(result.seconds).any())
+    return result.costs_differ and bool(np.isfinite(result.seconds).any())
 
 
 def _short(result: SweepResult) -> str:
-    return " & ".join(key.rpartition(".")[2] for key in result.keys)
+    return JOINED.join(key.rpartition(".")[2] for key in result.keys)
 
 
 def _epochs(result: SweepResult) -> int:
-    return result.settings[0].config.train.epochs
+    return result.config.sweep.epochs

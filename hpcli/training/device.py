@@ -1,16 +1,16 @@
-"""Where a run computes, in what precision, and the state of the random generators there."""
+"""Where a run computes, its memory there, and the state of the random generators."""
 
 from __future__ import annotations
 
-import os
 import random
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
-from hpcli.errors import HpcliWarning, UsageError
+from hpcli.errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
@@ -28,36 +28,6 @@ def choose_device(name: str) -> torch.device:
         count = torch.cuda.device_count()
         raise UsageError(f"--device {name}: this machine has {count} CUDA devices; use --device cpu")
     return torch.device(name)
-
-
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The reduced type to compute in, or None for float32.
-
-    `auto` is bfloat16 on a GPU that has it. `tf32` and `fp32` also set how float32 products are computed on the GPU.
-    """
-    if device.type == "cpu":
-        if precision == "bf16" and not torch.cpu._is_avx512_bf16_supported():
-            warnings.warn(
-                "train.precision: bf16 is many times slower than fp32 on a CPU without bf16 units; use auto",
-                HpcliWarning,
-                stacklevel=2,
-            )
-        return torch.bfloat16 if precision == "bf16" else None
-    if precision == "bf16" or (precision == "auto" and torch.cuda.is_bf16_supported(including_emulation=False)):
-        return torch.bfloat16
-    backends: Any = torch.backends
-    backends.fp32_precision = "tf32" if precision == "tf32" else "ieee"
-    return None
-
-
-def set_determinism(deterministic: bool, device: torch.device) -> None:
-    """On a GPU, choose between bit-identical repeats and the fastest kernels. A CPU repeats itself anyway."""
-    if device.type != "cuda":
-        return
-    torch.backends.cudnn.benchmark = not deterministic
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
 
 
 OutOfMemory = (torch.OutOfMemoryError, MemoryError)
@@ -78,6 +48,20 @@ def peak_memory(device: torch.device) -> tuple[float, float] | None:
     return torch.cuda.max_memory_allocated(device) / GIB, torch.cuda.get_device_properties(device).total_memory / GIB
 
 
+Generators = dict[str, Any]
+"""The states of the random generators, as tensors and plain values."""
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Afterwards the random generators of torch, numpy and python are where they were."""
+    before = generator_states()
+    try:
+        yield
+    finally:
+        set_generator_states(before)
+
+
 def seed_generators(seed: int, device: torch.device) -> None:
     """Seed torch's generators, which dropout and initial weights draw from."""
     torch.default_generator.manual_seed(seed)
@@ -86,7 +70,7 @@ def seed_generators(seed: int, device: torch.device) -> None:
         torch.cuda.default_generators[index].manual_seed(seed)
 
 
-def generator_states() -> dict[str, Any]:
+def generator_states() -> Generators:
     """The state of every random generator, as tensors and plain values: torch, CUDA, numpy, python.
 
     hpcli's own numbers need none of them; a model or data set of the user's may.
@@ -101,7 +85,7 @@ def generator_states() -> dict[str, Any]:
     }
 
 
-def set_generator_states(states: dict[str, Any]) -> None:
+def set_generator_states(states: Generators) -> None:
     """Put every random generator where `generator_states` found it."""
     torch.set_rng_state(states["torch"])
     if len(states["cuda"]) == torch.cuda.device_count():

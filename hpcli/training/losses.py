@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+StepLoss = tuple[int, float]
+"""A step and its loss."""
 EVERY = 10
 """Steps between copies to the host, on a GPU."""
 
@@ -26,7 +28,7 @@ class LossRecord:
         if self.on_gpu and self.written - self.copied >= EVERY:
             self._send()
 
-    def take(self, *, wait: bool = False) -> list[tuple[int, float]]:
+    def take(self, *, wait: bool = False) -> list[StepLoss]:
         """Pairs (step, loss) that have arrived since the last call; with `wait`, all that were written."""
         first, last = self.taken, self._arrived(wait)
         self.taken = last

@@ -5,7 +5,7 @@ Smith's w(α) = (1−α)·A + α·B (1702.04283, section 4) has the coefficients
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -13,15 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpcli.config.interpolation import BN_IMAGES
+from hpcli.config.alphas import BN_IMAGES
 from hpcli.errors import CheckpointError
+from hpcli.states import BatchNorm
 from hpcli.training.batchnorm import tracked_norms
+from hpcli.training.evaluation import Evaluation
 from hpcli.training.folding import FoldedNetwork
-from hpcli.training.trainer import Evaluation, Trainer
+from hpcli.training.trainer import Trainer, Weights
 from hpcli.training.weights import first_difference
 
-Weights = Mapping[str, Tensor]
-"""Tensors by name, as of `state_dict`."""
 Array = NDArray[np.float64]
 
 
@@ -51,7 +51,7 @@ class Mixture:
         ]
         self.set(1.0, *[0.0] * (len(checkpoints) - 1))
         trainer.model.eval()
-        self.network = FoldedNetwork(trainer.model, trainer.loader.batch(0)[0])
+        self.network = FoldedNetwork(trainer.model, trainer.data.loader.batch(0)[0])
 
     def set(self, *coefficients: float) -> None:
         """Give the network the sum; with coefficients 1 and 0 it is the one checkpoint, bit for bit."""
@@ -66,15 +66,15 @@ class Mixture:
                     target.add_(checkpoint[name], alpha=coefficient)
 
     @contextmanager
-    def at(self, *coefficients: float, bn: str) -> Iterator[None]:
+    def at(self, *coefficients: float, bn: BatchNorm) -> Iterator[None]:
         """While entered, the network is the sum, its BatchNorm statistics as `bn` says.
 
         Args:
             coefficients: one a checkpoint.
-            bn: `recompute`: measured anew on 5,000 training images; `interpolate`: summed like the weights.
+            bn: measured anew on 5,000 training images, or summed like the weights.
         """
         self.set(*coefficients)
-        with self.trainer.bn_statistics(BN_IMAGES if bn == "recompute" else 0):
+        with self.trainer.bn_statistics(BN_IMAGES if bn == BatchNorm.RECOMPUTE else 0):
             self.network.refresh()
             yield
 

@@ -19,10 +19,23 @@ class Optimizer:
     | sgd | SGDW (Loshchilov & Hutter, 1711.05101), without decay in torch.optim.SGD | torch.optim.SGD |
     """
 
-    def __init__(self, model: nn.Module, config: OptimizerConfig) -> None:
-        self.decays_itself = config.name == "sgd" and config.decay == "decoupled"
-        self.torch_optimizer = _build(_groups(model, config), config)
-        self.set_weight_decay(config.weight_decay)
+    def __init__(self, torch_optimizer: torch.optim.Optimizer, *, decays_itself: bool = False) -> None:
+        """Drive one of torch's optimizers.
+
+        Args:
+            torch_optimizer: with betas or a momentum in its groups. A group that has `spared` true is not decayed.
+            decays_itself: take the decay off the weights here, where torch's optimizer knows the coupled one alone.
+        """
+        self.decays_itself = decays_itself
+        self.torch_optimizer = torch_optimizer
+
+    @classmethod
+    def from_config(cls, model: nn.Module, config: OptimizerConfig) -> Optimizer:
+        """As the section `optimizer` says, for a model's trainable weights."""
+        decays_itself = config.name == "sgd" and config.decay == "decoupled"
+        optimizer = cls(_build(_groups(model, config), config), decays_itself=decays_itself)
+        optimizer.set_weight_decay(config.weight_decay)
+        return optimizer
 
     def step(self, lr: float, momentum: float) -> None:
         """Update the weights from their gradients, and clear those."""
@@ -32,7 +45,7 @@ class Optimizer:
                 group["betas"] = (momentum, group["betas"][1])
             else:
                 group["momentum"] = momentum
-            if self.decays_itself and group["decoupled_decay"]:
+            if self.decays_itself and group.get("decoupled_decay"):
                 with torch.no_grad():
                     torch._foreach_mul_(group["params"], 1 - lr * group["decoupled_decay"])
         self.torch_optimizer.step()
@@ -41,7 +54,7 @@ class Optimizer:
     def set_weight_decay(self, weight_decay: float) -> None:
         """From now on decay with this strength; spared weights stay spared."""
         for group in self.torch_optimizer.param_groups:
-            if not group["spared"]:
+            if not group.get("spared"):
                 group["decoupled_decay" if self.decays_itself else "weight_decay"] = weight_decay
 
     def state_dict(self) -> dict[str, Any]:

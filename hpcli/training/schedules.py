@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcli import catalog
+from hpcli.catalog import load_named
 from hpcli.config import Config, Momentum
 from hpcli.config.schema import ScheduleConfig
 
@@ -165,8 +167,8 @@ def constant(num_steps: int, max_lr: float, momentum: float) -> Schedule:
     return Schedule(np.full(num_steps, max_lr), np.full(num_steps, momentum))
 
 
-def range_test(num_steps: int, start_lr: float, end_lr: float, momentum: float, *, mode: str = "exp") -> Schedule:
-    """From start_lr to end_lr, both included: `exp` by equal factors, `linear` by equal differences (Smith's own)."""
+def lr_find(num_steps: int, start_lr: float, end_lr: float, momentum: float, *, mode: str = "exp") -> Schedule:
+    """A range test's: from start_lr to end_lr, both included; `exp` by equal factors, `linear` by equal differences (Smith's own)."""
     space = np.geomspace if mode == "exp" else np.linspace
     return Schedule(space(start_lr, end_lr, num_steps), np.full(num_steps, momentum))
 
@@ -175,38 +177,24 @@ def _mirror(momentum: Momentum, position: Array) -> Array:
     return momentum.high - (momentum.high - momentum.low) * position
 
 
+Table = Callable[[ScheduleConfig, int, int], Schedule]
+"""From the section `schedule`, the number of steps, and the steps an epoch to the table: what the catalog names."""
+
+
 def training_schedule(config: Config, steps_per_epoch: int) -> Schedule:
     """The table of a whole training run, as `config.schedule` and `config.train.epochs` say."""
-    num_steps = config.train.epochs * steps_per_epoch
-    schedule = config.schedule
-    if schedule.name == "one_cycle":
-        return _one_cycles(schedule, num_steps)
-    if schedule.name == "piecewise":
-        milestones = schedule.milestones or (config.train.epochs / 2, config.train.epochs * 3 / 4)
-        steps = [round(epoch * steps_per_epoch) for epoch in milestones]
-        return piecewise(
-            num_steps, schedule.max_lr, schedule.momentum.high, milestones=steps, gamma=schedule.gamma or 0.1
-        )
-    if schedule.name == "constant":
-        return constant(num_steps, schedule.max_lr, schedule.momentum.high)
-    return cyclical(
-        num_steps,
-        schedule.base_lr or schedule.max_lr / (schedule.div_factor or 4),
-        schedule.max_lr,
-        schedule.momentum,
-        step_size=schedule.step_size or num_steps / (2 * min(schedule.cycles, num_steps)),
-        name=schedule.name,
-        gamma=schedule.gamma or 0.99994,
-    )
+    table: Table = load_named(catalog.SCHEDULES, config.schedule.name, "schedule.name")
+    return table(config.schedule, config.train.epochs * steps_per_epoch, steps_per_epoch)
 
 
-def range_test_schedule(config: Config) -> Schedule:
+def lr_find_schedule(config: Config) -> Schedule:
     """The table of a range test. Of a momentum pair it uses the lower: the one that meets the highest learning rate."""
     test = config.lr_find
-    return range_test(test.steps, test.start_lr, test.end_lr, config.schedule.momentum.low, mode=test.mode)
+    return lr_find(test.steps, test.start_lr, test.end_lr, config.schedule.momentum.low, mode=test.mode)
 
 
-def _one_cycles(schedule: ScheduleConfig, num_steps: int) -> Schedule:
+def one_cycle_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule:
+    """Cycles after one another, each 1cycle."""
     edges = np.linspace(0, num_steps, min(schedule.cycles, num_steps) + 1).round().astype(int)
     parts = [
         one_cycle(
@@ -224,3 +212,29 @@ def _one_cycles(schedule: ScheduleConfig, num_steps: int) -> Schedule:
     ]
     lr, momentum = (np.concatenate([getattr(part, column) for part in parts]) for column in ("lr", "momentum"))
     return Schedule(lr, momentum, tuple(int(edge) - 1 for edge in edges[1:]))
+
+
+def cyclical_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule:
+    """CLR, of the shape that the section names."""
+    return cyclical(
+        num_steps,
+        schedule.base_lr or schedule.max_lr / (schedule.div_factor or 4),
+        schedule.max_lr,
+        schedule.momentum,
+        step_size=schedule.step_size or num_steps / (2 * min(schedule.cycles, num_steps)),
+        name=schedule.name,
+        gamma=schedule.gamma or 0.99994,
+    )
+
+
+def piecewise_table(schedule: ScheduleConfig, num_steps: int, steps_per_epoch: int) -> Schedule:
+    """Drops at the milestones; none given: at a half and three quarters."""
+    epochs = num_steps // steps_per_epoch
+    milestones = schedule.milestones or (epochs / 2, epochs * 3 / 4)
+    steps = [round(epoch * steps_per_epoch) for epoch in milestones]
+    return piecewise(num_steps, schedule.max_lr, schedule.momentum.high, milestones=steps, gamma=schedule.gamma or 0.1)
+
+
+def constant_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule:
+    """One learning rate."""
+    return constant(num_steps, schedule.max_lr, schedule.momentum.high)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Callable
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits [B, K] as float32 and labels [B] → a scalar to descend."""
+
+
+class CrossEntropy:
+    """The mean cross-entropy of a batch, in nats; with smoothing a share of the target is spread over all classes."""
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        self.label_smoothing = label_smoothing
+
+    def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits [B, K] and labels [B] → a scalar."""
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
 
 class Step:
@@ -16,15 +32,15 @@ class Step:
         self,
         model: nn.Module,
         optimizer: Optimizer,
+        loss: Loss,
         *,
-        dtype: torch.dtype | None,
-        label_smoothing: float = 0.0,
+        numerics: Numerics,
         clip_norm: float | None = None,
     ) -> None:
         self.model = model
         self.optimizer = optimizer
-        self.dtype = dtype
-        self.label_smoothing = label_smoothing
+        self.loss = loss
+        self.numerics = numerics
         self.clip_norm = clip_norm
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float, momentum: float) -> Tensor:
@@ -37,11 +53,11 @@ class Step:
             momentum: this step's.
 
         Returns:
-            The mean cross-entropy of the batch before the update, in nats: a float32 scalar on the device.
+            The loss of the batch before the update: a float32 scalar on the device.
         """
-        with torch.autocast(images.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+        with self.numerics.autocast():
             logits = self.model(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
+        loss = self.loss(logits.float(), labels)
         loss.backward()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)

@@ -8,58 +8,49 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
+from torch import Tensor, nn
 
-from hpcli.config import Config, differing_keys
+from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.data.loader import EvalLoader, TrainLoader
+from hpcli.data.on_device import DeviceData
 from hpcli.data.randomness import STEP, seed_for
-from hpcli.errors import CheckpointError, DataError
+from hpcli.errors import CheckpointError
 from hpcli.models import build_model
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
 from hpcli.training.batchnorm import reestimated
-from hpcli.training.losses import LossRecord
+from hpcli.training.evaluation import Evaluation, Network, measure
+from hpcli.training.losses import LossRecord, StepLoss
+from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import Schedule
-from hpcli.training.step import Step
+from hpcli.training.step import CrossEntropy, Loss, Step
 from hpcli.training.weights import first_difference
 
-RESTARTED = (
-    "seed", "schedule", "train.epochs", "train.checkpoint_epochs", "optimizer.weight_decay", "lr_find", "sweep",
-    "interpolate",
-)  # fmt: skip
-"""Keys and sections that nothing is prepared for: `restart` takes others of them."""
+Weights = Mapping[str, Tensor]
+"""Tensors by name, as of `state_dict`."""
+Draw = Callable[[int], nn.Module]
+"""Seed → a network with freshly drawn weights."""
+State = dict[str, Any]
+"""Tensors and plain types."""
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """A step that has been taken. Its loss arrives later, by `Trainer.losses`."""
+    """A step that has been taken, and the losses that have arrived since the last report: on a GPU they come late."""
 
     step: int
     epoch: int
     lr: float
     momentum: float
     ends_epoch: bool
+    losses: tuple[StepLoss, ...]
+    _record: LossRecord
 
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Means over the images of a split; accuracies are fractions."""
-
-    loss: float
-    accuracy: float
-    top5: float
-    standard_error: float  # of the loss, from how it varies over the images
-    confusion: NDArray[np.int64] | None = None  # [K, K]: how often images of the row's class are taken for the column's
-
-
-Network = Callable[[Tensor], Tensor]
-"""Normalised images [B, C, H, W] → logits [B, K]."""
+    def wait(self) -> tuple[StepLoss, ...]:
+        """The losses that had not arrived yet, up to this step's; a GPU is waited for."""
+        return tuple(self._record.take(wait=True))
 
 
 class Trainer:
@@ -69,54 +60,95 @@ class Trainer:
     and dropout come from no generator that would have to be advanced.
     """
 
-    def __init__(self, config: Config, *, device: str = "auto", splits: Splits | None = None) -> None:
-        self.config = config
-        self.device = devices.choose_device(device)
-        self.dtype = devices.autocast_dtype(config.train.precision, self.device)
-        devices.set_determinism(config.train.deterministic, self.device)
-        self.splits = splits or load_splits(config)
-        self.num_classes = len(self.splits.source.classes)
-        self.steps_per_epoch = self.splits.steps_per_epoch(config.data.batch_size, config.data.steps_per_epoch)
-        self.loader = TrainLoader(
-            self.splits.train,
-            self.splits.source,
-            batch_size=config.data.batch_size,
-            augmentation=config.data.augment,
-            seed=config.seed,
-            device=self.device,
-        )
-        self.eval_loaders: dict[tuple[str, int | None], EvalLoader] = {}
-        self.model = self._new_model(config.seed).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = Optimizer(self.model, config.optimizer)
-        self.take_step = Step(
-            self.model,
-            self.optimizer,
-            dtype=self.dtype,
-            label_smoothing=config.train.label_smoothing,
-            clip_norm=config.train.clip_norm,
-        )
-        self.seed = config.seed
+    def __init__(
+        self,
+        model: nn.Module,
+        data: DeviceData,
+        optimizer: Optimizer,
+        loss: Loss | None = None,
+        *,
+        seed: int = 0,
+        numerics: Numerics | None = None,
+        clip_norm: float | None = None,
+        draw: Draw | None = None,
+    ) -> None:
+        """Put a trainer together; `from_config` does it by a config.
+
+        Args:
+            model: on the data's device.
+            data: what is trained and measured on.
+            optimizer: of the model's weights.
+            loss: what is descended; None: the cross-entropy.
+            seed: of dropout; the data have their own.
+            numerics: the precision; None: float32.
+            clip_norm: the gradient's norm is clipped to it.
+            draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
+        """
+        self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
+        self.device = data.device
+        self.numerics = numerics or Numerics(data.device)
+        self.take_step = Step(model, optimizer, loss or CrossEntropy(), numerics=self.numerics, clip_norm=clip_norm)
+        self._draw = draw or _same(model)
         self.step = 0
         self.is_fresh = True  # the weights are those that the seed draws
-        self.losses = LossRecord(0, 0, self.device)
+        self._losses = LossRecord(0, 0, self.device)
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, device: str = "auto", splits: Splits | None = None, weights: Weights | None = None
+    ) -> Trainer:
+        """The trainer that a config describes.
+
+        Args:
+            config: what is trained, and how.
+            device: `auto` (a GPU when there is one), `cpu`, `cuda` or `cuda:1`.
+            splits: the images, if you have loaded them.
+            weights: to start from, for every seed, instead of those that the seed draws.
+
+        Raises:
+            ConfigError, DataError, UsageError: a network, data or a device that cannot be had.
+            CheckpointError: weights of another network; the first difference is named.
+        """
+        where = devices.choose_device(device)
+        splits = splits or load_splits(config)
+        numerics = Numerics.of(config.train.precision, where, deterministic=config.train.deterministic)
+        numerics.warn_if_slow()
+        draw = _drawn_by(config, splits)
+        model: nn.Module = draw(config.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trainer = cls(
+            model,
+            DeviceData.from_config(splits, config.data, seed=config.seed, device=where),
+            Optimizer.from_config(model, config.optimizer),
+            CrossEntropy(config.train.label_smoothing),
+            seed=config.seed,
+            numerics=numerics,
+            clip_norm=config.train.clip_norm,
+            draw=draw,
+        )
+        if weights is not None:
+            trainer.load_weights(weights)
+        return trainer
 
     def train(self, schedule: Schedule, start: int = 0, stop: int | None = None) -> Iterator[StepReport]:
         """Take the steps [start, stop) of the schedule, reporting after each. The caller may stop at any.
 
-        Nothing here waits for the device: read `losses` when you need numbers.
+        Only the last step of an epoch, and of all, waits for the device, so that its report has every loss.
         """
         stop = len(schedule) if stop is None else stop
-        self.losses = LossRecord(len(schedule), start, self.device)
+        self._losses = LossRecord(len(schedule), start, self.device)
         lrs, momenta = schedule.lr.tolist(), schedule.momentum.tolist()
+        per_epoch = self.data.steps_per_epoch
         train_mode(self.model)
         for step in range(start, stop):
-            images, labels = self.loader.batch(step)
-            devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
-            loss = self.take_step(images, labels, lrs[step], momenta[step])
-            self.losses.write(step, loss)
+            with self.numerics.active():
+                images, labels = self.data.loader.batch(step)
+                devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
+                loss = self.take_step(images, labels, lrs[step], momenta[step])
+                self._losses.write(step, loss)
             self.step, self.is_fresh = step + 1, False
-            ends_epoch = self.step % self.steps_per_epoch == 0
-            yield StepReport(step, step // self.steps_per_epoch, lrs[step], momenta[step], ends_epoch)
+            ends_epoch = self.step % per_epoch == 0
+            losses = tuple(self._losses.take(wait=ends_epoch or self.step == stop))
+            yield StepReport(step, step // per_epoch, lrs[step], momenta[step], ends_epoch, losses, self._losses)
 
     def evaluate(
         self, split: str, *, bn_images: int = 0, by_class: bool = False, network: Network | None = None
@@ -129,70 +161,31 @@ class Trainer:
             by_class: also count what is taken for what.
             network: another way through the model, for example a `FoldedNetwork`; None: the model itself.
         """
-        loader = self._eval_loader(split)
-        totals = torch.zeros(4, dtype=torch.float64, device=self.device)
-        size = self.num_classes
-        counts = torch.zeros(size * size, dtype=torch.int64, device=self.device)
+        loader = self.data.eval_loader(split)
         self.model.eval()
         try:
-            with self.bn_statistics(bn_images), torch.inference_mode():
-                for images, labels in loader:
-                    logits = self._logits(network or self.model, images)
-                    totals += self._scores(logits, labels)
-                    if by_class:
-                        counts += torch.bincount(labels * size + logits.argmax(1), minlength=size * size)
+            with self.numerics.active(), self.bn_statistics(bn_images):
+                return measure(
+                    network or self.model, loader, self.data.num_classes, numerics=self.numerics, by_class=by_class
+                )
         finally:
             train_mode(self.model)
-        loss, right, right5, squares = (totals / len(loader.labels)).tolist()
-        error = (max(squares - loss**2, 0.0) / len(loader.labels)) ** 0.5
-        return Evaluation(loss, right, right5, error, counts.view(size, size).cpu().numpy() if by_class else None)
-
-    def _logits(self, network: Network, images: Tensor) -> Tensor:
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-            return network(images).float()
-
-    def _scores(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Sums over a batch: cross-entropy, first guess right, one of five guesses right, squared cross-entropy."""
-        guesses = logits.topk(min(5, self.num_classes), dim=1).indices == labels[:, None]
-        losses = F.cross_entropy(logits, labels, reduction="none").double()
-        return torch.stack([losses.sum(), guesses[:, 0].sum(), guesses.sum(), losses.square().sum()])
 
     def bn_statistics(self, images: int) -> AbstractContextManager[None]:
         """While entered, BatchNorm's statistics are those of a fixed choice of training images; 0: the running ones."""
         if not images:
             return nullcontext()
         self.model.eval()  # dropout stays off; the BatchNorm modules alone are in training mode meanwhile
-        return reestimated(self.model, (batch for batch, _ in self._eval_loader("train", images)))
-
-    def _eval_loader(self, name: str, count: int | None = None) -> EvalLoader:
-        key = (name, count)
-        if key not in self.eval_loaders:
-            splits = {"valid": self.splits.valid, "train": self.splits.train_sample(count), "test": self.splits.test}
-            split = splits[name]
-            if split is None:
-                raise DataError("no test images: there are none, or data.validation: test uses them")
-            size = self.config.data.eval_batch_size
-            self.eval_loaders[key] = EvalLoader(split, self.splits.source, batch_size=size, device=self.device)
-        return self.eval_loaders[key]
+        return reestimated(self.model, (batch for batch, _ in self.data.eval_loader("train", images)))
 
     def reset(self, seed: int) -> None:
         """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""
-        self.model.load_state_dict(self._new_model(seed).state_dict())
+        self.model.load_state_dict(self._draw(seed).state_dict())
         self.optimizer.reset()
-        self.seed = self.loader.seed = seed
+        self.seed = self.data.loader.seed = seed
         self.step, self.is_fresh = 0, True
 
-    def restart(self, config: Config) -> bool:
-        """Start anew by another config, nothing prepared again; False, and nothing done, where that cannot be."""
-        changed = differing_keys(self.config, config)
-        if not all(key in RESTARTED or key.split(".")[0] in RESTARTED for key in changed):
-            return False
-        self.config = config
-        self.optimizer.set_weight_decay(config.optimizer.weight_decay)
-        self.reset(config.seed)
-        return True
-
-    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def load_weights(self, weights: Weights) -> None:
         """Start from these weights instead of fresh ones; `reset` still draws fresh ones.
 
         Raises:
@@ -204,24 +197,7 @@ class Trainer:
         self.model.load_state_dict(weights)
         self.is_fresh = False
 
-    def _new_model(self, seed: int) -> torch.nn.Module:
-        before = devices.generator_states()
-        devices.seed_generators(seed, torch.device("cpu"))
-        try:
-            return build_model(
-                self.config.model.name,
-                num_classes=self.num_classes,
-                in_channels=self.splits.train.images.shape[3],
-                image_size=self.splits.train.images.shape[1:3],
-                options=self.config.model.options,
-                bn_momentum=self.config.model.bn_momentum,
-                pretrained=self.config.model.pretrained,
-                freeze=self.config.model.freeze,
-            )
-        finally:
-            devices.set_generator_states(before)
-
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> State:
         """A snapshot that later steps do not change: tensors and plain types, all a bit-exact continuation needs."""
         return {
             "model": {name: tensor.clone() for name, tensor in self.model.state_dict().items()},
@@ -232,11 +208,38 @@ class Trainer:
             "generators": devices.generator_states(),
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: State) -> None:
         """Go back, or on, to a snapshot."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(copy.deepcopy(state["optimizer"]))
         self.optimizer.torch_optimizer.zero_grad(set_to_none=True)
-        self.seed = self.loader.seed = state["seed"]
+        self.seed = self.data.loader.seed = state["seed"]
         self.step, self.is_fresh = state["step"], state["is_fresh"]
         devices.set_generator_states(state["generators"])
+
+
+def _drawn_by(config: Config, splits: Splits) -> Draw:
+    """The networks of a config, by seed; torch's generators are left as they were found."""
+    _, height, width, channels = splits.train.images.shape
+
+    def draw(seed: int) -> nn.Module:
+        with devices.generators_kept():
+            devices.seed_generators(seed, torch.device("cpu"))
+            return build_model(
+                config.model.name,
+                num_classes=len(splits.source.classes),
+                in_channels=channels,
+                image_size=(height, width),
+                options=config.model.options,
+                bn_momentum=config.model.bn_momentum,
+                pretrained=config.model.pretrained,
+                freeze=config.model.freeze,
+            )
+
+    return draw
+
+
+def _same(model: nn.Module) -> Draw:
+    """The model as it is now, for every seed."""
+    start = copy.deepcopy(model)
+    return lambda _: start

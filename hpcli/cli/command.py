@@ -1,0 +1,88 @@
+"""How a function becomes the command of an experiment: it says what options it adds, and gets them ready to use."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpcli.cli.options import Given, Shared, key_parameters, read_given, shared_parameters
+from hpcli.cli.session import Session
+from hpcli.commands import COMMANDS
+
+CommandBody = Callable[..., int]
+"""`(call, **own options)` → the exit code."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A command as it was called: its name, the shared options, and the keys that its options set."""
+
+    command: str
+    shared: Shared
+    keys: Given
+    checkpoints: tuple[str, ...]
+
+    def session(self, keys: Mapping[str, object] | None = None, *, config: Path | None = None) -> Session:
+        """The session of this call.
+
+        Args:
+            keys: more keys that the command line sets.
+            config: the config to use where none is named.
+        """
+        return Session(self.command, self.shared, {**self.keys, **(keys or {})}, self.checkpoints, config)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a command adds to the options that all share."""
+
+    keys: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    resumes: bool = False
+
+
+_OPTIONS: dict[CommandBody, Options] = {}
+
+
+def command(
+    keys: Sequence[str] = (), *, checkpoints: Sequence[str] = ("init.weights",), resumes: bool = False
+) -> Callable[[CommandBody], CommandBody]:
+    """Declare a command's options.
+
+    Args:
+        keys: of the config, each of which gets an option of its own.
+        checkpoints: keys that name weights which the command loads; they are written down with their hash.
+        resumes: whether `--resume` goes on with a run.
+    """
+
+    def declare(body: CommandBody) -> CommandBody:
+        _OPTIONS[body] = Options(tuple(keys), tuple(checkpoints), resumes)
+        return body
+
+    return declare
+
+
+def typer_callback(name: str) -> CommandBody:
+    """The function that typer calls for a command, with all of its options in its signature."""
+    module = COMMANDS[name].module
+    body: CommandBody = getattr(importlib.import_module(f"hpcli.cli.{module}"), module)
+    options = _OPTIONS[body]
+    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    shared = shared_parameters(resumes=options.resumes)
+    by_key = key_parameters((*options.keys, "seed"))
+
+    def callback(**given: object) -> int:
+        shared_names = [parameter.name for parameter in shared]
+        common = Shared(**{each: given.pop(each) for each in shared_names})  # type: ignore[arg-type]
+        keys = read_given(given, by_key)
+        return body(Call(name, common, keys, options.checkpoints), **given)
+
+    parameters = [*own, *by_key.values(), *shared]
+    ordered = sorted(parameters, key=lambda each: each.kind)
+    callback.__signature__ = inspect.Signature(ordered)  # type: ignore[attr-defined]
+    callback.__annotations__ = {}
+    callback.__doc__ = body.__doc__
+    return callback

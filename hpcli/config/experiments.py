@@ -1,0 +1,88 @@
+"""The sections of single commands: how each goes about its experiment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from hpcli.config.alphas import Alphas
+from hpcli.config.kinds import Checkpoint, Positive, PositiveInt, Seeds, Sizes, Values
+from hpcli.config.scope import EXPERIMENT, EXTENDS
+from hpcli.config.section import Section
+
+
+class LRFindConfig(Section):
+    """The learning-rate range test."""
+
+    start_lr: Annotated[Positive, EXPERIMENT] = 1e-6
+    """First learning rate."""
+    end_lr: Annotated[Positive, EXPERIMENT] = 10.0
+    """Last learning rate."""
+    steps: Annotated[int, Field(ge=2, le=10**7), EXPERIMENT] = 210
+    """Number of steps between them: 30 a decade."""
+    mode: Annotated[Literal["exp", "linear"], EXPERIMENT] = "exp"
+    """exp: equal factors; linear: equal differences, as Smith's own."""
+    seeds: Annotated[int, Field(ge=1, le=100), EXPERIMENT] = 3
+    """Number of tests, each with its own initial weights and data order: seed, seed + 1, …"""
+    valid: Annotated[bool, EXPERIMENT] = False
+    """Also measure the validation loss along the way, BatchNorm re-estimated each time; about three times the cost."""
+    values: Annotated[Values, EXPERIMENT] = Field(default={})
+    """A test of every seed for each value of a key, overlaid: {optimizer.weight_decay: [1e-4, 1e-2]}."""
+
+
+class SweepConfig(Section):
+    """Values compared by short, complete runs of several seeds."""
+
+    values: Annotated[Values, EXTENDS] = Field(default={})
+    """What is compared: {optimizer.weight_decay: [1e-5, 1e-4]}; with two keys every pair of their values."""
+    epochs: Annotated[PositiveInt, EXPERIMENT] = 2
+    """Length of every run: a complete cycle of its own, not the start of a long one."""
+    seeds: Annotated[Seeds, EXTENDS] = "auto"
+    """Runs a value: seed, seed + 1, …, the same for every value. auto: 5 where that takes less than five minutes, else
+    3."""
+    matters: Annotated[float, Field(ge=0, le=1), EXPERIMENT] = 0.01
+    """The difference worth knowing, as a share of the lowest loss."""
+    refine: Annotated[bool, EXTENDS] = False
+    """Go on between the values that may be the best and their neighbours: exponents halved, one significant figure."""
+    until_decided: Annotated[bool, EXTENDS] = False
+    """Add seeds until nothing is undecided, in three looks that share the error rate."""
+    max_seeds: Annotated[int, Field(ge=2, le=100), EXTENDS] = 12
+    """With until_decided: at most so many seeds."""
+
+
+class BatchSizeConfig(Section):
+    """Training throughput at each batch size."""
+
+    sizes: Annotated[Sizes, EXPERIMENT] = ()
+    """Measure these sizes; none: powers of two from 16 up, until a larger batch gains nothing or does not fit."""
+
+
+class InterpolateConfig(Section):
+    """The loss between two checkpoints, or on the plane through three."""
+
+    ckpt_a: Annotated[Checkpoint, EXPERIMENT] = None
+    """Checkpoint A, where α = 0: a run folder (its last checkpoint), RUN_DIR:best, RUN_DIR:epoch-0007, RUN_DIR:cycle-1,
+    or a file."""
+    ckpt_b: Annotated[Checkpoint, EXPERIMENT] = None
+    """Checkpoint B, where α = 1."""
+    ckpt_c: Annotated[Checkpoint, EXPERIMENT] = None
+    """A third one: the plane through all three is measured too."""
+    alphas: Annotated[Alphas, EXPERIMENT] = "-0.5:1.5:41"
+    """low:high:count, or a list; 0, 0.5 and 1 are added where they are missing."""
+    bn: Annotated[Literal["recompute", "interpolate", "both"], EXPERIMENT] = "both"
+    """BatchNorm's statistics between checkpoints: recompute: measured anew on training images at every α;
+    interpolate: averaged like the weights."""
+    save_average: Annotated[Annotated[float, Field(ge=-1e6, le=1e6)] | None, EXPERIMENT] = None
+    """Keep the model at this α, its BatchNorm statistics measured anew."""
+    plane_points: Annotated[int, Field(ge=3, le=501), EXPERIMENT] = 21
+    """With ckpt_c: so many points along each side of the plane."""
+
+
+class EvaluateConfig(Section):
+    """Weights measured on a part of the data."""
+
+    checkpoint: Annotated[Checkpoint, EXPERIMENT] = None
+    """What is evaluated: a run folder (its last checkpoint), RUN_DIR:best, RUN_DIR:epoch-0007, or a file."""
+    split: Annotated[Literal["train", "valid", "test"] | None, EXPERIMENT] = None
+    """Which images; null: the test images if there are any, else those that validate."""

@@ -1,0 +1,107 @@
+"""The config's keys one by one: their field, their meaning, what they affect, and how their text is read."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from hpcli.config.schema import Config
+from hpcli.config.scope import Scope
+from hpcli.config.section import Section
+from hpcli.config.strict_yaml import read_value
+from hpcli.errors import ConfigError, did_you_mean
+
+ALIASES = {"weight_decay": "optimizer.weight_decay", "momentum": "schedule.momentum"}
+"""Short names that `vary` takes for keys that are varied most."""
+
+
+def fields(section: type[Section] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every dotted key with its field, in the order of the schema."""
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Section):
+            yield from fields(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", field
+
+
+def find_field(key: str) -> FieldInfo | None:
+    """The field of a dotted key; of `model.options.num_blocks` that of `model.options`; None: there is none."""
+    known = _by_key()
+    parts = key.split(".")
+    for length in range(len(parts), 0, -1):
+        field = known.get(".".join(parts[:length]))
+        if field is not None:
+            return field if length == len(parts) or _is_open(field) else None
+    return None
+
+
+def scope_of(key: str) -> Scope:
+    """What a key affects.
+
+    Raises:
+        ConfigError: no such key.
+    """
+    field = find_field(key)
+    if field is None:
+        raise ConfigError(f"{key}: unknown key; {did_you_mean(key, _by_key())}")
+    (scope,) = (each for each in field.metadata if isinstance(each, Scope))
+    return scope
+
+
+def full_key(name: str) -> str:
+    """A dotted key, from itself or its short name.
+
+    Raises:
+        ConfigError: no such key.
+    """
+    key = ALIASES.get(name, name)
+    scope_of(key)
+    return key
+
+
+def read_text(key: str, text: str) -> object:
+    """The value that a key's text stands for, as written on a command line or in a config.
+
+    A key whose values are text takes the text as it is: `data.root=2024` is a folder. Everything else is read as YAML.
+    """
+    field = find_field(key)
+    kinds = _kinds(field.annotation) if field is not None else set()
+    if kinds <= {str, type(None)} and kinds and not text.startswith(('"', "'")):
+        return None if text in ("null", "~") and type(None) in kinds else text
+    return read_value(text, f"{key}={text}")
+
+
+def value_fault(key: str, value: object) -> ValidationError | None:
+    """What is wrong with a value for a key; None: nothing, as far as the key alone can tell."""
+    field = find_field(key)
+    if field is None or _is_open(field):
+        return None
+    kind: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        return error
+    return None
+
+
+@cache
+def _by_key() -> dict[str, FieldInfo]:
+    return dict(fields())
+
+
+def _kinds(annotation: object) -> set[object]:
+    """The members of a union; of anything else the thing itself."""
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    return set(typing.get_args(annotation)) if is_union else {annotation}
+
+
+def _is_open(field: FieldInfo) -> bool:
+    """Whether a field holds keys of its own that the schema does not know."""
+    return typing.get_origin(field.annotation) is dict

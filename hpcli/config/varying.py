@@ -1,0 +1,182 @@
+"""What is varied: keys and their values, the settings that they make up, and the identity of a setting's run.
+
+A *setting* is a value of one key, or one value of each of two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+from pydantic import JsonValue
+
+from hpcli.config.keys import full_key, read_text, scope_of
+from hpcli.config.loading import to_dict, with_overrides
+from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.config.schema import Config
+from hpcli.config.scope import Scope
+from hpcli.config.strict_yaml import Tree
+from hpcli.errors import ConfigError, UsageError
+
+JOINED = " & "
+"""Stands between the names of two keys, and of their values."""
+WIDE = 8.0
+"""Numbers that span more than this factor have a logarithmic scale."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value of one key, or one of each of two."""
+
+    name: str
+    values: tuple[JsonValue, ...]  # as the config has them
+    config: Config  # of its runs, but for the seed
+
+    def run(self, seed: int) -> Config:
+        """The config of this setting's run with a seed."""
+        return with_overrides(self.config, {"seed": seed})
+
+    @property
+    def plain(self) -> JsonValue:
+        """Its value; of two keys the list of both."""
+        return self.values[0] if len(self.values) == 1 else list(self.values)
+
+
+def with_values(config: Config, section: str, vary: Mapping[str, Sequence[object]]) -> Config:
+    """A config with `sweep.values` or `lr_find.values` set.
+
+    Args:
+        config: what is trained.
+        section: `sweep` or `lr_find`.
+        vary: keys, or their short names weight_decay and momentum, and the values of each.
+
+    Raises:
+        ConfigError: a key or a value that the config does not take.
+    """
+    return with_overrides(
+        config, {f"{section}.values": {full_key(key): list(values) for key, values in vary.items()}}
+    )
+
+
+def settings(config: Config) -> list[Setting]:
+    """Every setting of `config.sweep.values`: all values of one key, all pairs of two.
+
+    Raises:
+        UsageError: no values, or the same value twice.
+        ConfigError: values that do not go together with the rest of the config.
+    """
+    if not config.sweep.values:
+        raise UsageError("sweep.values: none given; for example --values 1e-5,1e-4,1e-3")
+    return with_settings(config, product(*config.sweep.values.values()))
+
+
+def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -> list[Setting]:
+    """Settings of the swept keys, from their values: a complete short run each.
+
+    Raises:
+        UsageError: the same value twice.
+        ConfigError: values that do not go together with the rest of the config.
+    """
+    keys = tuple(config.sweep.values)
+    base = {"train.epochs": config.sweep.epochs, "train.checkpoint_epochs": []}
+    found: dict[str, Setting] = {}
+    for combined in combinations:
+        own = with_overrides(config, base | dict(zip(keys, combined, strict=True)))
+        resolved = tuple(value_of(own, key) for key in keys)
+        name = JOINED.join(written(value) for value in resolved)
+        if name in found:
+            raise UsageError(f"--values: {name} is there twice; leave one of them out")
+        found[name] = Setting(name, resolved, own)
+    return list(found.values())
+
+
+def identity(config: Config, name: str) -> str:
+    """The key of a run: the same for the same run, always; it begins with its name and seed, readably."""
+    contents = _of_runs(to_dict(config), "")
+    digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
+    readable = re.sub(r"[^\w.+-]+", "_", name)[:40]
+    return f"{readable}-seed-{config.seed}-{digest[:10]}"
+
+
+def _of_runs(tree: Tree, prefix: str) -> Tree:
+    """What of a config determines a training run."""
+    found: Tree = {}
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, dict) and not prefix:
+            found |= {name: inner for inner in [_of_runs(value, f"{key}.")] if inner}
+        elif scope_of(key) & Scope.RUN:
+            found[name] = value
+    return found
+
+
+def value_of(config: Config, key: str) -> JsonValue:
+    """The value of a dotted key, as plain data.
+
+    Raises:
+        ConfigError: no such key.
+    """
+    node: JsonValue = to_dict(config)
+    for name in key.split("."):
+        if not isinstance(node, dict) or name not in node:
+            raise ConfigError(f"{key}: is not set")
+        node = node[name]
+    return node
+
+
+def written(value: object) -> str:
+    """A value as a person writes it, the same however it was given: 1e-4, 0.95-0.85, resnet20."""
+    if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**6):
+        plain = f"{value:.10g}"
+        mantissa, _, exponent = f"{value:.9e}".partition("e")
+        short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+        return short if value and len(short) < len(plain) else plain
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def split_values(key: str, text: str) -> list[object]:
+    """A list as the command line has it, divided at its commas, but not at those within brackets.
+
+    Raises:
+        UsageError: an empty value.
+        ConfigError: a value that cannot be read.
+    """
+    values = [value.strip() for value in re.split(r",(?![^\[{]*[\]}])", text)]
+    if not all(values):
+        raise UsageError(f"--values {text}: an empty value; write for example 1e-5,1e-4,1e-3")
+    return [read_text(key, value) for value in values]
+
+
+def joined_values(first: Sequence[object], second: Sequence[object]) -> list[object]:
+    """The values of the first list and then those of the second that are new, however they are written."""
+    found: dict[str, object] = {}
+    for value in (*first, *second):
+        found.setdefault(written(value), value)
+    return list(found.values())
+
+
+def positions(key: str, values: Sequence[JsonValue]) -> tuple[list[float] | None, bool]:
+    """Where values lie on their own scale, and whether that is logarithmic; None: they have no order.
+
+    A momentum lies at its effective memory, 1 / (1 − m), the middle of a pair; a zero lies a decade below the lowest.
+    """
+    if key == "schedule.momentum":
+        middles = [_middle(parse_momentum(value)) for value in values]
+        return [-math.log10(1 - middle) for middle in middles], False
+    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) < len(values):
+        return None, False
+    above = [value for value in numbers if value > 0]
+    if above and min(numbers) >= 0 and max(above) > WIDE * min(above):
+        lowest = math.log10(min(above)) - 1
+        return [math.log10(value) if value > 0 else lowest for value in numbers], True
+    return numbers, False
+
+
+def _middle(momentum: Momentum) -> float:
+    return (momentum.high + momentum.low) / 2

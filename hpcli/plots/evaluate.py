@@ -1,0 +1,48 @@
+"""The picture of an evaluation: what is taken for what."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from hpcli.plots.style import styled
+from hpcli.results.evaluate import EvaluateResult
+
+MOST_NAMED = 30
+"""With more classes than these, names and numbers would not be readable."""
+
+
+def figures(result: EvaluateResult) -> dict[str, Figure]:
+    """The picture of an evaluation; none where it is not finished."""
+    return {"confusion": confusion(result)} if result.score else {}
+
+
+@styled
+def confusion(result: EvaluateResult) -> Figure:
+    """Each row is a class, its colours the share of its images that were taken for each class."""
+    counts = result.confusion
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    num_classes = len(result.classes)
+    named = num_classes <= MOST_NAMED
+    side = min(11.0, 3.2 + 0.42 * num_classes) if named else 7.5
+    figure = Figure(figsize=(side + 0.9, side))
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    accuracy = counts.trace() / max(counts.sum(), 1)
+    axes.set(
+        xlabel="taken for",
+        ylabel="class" if named else "class, by its row in evaluation.csv (from 0)",
+        title=f"{accuracy:.1%} of {counts.sum():,} {result.score.split if result.score else ''} images right",
+    )
+    axes.grid(False)
+    if named:
+        names = [name[:14] for name in result.classes]
+        axes.set_xticks(range(num_classes), names, rotation=45, ha="right")
+        axes.set_yticks(range(num_classes), names)
+        for (row, column), share in np.ndenumerate(shares):
+            if round(100 * share) > 0:
+                colour = "white" if share > 0.55 else "#2c333a"
+                axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7.5)
+    figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1), label="share of the class")
+    return figure

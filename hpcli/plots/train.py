@@ -1,0 +1,121 @@
+"""Pictures of a training run: its schedule, a batch, loss and accuracy."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from hpcli.analysis.curves import smooth
+from hpcli.plots.style import BLUE, GREY, ORANGE, epochs_on_top, label, log_if_wide, styled
+from hpcli.results.train import TrainResult
+from hpcli.states import RunStatus
+from hpcli.training.schedules import Schedule
+
+
+def figures(result: TrainResult) -> dict[str, Figure]:
+    """All pictures of a training run, by name."""
+    return {**early_figures(result), "loss": loss(result), "accuracy": accuracy(result)}
+
+
+def early_figures(result: TrainResult) -> dict[str, Figure]:
+    """What can be seen before the first step: `schedule`, and `batch` where one was kept."""
+    found = {"schedule": schedule(result.schedule, result.steps_per_epoch)}
+    pictures = result.batch
+    return found if pictures is None else found | {"batch": batch(pictures.images, pictures.labels, pictures.classes)}
+
+
+@styled
+def schedule(table: Schedule, steps_per_epoch: int) -> Figure:
+    """Learning rate above momentum, step by step, from the table that training reads."""
+    figure = Figure(figsize=(7.2, 4.8))
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
+    step = np.arange(len(table))
+    top.plot(step, table.lr, color=BLUE)
+    peak = int(np.argmax(table.lr))
+    top.set(ylabel="learning rate", title="Schedule", ylim=(0, 1.18 * table.lr[peak]))
+    top.plot(peak, table.lr[peak], "o", color=BLUE, markersize=5)
+    label(top, f"{table.lr[peak]:.3g} at step {peak:,}", (peak, table.lr[peak]), BLUE, above=True)
+    bottom.plot(step, table.momentum, color=ORANGE)
+    low, high = float(table.momentum.min()), float(table.momentum.max())
+    bottom.set(ylabel="momentum", xlabel="step", ylim=(low - 0.02, min(high + 0.02, 1.0)))
+    for end in table.cycle_ends[:-1]:
+        for axes in (top, bottom):
+            axes.axvline(end, color=GREY, linewidth=0.9, linestyle=":")
+    epochs_on_top(top, steps_per_epoch, len(table))
+    return figure
+
+
+@styled
+def loss(result: TrainResult) -> Figure:
+    """Training loss, raw and smoothed, with both losses measured in evaluation mode at each epoch's end."""
+    figure = Figure()
+    axes = figure.subplots()
+    step, raw = result.steps["step"], result.steps["train_loss"]
+    axes.plot(step, raw, color=GREY, linewidth=0.7, alpha=0.55, label="training, each batch")
+    if len(step) > 5:
+        axes.plot(step, smooth(step, raw, len(step) / 40), color=BLUE, label="training, smoothed")
+    shown = [raw]
+    if len(result.epochs["epoch"]):
+        at = result.epochs["step"]
+        valid, train = result.epochs["valid_loss"], result.epochs["train_eval_loss"]
+        axes.plot(at, train, "o--", color=BLUE, markersize=3.5, linewidth=1, label="training, evaluated")
+        axes.plot(at, valid, "o-", color=ORANGE, markersize=4.5, label="validation")
+        shown += [valid, train]
+        _mark_best(axes, at, valid)
+    log_if_wide(axes, np.concatenate(shown))
+    title = "Loss" if result.status == RunStatus.FINISHED else f"Loss ({result.status})"
+    axes.set(xlabel="step", ylabel="cross-entropy (nats)", title=title)
+    axes.legend(loc="best")
+    epochs_on_top(axes, result.steps_per_epoch, len(result.schedule))
+    return figure
+
+
+@styled
+def accuracy(result: TrainResult) -> Figure:
+    """Validation accuracy, and top-5, by epoch."""
+    figure = Figure()
+    axes = figure.subplots()
+    epoch, top1, top5 = (result.epochs[name] for name in ("epoch", "valid_accuracy", "valid_top5"))
+    axes.plot(epoch, top5, "o-", color=GREY, markersize=3.5, linewidth=1.2, label="top-5")
+    axes.plot(epoch, top1, "o-", color=ORANGE, markersize=4.5, label="top-1")
+    if len(top1) and np.isfinite(top1[-1]):
+        label(axes, f"{top1[-1]:.1%}", (epoch[-1], top1[-1]), ORANGE)
+    axes.set(xlabel="epoch (from 0)", ylabel="validation images", title="Validation accuracy", ylim=(0, 1.03))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.legend(loc="lower right")
+    return figure
+
+
+@styled
+def batch(images: ArrayLike, labels: ArrayLike, classes: tuple[str, ...], *, most: int = 36) -> Figure:
+    """A grid of training images as the network gets them, augmented, with their labels.
+
+    Args:
+        images: uint8 [B, H, W, C]; C is 1 or 3.
+        labels: int64 [B].
+        classes: name of each label.
+        most: show so many.
+    """
+    pixels, numbers = np.asarray(images)[:most], np.asarray(labels)[:most]
+    side = max(1, int(np.ceil(np.sqrt(len(pixels)))))
+    rows = -(-len(pixels) // side)
+    figure = Figure(figsize=(1.05 * side, 1.22 * rows + 0.3))
+    grid = np.atleast_1d(figure.subplots(rows, side, squeeze=False)).ravel()
+    for axes in grid:
+        axes.set_axis_off()
+    for axes, picture, number in zip(grid, pixels, numbers, strict=False):
+        axes.imshow(picture.squeeze(-1) if picture.shape[-1] == 1 else picture, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(classes[number][:14], fontsize=8.5, weight="normal", loc="center", pad=2)
+    figure.suptitle("A training batch, as the network sees it", fontsize=11, weight="bold", x=0.02, ha="left")
+    return figure
+
+
+def _mark_best(axes: Axes, at: NDArray[np.float64], valid: NDArray[np.float64]) -> None:
+    if not np.isfinite(valid).any():
+        return
+    best = int(np.nanargmin(valid))
+    label(axes, f"{valid[best]:#.3g}", (at[best], valid[best]), ORANGE, above=True)

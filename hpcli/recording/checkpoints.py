@@ -1,0 +1,207 @@
+"""Checkpoints that are never half written and never silently wrong.
+
+A state is serialised in memory, hashed, written to a temporary file, synced and renamed; then an index that names it,
+with size and SHA-256, the same way; only then are older ones deleted. Before a checkpoint is loaded its hash is
+verified: most single-bit errors would load without complaint, as other weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hpcli.errors import CheckpointError, HpcliWarning
+from hpcli.files import write_atomic
+from hpcli.recording.recorder import State
+from hpcli.states import Label
+
+FORMAT = 2
+INDEX = "index.json"
+SHARE_OF_TIME = 50
+"""At an epoch's end, save when this many times the last save's duration have passed since."""
+AT_MOST_SECONDS = 300.0
+"""Save at least this often, between epochs too."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A checkpoint as the index knows it."""
+
+    file: str
+    size: int
+    sha256: str
+    step: int
+    labels: tuple[str, ...]
+    valid_loss: float | None
+    tables: dict[str, int]  # bytes of each CSV at that time
+
+
+class Checkpoints:
+    """The folder `checkpoints/` of a run: the newest two, the best, and those with labels."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.entries: list[Entry] = []  # oldest first
+        self._saved_at = time.monotonic()
+        self._save_seconds = 0.0
+
+    def is_due(self, *, ends_epoch: bool) -> bool:
+        """Whether to save now, given what the last save cost."""
+        waited = time.monotonic() - self._saved_at
+        return waited >= AT_MOST_SECONDS or (ends_epoch and waited >= SHARE_OF_TIME * self._save_seconds)
+
+    def save(
+        self,
+        state: State,
+        *,
+        step: int,
+        tables: Mapping[str, int],
+        labels: Sequence[str] = (),
+        valid_loss: float | None = None,
+    ) -> None:
+        """Write a state; on return it is durable, and so is the index that leads to it."""
+        import torch
+
+        started = time.monotonic()
+        self.folder.mkdir(exist_ok=True)
+        buffer = io.BytesIO()
+        torch.save(dict(state), buffer)
+        data = buffer.getvalue()
+        file = f"{labels[0] if labels else f'step-{step:08d}'}.pt"
+        write_atomic(self.folder / file, data)
+        digest = hashlib.sha256(data).hexdigest()
+        entry = Entry(file, len(data), digest, step, tuple(labels), _finite(valid_loss), dict(tables))
+        others = [each for each in self.entries if each.file != file]
+        self.entries = self._kept([*others, entry])
+        self._write_index()
+        self._delete_others()
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
+
+    def load_newest(self) -> tuple[State, Entry] | None:
+        """The newest state that is intact; None where none was ever saved.
+
+        Raises:
+            CheckpointError: there are checkpoints and none of them is intact.
+        """
+        newest = self.newest_intact()
+        if newest is None:
+            return None
+        entry, data = newest
+        self.entries = [each for each in self.entries if each.step <= entry.step]
+        return load_state(data, self.folder / entry.file), entry
+
+    def newest_intact(self) -> tuple[Entry, bytes] | None:
+        """The newest checkpoint whose hash is right, with a warning for every one that is passed over.
+
+        Raises:
+            CheckpointError: there are checkpoints and none of them is intact.
+        """
+        self.entries = self.read_index()
+        for entry in sorted(self.entries, key=lambda each: each.step, reverse=True):
+            try:
+                return entry, self.read(entry)
+            except CheckpointError as error:
+                warnings.warn(f"{error}; using the one before it", HpcliWarning, stacklevel=2)
+        if self.entries:
+            raise CheckpointError(f"{self.folder}: no checkpoint is intact; restore them from a backup or start anew")
+        return None
+
+    def read(self, entry: Entry) -> bytes:
+        """The file of an entry, its hash verified.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+        """
+        path = self.folder / entry.file
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from None
+        if len(data) != entry.size or hashlib.sha256(data).hexdigest() != entry.sha256:
+            raise CheckpointError(f"{path}: damaged (its SHA-256 differs from the one recorded)")
+        return data
+
+    def read_index(self) -> list[Entry]:
+        """What there is, oldest first; nothing where there is no index.
+
+        Raises:
+            CheckpointError: the index is damaged.
+        """
+        path = self.folder / INDEX
+        if not path.exists():
+            return []
+        try:
+            index = json.loads(path.read_bytes())
+            entries = [Entry(**{**entry, "labels": tuple(entry["labels"])}) for entry in index["entries"]]
+            if index["sha256"] != _digest(index["entries"]):
+                raise ValueError("its checksum differs")
+        except (ValueError, TypeError, KeyError, OSError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); restore it from a backup or start anew") from None
+        return entries
+
+    def _write_index(self) -> None:
+        entries = json.loads(json.dumps([asdict(entry) for entry in self.entries]))
+        index = {"format": FORMAT, "entries": entries, "sha256": _digest(entries)}
+        write_atomic(self.folder / INDEX, json.dumps(index, indent=1).encode())
+
+    def find(self, label: str) -> Entry | None:
+        """The checkpoint of a label: one that a run gave it, `best` or `last`; None: there is none.
+
+        Raises:
+            CheckpointError: the index is damaged.
+        """
+        entries = self.read_index()
+        if label == Label.LAST:
+            return max(entries, key=lambda each: each.step, default=None)
+        if label == Label.BEST:
+            return _best(entries)
+        return next((each for each in entries if label in each.labels), None)
+
+    @staticmethod
+    def _kept(entries: list[Entry]) -> list[Entry]:
+        best = _best(entries)
+        return [each for each in entries if each.labels or each in entries[-2:] or each is best]
+
+    def _delete_others(self) -> None:
+        keep = {entry.file for entry in self.entries} | {INDEX}
+        for path in self.folder.iterdir():
+            if path.name not in keep and (path.suffix == ".pt" or path.name.endswith(".tmp")):
+                path.unlink(missing_ok=True)
+
+
+def load_state(data: bytes, path: Path) -> State:
+    """Read a state that was saved as tensors and plain types; nothing in it can run.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    import torch
+
+    try:
+        state: State = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises whatever a damaged archive leads it to
+        raise CheckpointError(f"{path}: not a checkpoint of hpcli ({type(error).__name__})") from None
+    return state
+
+
+def _best(entries: Sequence[Entry]) -> Entry | None:
+    """The one with the lowest validation loss."""
+    measured = [(each.valid_loss, each.step, each) for each in entries if each.valid_loss is not None]
+    return min(measured, key=lambda each: each[:2])[2] if measured else None
+
+
+def _digest(entries: object) -> str:
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

@@ -1,0 +1,81 @@
+"""Several recorders at once: a run folder, and beside it whatever else shall see the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from hpcli.config import Config
+from hpcli.recording.recorder import Arrays, ChildRecorder, Record, Recorder, RowRecorder, State, Stop
+from hpcli.recording.rows import R, Row
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class FanOut:
+    """Passes every row on to all, and asks the first for everything that is asked.
+
+    The first is the experiment's own recorder: states, children and what is read back are its alone. The others need
+    only take rows; one that can also ask to stop is asked.
+    """
+
+    def __init__(self, first: Recorder, *others: RowRecorder) -> None:
+        self.first, self.others = first, others
+
+    def add(self, row: Row, *, durable: bool = False) -> None:
+        """Add a row everywhere."""
+        for each in (self.first, *self.others):
+            each.add(row, durable=durable)
+
+    def replace(self, kind: type[R], rows: Sequence[R]) -> None:
+        """Replace a table everywhere."""
+        for each in (self.first, *self.others):
+            each.replace(kind, rows)
+
+    def keep_arrays(self, name: str, arrays: Arrays) -> None:
+        """Keep arrays everywhere."""
+        for each in (self.first, *self.others):
+            each.keep_arrays(name, arrays)
+
+    def rows(self, kind: type[R]) -> list[R]:
+        """The first one's rows."""
+        return self.first.rows(kind)
+
+    def arrays(self, name: str) -> Arrays | None:
+        """The first one's arrays."""
+        return self.first.arrays(name)
+
+    def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
+        """Whether the first one wants a state."""
+        return self.first.is_due(ends_epoch=ends_epoch, is_best=is_best)
+
+    def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
+        """Save with the first one."""
+        self.first.save(state, step=step, labels=labels, valid_loss=valid_loss)
+
+    def load(self) -> State | None:
+        """The first one's newest state."""
+        return self.first.load()
+
+    def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Keep the weights with the first one."""
+        self.first.keep_weights(weights)
+
+    def should_stop(self) -> bool:
+        """Whether any of them asks for it."""
+        askers = [self.first, *(each for each in self.others if hasattr(each, "should_stop"))]
+        return any(_asks(each) for each in askers)
+
+    def child(self, key: str, config: Config) -> AbstractContextManager[ChildRecorder]:
+        """The first one's child."""
+        return self.first.child(key, config)
+
+    def find_child(self, key: str) -> Record | None:
+        """The first one's child, to read."""
+        return self.first.find_child(key)
+
+
+def _asks(recorder: Stop) -> bool:
+    return recorder.should_stop()

@@ -1,0 +1,30 @@
+"""What experiments come to: a file a command, with its tables, its result, and the way back from a run folder.
+
+No torch: whatever was computed can be read, judged and drawn again without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol, Self
+
+from hpcli.recording.recorder import Record
+from hpcli.states import RunStatus
+
+Summary = dict[str, object]
+"""A result in names and plain values, as `summary.json` holds it: derived from the result, never read for it."""
+
+
+class Result(Protocol):
+    """What every experiment's result can do."""
+
+    @property
+    def status(self) -> RunStatus:
+        """How it ended."""
+
+    def summary(self) -> Mapping[str, object]:
+        """The result in plain values, for `summary.json`."""
+
+    @classmethod
+    def from_run(cls, run: Record) -> Self:
+        """The same result again, from what its run wrote."""

@@ -1,0 +1,55 @@
+"""What the weight decays of a sweep can do in its runs, told before anything trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hpcli.analysis.decay import Budget, Indistinct, budget, indistinct
+from hpcli.config import Config
+from hpcli.config.varying import Setting, written
+from hpcli.results.data import DataFacts
+from hpcli.training.schedules import training_schedule
+
+KEY = "optimizer.weight_decay"
+MOST_LINES = 6
+
+
+def budget_of(config: Config, data: DataFacts) -> Budget | None:
+    """The decay budget of a run; None for Adam with L2, whose decay depends on the size of the gradients."""
+    optimizer = config.optimizer
+    coupled = optimizer.decay == "coupled"
+    if coupled and optimizer.name != "sgd":
+        return None
+    schedule = training_schedule(config, data.steps_per_epoch(config.data))
+    return budget(
+        schedule.lr,
+        schedule.momentum,
+        optimizer.weight_decay,
+        epochs=config.train.epochs,
+        coupled=coupled,
+        nesterov=optimizer.nesterov,
+    )
+
+
+def budgets_of(keys: Iterable[str], settings: Sequence[Setting], data: DataFacts) -> dict[str, Budget]:
+    """Name of a setting → its budget, where weight decay is what is swept."""
+    if KEY not in keys:
+        return {}
+    found = {setting.name: budget_of(setting.config, data) for setting in settings}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def flagged(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> list[Indistinct]:
+    """Pairs of values that the decay cannot tell apart, or hardly, where it is the only key."""
+    return indistinct(list(budgets.values()), epochs) if len(keys) == 1 else []
+
+
+def in_lines(pairs: Sequence[Indistinct], epochs: int) -> list[str]:
+    """The pairs as a person reads them, the first few of them."""
+    lines = [
+        f"{written(each.first)} and {written(each.second)}: {each.words} in {epochs} epochs "
+        f"(their decays differ by {each.gap:.2g}; by 0.1 in {each.epochs:,} epochs)"
+        for each in pairs
+    ]
+    more = len(lines) - MOST_LINES
+    return lines if more <= 1 else [*lines[:MOST_LINES], f"… and {more} pairs more, in summary.json"]

@@ -1,0 +1,65 @@
+"""The data that a run was made on, as its folder knows them: classes, and how many images of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from hpcli.config.schema import DataConfig
+from hpcli.data.dataset import Split, Splits, entropy
+from hpcli.recording.recorder import RowRecorder, Rows
+from hpcli.recording.rows import Row
+
+
+@dataclass(frozen=True)
+class ClassImages(Row, table="classes"):
+    """A class, and how many images of it there are."""
+
+    label: int
+    class_: str
+    train_images: int
+    valid_images: int
+    test_images: int
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the classes of a data set say of a run."""
+
+    classes: tuple[ClassImages, ...]
+
+    @classmethod
+    def from_rows(cls, rows: Rows) -> DataFacts:
+        """As a run has recorded them."""
+        return cls(tuple(rows.rows(ClassImages)))
+
+    @classmethod
+    def of(cls, splits: Splits) -> DataFacts:
+        """Of images that are at hand."""
+        names = splits.source.classes
+        parts = [_counts(part, len(names)) for part in (splits.train, splits.valid, splits.test)]
+        return cls(tuple(ClassImages(label, *about) for label, about in enumerate(zip(names, *parts, strict=True))))
+
+    def record(self, rows: RowRecorder) -> None:
+        """Write them into a run that has not recorded them yet."""
+        if not rows.rows(ClassImages):
+            rows.replace(ClassImages, self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes, by label."""
+        return tuple(each.class_ for each in self.classes)
+
+    def steps_per_epoch(self, data: DataConfig) -> int:
+        """Full batches in one pass over the training images, or what the config says; at least one."""
+        return data.steps_per_epoch or max(1, sum(each.train_images for each in self.classes) // data.batch_size)
+
+    def chance_loss(self) -> float:
+        """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""
+        return entropy([each.train_images for each in self.classes])
+
+
+def _counts(part: Split | None, num_classes: int) -> Sequence[int]:
+    return [0] * num_classes if part is None else np.bincount(part.labels, minlength=num_classes).tolist()

@@ -1,0 +1,112 @@
+"""What an evaluation comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcli.config import Config
+from hpcli.recording.recorder import Record, Rows
+from hpcli.recording.rows import Row
+from hpcli.results import Summary
+from hpcli.results.data import DataFacts
+from hpcli.states import RunStatus
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ClassScore(Row, table="evaluation"):
+    """A class: how many of its images are right, and what the others are taken for most."""
+
+    class_: str
+    images: int
+    accuracy: float | None  # None: there are no images of it
+    mistaken_for: str | None  # None: all are right
+
+
+@dataclass(frozen=True)
+class Guess(Row, table="confusion"):
+    """How many images of a class are taken for a class; pairs that never occur have no row."""
+
+    class_: str
+    taken_for: str
+    images: int
+    label: int
+    guess: int
+
+
+@dataclass(frozen=True)
+class Score(Row, table="score"):
+    """All images of the evaluated part together."""
+
+    split: str
+    images: int
+    loss: float
+    accuracy: float
+    top5: float
+
+
+@dataclass(frozen=True)
+class EvaluateResult:
+    """An evaluation in plain numbers. Losses in nats, accuracies as fractions."""
+
+    status: RunStatus
+    config: Config | None  # None: a trainer was measured
+    classes: tuple[str, ...]
+    confusion: Counts  # [K, K]: images of the class of the row that were taken for the column's
+    scores: tuple[ClassScore, ...]
+    score: Score | None  # None: not finished
+
+    @classmethod
+    def from_rows(cls, config: Config | None, status: RunStatus, rows: Rows) -> EvaluateResult:
+        """From what a run has recorded so far."""
+        classes = DataFacts.from_rows(rows).names
+        confusion = np.zeros((len(classes), len(classes)), np.int64)
+        for each in rows.rows(Guess):
+            confusion[each.label, each.guess] = each.images
+        score = next(iter(rows.rows(Score)), None)
+        return cls(status, config, classes, confusion, tuple(rows.rows(ClassScore)), score)
+
+    @classmethod
+    def from_run(cls, run: Record) -> EvaluateResult:
+        """From a run folder, or whatever else can be read like one."""
+        return cls.from_rows(run.config, run.status, run)
+
+    def summary(self) -> Summary:
+        """The result in plain values."""
+        if self.score is None:
+            return {}
+        known = [(each.accuracy, each.class_) for each in self.scores if each.accuracy is not None]
+        return {
+            "split": self.score.split,
+            "images": self.score.images,
+            "loss": self.score.loss,
+            "accuracy": self.score.accuracy,
+            "top5": self.score.top5,
+            "best_class": max(known)[1],
+            "worst_class": min(known)[1],
+            "worst_class_accuracy": min(known)[0],
+        }
+
+
+def class_scores(confusion: Counts, classes: tuple[str, ...]) -> Iterable[ClassScore]:
+    """A row a class.
+
+    Args:
+        confusion: [K, K] counts.
+        classes: K names.
+    """
+    for label, (name, row) in enumerate(zip(classes, confusion, strict=True)):
+        count, wrong = int(row.sum()), np.where(np.arange(len(row)) == label, -1, row)
+        accuracy = float(row[label] / count) if count else None
+        yield ClassScore(name, count, accuracy, classes[int(wrong.argmax())] if wrong.max() > 0 else None)
+
+
+def guesses(confusion: Counts, classes: tuple[str, ...]) -> Iterable[Guess]:
+    """A row for each pair of classes that occurs."""
+    for label, guess in np.argwhere(confusion).tolist():
+        yield Guess(classes[label], classes[guess], int(confusion[label, guess]), label, guess)

@@ -1,0 +1,186 @@
+"""What a learning-rate range test comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcli.analysis.lr_find import combine, in_words, overfitting_lr, steps_sensitivity
+from hpcli.analysis.suggestion import Suggestion, suggest
+from hpcli.config import Config
+from hpcli.recording.recorder import Record, Rows
+from hpcli.recording.rows import Row, columns
+from hpcli.results import Summary
+from hpcli.results.data import DataFacts
+from hpcli.states import RunStatus
+
+Array = NDArray[np.float64]
+Measured = tuple[float, float, float]
+"""Learning rate, training loss and validation loss, both in evaluation mode with BatchNorm re-estimated."""
+
+
+@dataclass(frozen=True)
+class LRFindStep(Row, table="steps"):
+    """A step of a range test, as it is taken."""
+
+    step: int
+    lr: float
+    momentum: float
+    train_loss: float
+    seed: int
+    value: str  # of the key that is varied; empty where none is
+
+
+@dataclass(frozen=True)
+class LRFindPoint(Row, table="lr_find"):
+    """A point of a range test's curve, once the test is over."""
+
+    step: int
+    lr: float
+    train_loss: float
+    smoothed_loss: float  # without lag; NaN from the break on
+    seed: int
+    value: str
+
+
+@dataclass(frozen=True)
+class LRFindValid(Row, table="lr_find_valid"):
+    """The validation loss along a range test, in evaluation mode with BatchNorm re-estimated."""
+
+    lr: float
+    train_eval_loss: float
+    valid_loss: float
+    gap: float  # validation less training
+    seed: int
+    value: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One range test: one seed, one value of what is varied."""
+
+    seed: int
+    value: str  # empty where nothing is varied
+    lr: Array  # [n] steps taken, up to where the loss broke
+    train_loss: Array  # [n] raw, each of one batch before its update, in nats
+    smoothed_loss: Array  # [n] without lag; NaN from the break on
+    suggestion: Suggestion
+    valid: tuple[Measured, ...] = ()
+
+
+@dataclass(frozen=True)
+class LRFindResult:
+    """Range tests and what they say, in plain numbers."""
+
+    status: RunStatus
+    config: Config
+    data: DataFacts
+    curves: tuple[Curve, ...]
+
+    @classmethod
+    def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> LRFindResult:
+        """From what a run has recorded so far."""
+        data = DataFacts.from_rows(rows)
+        points: dict[tuple[str, int], list[LRFindPoint]] = {}
+        for point in rows.rows(LRFindPoint):
+            points.setdefault((point.value, point.seed), []).append(point)
+        valid: dict[tuple[str, int], list[Measured]] = {}
+        for each in rows.rows(LRFindValid):
+            valid.setdefault((each.value, each.seed), []).append((each.lr, each.train_eval_loss, each.valid_loss))
+        chance = data.chance_loss()
+        curves = [_curve(*key, own, tuple(valid.get(key, ())), chance) for key, own in points.items()]
+        return cls(status, config, data, tuple(curves))
+
+    @classmethod
+    def from_run(cls, run: Record) -> LRFindResult:
+        """From a run folder, or whatever else can be read like one."""
+        return cls.from_rows(run.config, run.status, run)
+
+    @property
+    def chance_loss(self) -> float:
+        """The loss of a network that knows the classes' frequencies only, in nats."""
+        return self.data.chance_loss()
+
+    @property
+    def varied(self) -> str | None:
+        """The key of which several values are overlaid; None: none."""
+        return next(iter(self.config.lr_find.values), None)
+
+    @property
+    def groups(self) -> dict[str, tuple[Curve, ...]]:
+        """Value → its curves, a seed each."""
+        values = dict.fromkeys(curve.value for curve in self.curves)
+        return {value: tuple(curve for curve in self.curves if curve.value == value) for value in values}
+
+    @property
+    def by_value(self) -> dict[str, Suggestion]:
+        """Value → what its seeds say together."""
+        return {value: combine([curve.suggestion for curve in group]) for value, group in self.groups.items()}
+
+    @property
+    def suggestion(self) -> Suggestion | None:
+        """Of all seeds; of the first value, where several are overlaid; None: no test is over."""
+        return next(iter(self.by_value.values()), None)
+
+    def summary(self) -> Summary:
+        """The result in plain values."""
+        suggestion = self.suggestion
+        if suggestion is None:
+            return {}
+        groups = self.groups
+        summary = _summary(suggestion, next(iter(groups.values())))
+        if self.varied:
+            summary["by_value"] = {value: _short(each, groups[value]) for value, each in self.by_value.items()}
+        return summary
+
+
+def _curve(
+    value: str, seed: int, points: Sequence[LRFindPoint], valid: tuple[Measured, ...], chance_loss: float
+) -> Curve:
+    numbers = columns(LRFindPoint, points)
+    lr, loss = numbers["lr"], numbers["train_loss"]
+    return Curve(seed, value, lr, loss, numbers["smoothed_loss"], suggest(lr, loss, chance_loss=chance_loss), valid)
+
+
+def early_overfitting(curves: Sequence[Curve]) -> float | None:
+    """The learning rate at which the validation loss of most seeds has an early dip; see `overfitting_lr`."""
+    dips = [lr for curve in curves if (lr := overfitting_lr(curve.valid)) is not None]
+    return float(np.median(dips)) if 2 * len(dips) > len(curves) else None
+
+
+def _lowest(curves: Sequence[Curve]) -> float | None:
+    """Mean over the seeds of the lowest smoothed loss."""
+    lowest = [float(np.nanmin(curve.smoothed_loss)) for curve in curves if np.isfinite(curve.smoothed_loss).any()]
+    return float(np.mean(lowest)) if lowest else None
+
+
+def _short(suggestion: Suggestion, curves: Sequence[Curve]) -> dict[str, float | None]:
+    lowest = _lowest(curves)
+    return {"suggested_lr": suggestion.suggested_lr, "blow_up_lr": suggestion.blow_up_lr, "lowest_loss": lowest}
+
+
+def _summary(suggestion: Suggestion, curves: Sequence[Curve]) -> Summary:
+    overfits = early_overfitting(curves)
+    sensitivity = [each for curve in curves if (each := steps_sensitivity(curve.lr, curve.train_loss)) is not None]
+    moved = float(np.median(sensitivity)) if sensitivity else None
+    return {
+        "sentence": in_words(suggestion, num_seeds=len(curves), sensitivity=moved, overfitting=overfits),
+        "suggested_lr": suggestion.suggested_lr,
+        "suggested_lr_low": suggestion.low,
+        "suggested_lr_high": suggestion.high,
+        "refusal": suggestion.refusal,
+        "refused": suggestion.refused,
+        "blow_up_lr": suggestion.blow_up_lr,
+        "plateau": suggestion.plateau,
+        "start_lr": suggestion.start_lr,
+        "rules": suggestion.rules,
+        "notes": list(suggestion.notes),
+        "by_seed": {str(curve.seed): curve.suggestion.suggested_lr for curve in curves},
+        "steps_sensitivity": moved,
+        "overfitting_lr": overfits,
+        "lowest_loss": _lowest(curves),
+        "steps": sum(len(curve.lr) for curve in curves),
+    }

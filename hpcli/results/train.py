@@ -1,0 +1,168 @@
+"""What a training run comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcli.config import Config
+from hpcli.recording.recorder import Record, Rows
+from hpcli.recording.rows import Columns, Row, columns
+from hpcli.results import Summary
+from hpcli.results.data import DataFacts
+from hpcli.states import RunStatus
+from hpcli.training.schedules import Schedule, training_schedule
+
+BATCH = "batch"
+"""Name of the arrays of a training batch: images and labels."""
+
+
+@dataclass(frozen=True)
+class Step(Row, table="steps"):
+    """An update of the weights. The loss is its batch's, before the update, in nats."""
+
+    step: int
+    lr: float
+    momentum: float
+    train_loss: float
+
+
+@dataclass(frozen=True)
+class Epoch(Row, table="metrics"):
+    """An epoch. Losses in nats, accuracies as fractions.
+
+    `train_loss` is the mean over the epoch's own batches, augmented and with dropout; `train_eval_loss` is measured like
+    the validation loss, on a sample of training images.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float
+    train_eval_loss: float
+    valid_loss: float
+    valid_accuracy: float
+    valid_top5: float
+    lr: float
+    momentum: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WeightNorm(Row, table="weight_norms"):
+    """The Euclidean norm of a group of weights, at a run's start and end."""
+
+    group: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class FinalTest(Row, table="test"):
+    """The test images, evaluated once at the end."""
+
+    loss: float
+    accuracy: float
+    top5: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A training batch as the network gets it, before normalisation."""
+
+    images: NDArray[np.uint8]  # [B, H, W, C]
+    labels: NDArray[np.int64]  # [B]
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A training run in plain numbers. Losses in nats, accuracies as fractions."""
+
+    status: RunStatus
+    config: Config
+    data: DataFacts
+    steps: Columns  # steps.csv
+    epochs: Columns  # metrics.csv
+    weight_norms: tuple[WeightNorm, ...]  # none where the run is not over
+    test: FinalTest | None  # None: no test images, or the run did not finish
+    batch: Batch | None  # the first one
+
+    @classmethod
+    def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> TrainResult:
+        """From what a run has recorded so far."""
+        data, pictures = DataFacts.from_rows(rows), rows.arrays(BATCH)
+        batch = None if pictures is None else Batch(pictures["images"], pictures["labels"], data.names)  # type: ignore[arg-type]
+        return cls(
+            status=status,
+            config=config,
+            data=data,
+            steps=columns(Step, rows.rows(Step)),
+            epochs=columns(Epoch, rows.rows(Epoch)),
+            weight_norms=tuple(rows.rows(WeightNorm)),
+            test=next(iter(rows.rows(FinalTest)), None),
+            batch=batch,
+        )
+
+    @classmethod
+    def from_run(cls, run: Record) -> TrainResult:
+        """From a run folder, or whatever else can be read like one."""
+        return cls.from_rows(run.config, run.status, run)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that count as an epoch."""
+        return self.data.steps_per_epoch(self.config.data)
+
+    @property
+    def schedule(self) -> Schedule:
+        """The table that the run followed."""
+        return training_schedule(self.config, self.steps_per_epoch)
+
+    @property
+    def valid_loss(self) -> float | None:
+        """After the last epoch; None before the first one's end."""
+        return self._last("valid_loss")
+
+    @property
+    def valid_accuracy(self) -> float | None:
+        """After the last epoch."""
+        return self._last("valid_accuracy")
+
+    @property
+    def valid_top5(self) -> float | None:
+        """After the last epoch."""
+        return self._last("valid_top5")
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch, from 0, with the lowest validation loss; None where none is a number."""
+        losses = self.epochs["valid_loss"]
+        return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
+
+    def summary(self) -> Summary:
+        """The result in plain values."""
+        names = ("train_loss", "train_eval_loss", "valid_loss", "valid_accuracy", "valid_top5")
+        summary: Summary = {name: self._last(name) for name in names}
+        summary |= {"best_epoch": self.best_epoch, "epochs": len(self.epochs["epoch"]), "steps": len(self.steps["step"])}
+        summary["weight_norms"] = {each.group: [each.start, each.end] for each in self.weight_norms}
+        if self.test is not None:
+            score = {"test_loss": self.test.loss, "test_accuracy": self.test.accuracy, "test_top5": self.test.top5}
+            summary |= score
+        return summary
+
+    def _last(self, name: str) -> float | None:
+        values = self.epochs[name]
+        return float(values[-1]) if len(values) else None
+
+
+def mean_growth(results: Sequence[TrainResult]) -> dict[str, float]:
+    """Group of weights → its norm at the end over that at the start, mean over runs."""
+    norms = [norm for result in results for norm in result.weight_norms]
+    pairs: dict[str, list[float]] = {}
+    for norm in norms:
+        if np.isfinite([norm.start, norm.end]).all():
+            pairs.setdefault(norm.group, []).append(norm.end / norm.start)
+    return {group: float(np.mean(ratios)) for group, ratios in pairs.items()}

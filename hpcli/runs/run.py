@@ -1,0 +1,95 @@
+"""A run folder opened: what was asked, how it stands, its tables, its result, its weights, and the runs within it."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpcli.commands import result_class
+from hpcli.errors import CheckpointError, UsageError
+from hpcli.recording.folder import CHILDREN, Folder
+from hpcli.results import Result, Summary
+from hpcli.runs.weights import load_weights
+from hpcli.states import Label
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Run(Folder):
+    """A run, finished or not, by its folder. `Run.open(path)` checks that it is one."""
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """Open a run folder.
+
+        Raises:
+            UsageError: there is no run folder at `path`.
+            CheckpointError: its status is damaged, or it is of another format, which is named.
+        """
+        run = cls(Path(path))
+        if not (run.path / "config.yaml").is_file():
+            raise UsageError(f"{path}: not a run folder (it has no config.yaml)")
+        if run.standing is None:
+            raise CheckpointError(f"{path}: a run folder of format 1, or none of hpcli's: it has no status.json")
+        return run
+
+    @property
+    def command(self) -> str:
+        """Whose run it is: `train`, `lr-find` and so on."""
+        standing = self.standing
+        assert standing is not None
+        return standing.command
+
+    @cached_property
+    def result(self) -> Result:
+        """What it came to: the same as the experiment returned. Of a run that goes on, what there is so far."""
+        return result_class(self.command).from_run(self)
+
+    @property
+    def summary(self) -> Summary | None:
+        """`summary.json`; None: the run is not over.
+
+        Raises:
+            CheckpointError: it is damaged.
+        """
+        path = self.path / "summary.json"
+        if not path.exists():
+            return None
+        try:
+            return dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); delete it, and --resume writes it anew") from None
+
+    @property
+    def environment(self) -> Summary:
+        """What it was made with: versions, device, commit, command line."""
+        path = self.path / "environment.json"
+        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+
+    @property
+    def children(self) -> dict[str, Run]:
+        """The runs within it, such as the trials of a sweep, by key."""
+        folders = sorted((self.path / CHILDREN).glob("*/config.yaml"))
+        return {file.parent.name: Run(file.parent) for file in folders}
+
+    def weights(self, label: str = Label.LAST) -> dict[str, Tensor]:
+        """The network's weights by name.
+
+        Args:
+            label: `last`; `best`, of the lowest validation loss; `epoch-0007`, `cycle-1`; or a file in the folder.
+
+        Raises:
+            CheckpointError: no such checkpoint, or a damaged one.
+        """
+        file = self.path / label
+        return load_weights(file if file.is_file() else f"{self.path}:{label}")
+
+
+def find_runs(folder: Path | str) -> list[Run]:
+    """The runs that lie right in a folder, oldest first."""
+    files = Path(folder).glob("*/status.json")
+    runs = [Run(file.parent) for file in files if not file.parent.is_symlink()]
+    return sorted(runs, key=lambda run: (run.path.stat().st_mtime_ns, run.path.name))

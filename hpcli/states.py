@@ -1,0 +1,85 @@
+"""The words that programs and people both read: how a run stands, what is judged of a value, why nothing is suggested.
+
+Each is an enum whose members are text, so that a CSV or JSON file holds the word itself. Sentences are made from these
+states; no state is ever read back out of a sentence.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RunStatus(StrEnum):
+    """How a run stands, or how it ended."""
+
+    WAITING = "waiting"
+    """A trial of a sweep whose turn has not come."""
+    CREATED = "created"
+    RUNNING = "running"
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    """Somebody stopped it, and it can be gone on with."""
+    CRASHED = "crashed"
+    """Its files say that it runs, and no process does."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to train."""
+        return self in (RunStatus.FINISHED, RunStatus.DIVERGED)
+
+
+class Judgement(StrEnum):
+    """What a sweep says of one value, compared with the best one."""
+
+    BEST = "best"
+    """The lowest mean, which is not yet the one to use."""
+    EQUAL = "equal"
+    UNDECIDED = "undecided"
+    WORSE = "worse"
+    UNSTABLE = "unstable"
+    DIVERGED = "diverged"
+    CANNOT_TELL = "cannot tell"
+    """One seed alone, or a run that failed."""
+
+
+class Reason(StrEnum):
+    """Why a value of a sweep is the one to use."""
+
+    BEST = "best"
+    """Nothing else may be the best."""
+    KEPT = "kept"
+    """The config has it, and it may be the best."""
+    CHEAPEST = "cheapest"
+    LOWEST = "lowest"
+    MIDDLE = "middle"
+
+
+class Refusal(StrEnum):
+    """Why a learning-rate range test suggests nothing."""
+
+    LOST_AT_START = "lost_at_start"
+    """The loss is not finite near the start of the range."""
+    TOO_FEW_STEPS = "too_few_steps"
+    FLAT = "flat"
+    """The loss falls by less than its noise."""
+    LOWEST_AT_START = "lowest_at_start"
+    STILL_FALLING = "still_falling"
+
+
+class BatchNorm(StrEnum):
+    """Where BatchNorm's statistics come from between two checkpoints."""
+
+    RECOMPUTE = "recompute"
+    """Measured anew on training images."""
+    INTERPOLATE = "interpolate"
+    """Averaged like the weights."""
+
+
+class Label(StrEnum):
+    """Checkpoints of a run that are named by what they are."""
+
+    BEST = "best"
+    """Of the epoch with the lowest validation loss."""
+    LAST = "last"

@@ -1,0 +1,72 @@
+"""In what precision a trainer computes, and whether it repeats itself to the bit."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from hpcli.errors import HpcliWarning
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """Switches of torch that are process-wide: they are set while a trainer computes, and put back after."""
+
+    device: torch.device
+    dtype: torch.dtype | None = None  # that autocast computes in; None: float32 throughout
+    fp32_precision: str | None = None  # of float32 products on a GPU: ieee or tf32; None: as it is
+    deterministic: bool = False
+
+    @classmethod
+    def of(cls, precision: str, device: torch.device, *, deterministic: bool = False) -> Numerics:
+        """What a precision of the config is on a device. `auto` is bfloat16 on a GPU that has it, else float32."""
+        if device.type != "cuda":
+            return cls(device, torch.bfloat16 if precision == "bf16" else None)
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        if precision == "bf16" or (precision == "auto" and has_bf16):
+            return cls(device, torch.bfloat16, None, deterministic)
+        return cls(device, None, "tf32" if precision == "tf32" else "ieee", deterministic)
+
+    def warn_if_slow(self) -> None:
+        """Warn of bfloat16 on a processor without units for it."""
+        if self.device.type == "cpu" and self.dtype is not None and not torch.cpu._is_avx512_bf16_supported():
+            warnings.warn(
+                "train.precision: bf16 is many times slower than fp32 on a CPU without bf16 units; use auto",
+                HpcliWarning,
+                stacklevel=2,
+            )
+
+    def autocast(self) -> torch.autocast:
+        """The context to compute in."""
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """While entered, torch's process-wide switches are this trainer's. A CPU has none: it repeats itself anyway."""
+        if self.device.type != "cuda":
+            yield
+            return
+        backends: Any = torch.backends
+        before = (
+            backends.fp32_precision, torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+        )  # fmt: skip
+        if self.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        try:
+            self._set(self.fp32_precision or before[0], not self.deterministic, self.deterministic)
+            yield
+        finally:
+            self._set(*before)
+
+    @staticmethod
+    def _set(fp32_precision: str, benchmark: bool, deterministic: bool) -> None:
+        backends: Any = torch.backends
+        backends.fp32_precision = fp32_precision
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(deterministic)

@@ -1,0 +1,166 @@
+"""A training run: the trainer's loop, with its rows, evaluations and checkpoints. A trial is one, and so is `train`."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from hpcli import catalog
+from hpcli.config import Config
+from hpcli.recording.progress import OnProgress, Progress, silent
+from hpcli.recording.recorder import ChildRecorder, Recorder, State
+from hpcli.results.data import DataFacts
+from hpcli.results.train import Epoch, FinalTest, Step, TrainResult, WeightNorm
+from hpcli.states import RunStatus
+from hpcli.training.device import generators_kept
+from hpcli.training.losses import StepLoss
+from hpcli.training.schedules import training_schedule
+from hpcli.training.trainer import StepReport, Trainer
+from hpcli.training.weights import weight_norms
+from hpcli.trials.spec import Spec
+from hpcli.trials.trainers import new_trainer
+
+
+def run_trial(
+    spec: Spec,
+    recorder: ChildRecorder,
+    *,
+    trainer: Trainer | None = None,
+    device: str = "auto",
+    on_progress: OnProgress = silent,
+) -> TrainResult:
+    """Bring a trial to its end, from nothing, from where it stopped, or from what it has recorded when it is over.
+
+    Args:
+        spec: which trial.
+        recorder: its own.
+        trainer: at the start of the spec's config; None: a new one.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`; not used with a `trainer`.
+        on_progress: called after every step whose loss has arrived, and after every epoch.
+    """
+    if recorder.status.is_over:
+        return TrainResult.from_run(recorder)
+    if spec.allowed_code:
+        catalog.allow_code(*spec.allowed_code)
+    trainer = trainer or new_trainer(spec.config, device=device)
+    result = run_training(spec.config, trainer, recorder, on_progress)
+    recorder.finish(result.status, result.summary())
+    return result
+
+
+def run_training(config: Config, trainer: Trainer, recorder: Recorder, on_progress: OnProgress) -> TrainResult:
+    """Train by the config's schedule, from where the recorder's newest state was, or the trainer is.
+
+    The random generators of torch, numpy and python are afterwards as they were found.
+    """
+    with generators_kept():
+        run = _Training(config, trainer, recorder, on_progress)
+        for report in trainer.train(run.schedule, start=trainer.step):
+            if not run.goes_on_after(report):
+                break
+        return run.result()
+
+
+class _Training:
+    """Bookkeeping around the trainer's loop: rows, evaluations, checkpoints, and reasons to stop."""
+
+    def __init__(self, config: Config, trainer: Trainer, recorder: Recorder, on_progress: OnProgress) -> None:
+        self.config, self.trainer, self.recorder, self.on_progress = config, trainer, recorder, on_progress
+        self.schedule = training_schedule(config, trainer.data.steps_per_epoch)
+        self.status = RunStatus.RUNNING
+        self.started = time.perf_counter()
+        self.loss_sum, self.loss_count = 0.0, 0  # of the current epoch
+        state = recorder.load()
+        self.norms = state["weight_norms"] if state else weight_norms(trainer.model)  # at the start
+        DataFacts.of(trainer.data.splits).record(recorder)
+        if state is not None:
+            trainer.load_state_dict(state["trainer"])
+            self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
+        elif not trainer.is_fresh:
+            recorder.save(self._state(), step=trainer.step - 1)  # weights that the config cannot draw again
+        self.lowest = min((epoch.valid_loss for epoch in recorder.rows(Epoch)), default=math.inf)
+
+    def goes_on_after(self, report: StepReport) -> bool:
+        stopping, labels = self.recorder.should_stop(), self._labels(report)
+        saving = stopping or bool(labels) or self.recorder.is_due(ends_epoch=report.ends_epoch, is_best=False)
+        self._write(report.losses + (report.wait() if saving else ()))  # a state knows every loss up to its step
+        if self.status == RunStatus.DIVERGED:
+            return False
+        valid_loss = self._end_epoch(report) if report.ends_epoch else None
+        if valid_loss is not None and valid_loss < self.lowest:
+            self.lowest = valid_loss
+            saving = saving or self.recorder.is_due(ends_epoch=True, is_best=True)
+        if saving:
+            self.recorder.save(self._state(), step=report.step, labels=labels, valid_loss=valid_loss)
+        if stopping and report.step + 1 < len(self.schedule):
+            self.status = RunStatus.INTERRUPTED
+        return not stopping
+
+    def result(self) -> TrainResult:
+        so_far = TrainResult.from_rows(self.config, self.status, self.recorder)
+        if self.status == RunStatus.RUNNING:
+            lost = _ended_worse_than_it_began(so_far)
+            self.status = RunStatus.DIVERGED if lost else RunStatus.FINISHED
+        if self.status != RunStatus.INTERRUPTED:
+            ends = weight_norms(self.trainer.model)
+            self.recorder.replace(WeightNorm, [WeightNorm(name, n, ends[name]) for name, n in self.norms.items()])
+        if self.status == RunStatus.FINISHED and self.trainer.data.splits.test is not None:
+            score = self.trainer.evaluate("test")
+            self.recorder.replace(FinalTest, [FinalTest(score.loss, score.accuracy, score.top5)])
+        self.recorder.keep_weights(self.trainer.model.state_dict())
+        return TrainResult.from_rows(self.config, self.status, self.recorder)
+
+    def _write(self, losses: tuple[StepLoss, ...]) -> None:
+        """Write the losses that have arrived, up to the first that is not finite."""
+        for step, loss in losses:
+            self.recorder.add(Step(step, float(self.schedule.lr[step]), float(self.schedule.momentum[step]), loss))
+            self.loss_sum += loss
+            self.loss_count += 1
+            self.on_progress(Progress(step + 1, len(self.schedule), loss))
+            if not math.isfinite(loss):
+                self.status = RunStatus.DIVERGED
+                return
+
+    def _end_epoch(self, report: StepReport) -> float:
+        on_train, on_valid = self.trainer.evaluate("train"), self.trainer.evaluate("valid")
+        now = time.perf_counter()
+        epoch = Epoch(
+            epoch=report.epoch,
+            step=report.step,
+            train_loss=self.loss_sum / self.loss_count,
+            train_eval_loss=on_train.loss,
+            valid_loss=on_valid.loss,
+            valid_accuracy=on_valid.accuracy,
+            valid_top5=on_valid.top5,
+            lr=report.lr,
+            momentum=report.momentum,
+            seconds=round(now - self.started, 3),
+        )
+        self.recorder.add(epoch, durable=True)
+        self.on_progress(Progress(report.step + 1, len(self.schedule), epoch=epoch))
+        self.started, self.loss_sum, self.loss_count = now, 0.0, 0
+        return on_valid.loss
+
+    def _labels(self, report: StepReport) -> tuple[str, ...]:
+        """What the checkpoint after this step is called; none if nobody asked for one."""
+        labels = []
+        last = report.step + 1 == len(self.schedule)
+        if report.ends_epoch and (last or report.epoch in self.config.train.checkpoint_epochs):
+            labels.append(f"epoch-{report.epoch:04d}")
+        if report.step in self.schedule.cycle_ends:
+            labels.append(f"cycle-{self.schedule.cycle_ends.index(report.step)}")
+        return tuple(labels)
+
+    def _state(self) -> State:
+        return {
+            "trainer": self.trainer.state_dict(),
+            "loss_sum": self.loss_sum,
+            "loss_count": self.loss_count,
+            "weight_norms": self.norms,
+        }
+
+
+def _ended_worse_than_it_began(result: TrainResult) -> bool:
+    """A loss above both the first one and chance; 5 % are left to the noise of a short epoch."""
+    first, chance = float(result.steps["train_loss"][0]), math.log(len(result.data.classes))
+    return float(result.epochs["train_loss"][-1]) > 1.05 * max(first, chance)

@@ -1,0 +1,60 @@
+"""The executor that runs trials here, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from hpcli.errors import HpcliError
+from hpcli.recording.progress import OnProgress
+from hpcli.recording.recorder import Recorder
+from hpcli.results.train import TrainResult
+from hpcli.states import RunStatus
+from hpcli.trials import run
+from hpcli.trials.spec import Spec
+from hpcli.trials.trainers import Trainers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended."""
+
+    spec: Spec
+    status: RunStatus
+    result: TrainResult | None = None  # None: it failed
+    seconds: float | None = None
+    reused: bool = False  # it was over before
+    reason: str | None = None  # why it failed
+
+
+class SerialExecutor:
+    """Runs trials with one trainer, which is put back to its start in between."""
+
+    def __init__(self, recorder: Recorder, trainers: Trainers) -> None:
+        self.recorder, self.trainers = recorder, trainers
+
+    def run(self, specs: Sequence[Spec], on_progress: OnProgress) -> Iterator[Outcome]:
+        """Bring trials to their end, an outcome after each. One that fails is an outcome, and stops no other.
+
+        Raises:
+            OSError: the disk's, not a trial's.
+        """
+        for spec in specs:
+            outcome = self._run(spec, on_progress)
+            yield outcome
+            if outcome.status == RunStatus.INTERRUPTED or self.recorder.should_stop():
+                return
+
+    def _run(self, spec: Spec, on_progress: OnProgress) -> Outcome:
+        try:
+            with self.recorder.child(spec.key, spec.config) as own:
+                reused = own.status.is_over
+                trainer = None if reused else self.trainers.trainer_for(spec.config)
+                result = run.run_trial(spec, own, trainer=trainer, on_progress=on_progress)
+                return Outcome(spec, result.status, result, own.seconds, reused)
+        except OSError:
+            raise
+        except Exception as error:
+            self.trainers.drop()
+            reason = str(error) if isinstance(error, HpcliError) else repr(error)
+            return Outcome(spec, RunStatus.FAILED, reason=reason)

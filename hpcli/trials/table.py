@@ -1,0 +1,142 @@
+"""The trials of a sweep as a table: settings × seeds, what has come of each, and how far all of them are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hpcli.config import Config
+from hpcli.config.varying import JOINED, Setting
+from hpcli.errors import ConfigError
+from hpcli.recording.progress import OnProgress, Progress
+from hpcli.recording.recorder import Recorder
+from hpcli.results.data import DataFacts
+from hpcli.results.sweep import SweepTrial
+from hpcli.results.train import TrainResult
+from hpcli.states import RunStatus
+from hpcli.trials.serial import Outcome, SerialExecutor
+from hpcli.trials.spec import Spec
+
+
+class TrialTable:
+    """Plans trials, has an executor run those that are missing, and keeps `sweep.csv` up to date."""
+
+    def __init__(
+        self,
+        config: Config,
+        data: DataFacts,
+        recorder: Recorder,
+        executor: SerialExecutor,
+        on_progress: OnProgress,
+    ) -> None:
+        self.config, self.data, self.recorder, self.executor = config, data, recorder, executor
+        self.on_progress = on_progress
+        self.before = recorder.rows(SweepTrial)  # of an earlier process
+        self.planned: list[Spec] = []
+        self._specs: dict[tuple[str, int], Spec] = {}  # a trial's key is worked out once
+        self._outcomes: dict[str, Outcome] = {}
+        self._steps_done = self._steps_planned = 0
+        self._has_forecast = False
+
+    def plan(self, settings: Sequence[Setting], seeds: Iterable[int]) -> list[Spec]:
+        """The trials of these settings and seeds, all settings of a seed first: from now on the table.
+
+        Raises:
+            ConfigError: a batch that is larger than the training images are many.
+        """
+        self.planned = [self._spec(setting, seed) for seed in seeds for setting in settings]
+        images = sum(each.train_images for each in self.data.classes)
+        for size in {spec.config.data.batch_size for spec in self.planned}:
+            if size > images:
+                raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
+        left = [spec for spec in self.planned if not self._is_over(spec)]
+        self._steps_planned = self._steps_done + sum(self._steps(spec) for spec in left)
+        self.recorder.replace(SweepTrial, self.rows())
+        return self.planned
+
+    def run(self, specs: Sequence[Spec]) -> None:
+        """Bring trials to their end; those first that an earlier process has finished, which cost nothing."""
+        over = {trial.trial for trial in self.before if trial.status.is_over}
+        waiting = sorted((spec for spec in specs if not self._is_over(spec)), key=lambda spec: spec.key not in over)
+        if self.is_stopped:
+            return
+        for place, outcome in enumerate(self.executor.run(waiting, self._report), start=1):
+            self._outcomes[outcome.spec.key] = outcome
+            self._steps_done += self._steps(outcome.spec)
+            self.recorder.replace(SweepTrial, self.rows())
+            if outcome.status != RunStatus.INTERRUPTED and outcome.spec.key not in over:
+                self.say(_in_words(outcome))
+            self._say_forecast(waiting[place:])
+
+    def rows(self) -> list[SweepTrial]:
+        """The table, as it stands."""
+        return [_row(spec, self._outcomes.get(spec.key), JOINED.join(self.config.sweep.values)) for spec in self.planned]
+
+    @property
+    def results(self) -> dict[str, TrainResult]:
+        """Trial → its run, of those that have numbers."""
+        return {key: each.result for key, each in self._outcomes.items() if each.result is not None}
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody asked the sweep to stop."""
+        interrupted = any(each.status == RunStatus.INTERRUPTED for each in self._outcomes.values())
+        return interrupted or self.recorder.should_stop()
+
+    def seconds(self, spec: Spec) -> float:
+        """How long a trial took; 0 where it has not ended."""
+        outcome = self._outcomes.get(spec.key)
+        return (outcome and outcome.seconds) or 0.0
+
+    def say(self, *lines: str) -> None:
+        """Say something, beside the progress."""
+        for line in lines:
+            self.on_progress(Progress(self._steps_done, self._steps_planned, line=line))
+
+    def _say_forecast(self, left: Sequence[Spec]) -> None:
+        """Once one has been trained, say how long the others will take."""
+        took = [each.seconds for each in self._outcomes.values() if each.seconds]
+        has_trained = any(each.result is not None and not each.reused for each in self._outcomes.values())
+        if has_trained and left and took and not self._has_forecast:
+            self.say(f"{len(left)} more trials, about {sum(took) / len(took) * len(left):.0f} s")
+            self._has_forecast = True
+
+    def _report(self, report: Progress) -> None:
+        if report.loss is not None:
+            self.on_progress(Progress(self._steps_done + report.done, self._steps_planned, report.loss))
+
+    def _spec(self, setting: Setting, seed: int) -> Spec:
+        known = self._specs.get((setting.name, seed))
+        if known is None:
+            known = self._specs[setting.name, seed] = Spec.of(setting, seed)
+        return known
+
+    def _is_over(self, spec: Spec) -> bool:
+        outcome = self._outcomes.get(spec.key)
+        return outcome is not None and outcome.status.is_over
+
+    def _steps(self, spec: Spec) -> int:
+        return self.data.steps_per_epoch(spec.config.data) * spec.config.train.epochs
+
+
+def _row(spec: Spec, outcome: Outcome | None, parameter: str) -> SweepTrial:
+    result = outcome.result if outcome else None
+    return SweepTrial(
+        trial=spec.key,
+        value=spec.name,
+        seed=spec.seed,
+        status=outcome.status if outcome else RunStatus.WAITING,
+        valid_loss=result.valid_loss if result else None,
+        valid_accuracy=result.valid_accuracy if result else None,
+        valid_top5=result.valid_top5 if result else None,
+        seconds=outcome.seconds if outcome else None,
+        parameter=parameter,
+        reused=bool(outcome and outcome.reused),
+    )
+
+
+def _in_words(outcome: Outcome) -> str:
+    what, result = f"{outcome.spec.name}, seed {outcome.spec.seed}: ", outcome.result
+    if outcome.status != RunStatus.FINISHED or result is None:
+        return what + outcome.status + (f" ({outcome.reason})" if outcome.reason else "")
+    loss, accuracy = result.valid_loss or 0.0, result.valid_accuracy or 0.0
+    return f"{what}valid loss {loss:.4f}  accuracy {accuracy:.1%}  {outcome.seconds or 0.0:.1f} s"
