@@ -1,7 +1,7 @@
 """What can be named in a config, and the function behind each name, as `module:function`.
 
-Text only: checking a name imports nothing. To add a model, a data set or a schedule, write its function in its folder and one
-line here. A name with a colon is a function of the user's own; it is imported only where that is allowed.
+Text only: checking a name imports nothing. To add a model, a data set or a schedule, write its function in its folder
+and one line here. A name with a colon is a function of the user's own; it is imported only where that is allowed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The commands that are experiments: each registered here, once, and nowhere else.
 
-A command `batch-size` has a function `batch_size` in `cli/batch_size.py`, an experiment in `experiments/batch_size.py`, a
-result in `results/batch_size.py`, and its pictures, `figures`, in `plots/batch_size.py`. The names lead there; they are
-text only, so that nothing is imported before it is used.
+A command `batch-size` has a function `batch_size` in `cli/batch_size.py`, an experiment of that name in
+`experiments/batch_size.py`, a result in `results/batch_size.py`, and its pictures, `figures`, in `plots/batch_size.py`.
+The names lead there; they are text only, so that nothing is imported before it is used.
 """
 
 from __future__ import annotations

@@ -134,7 +134,9 @@ def _sight(found: Verdict) -> str:
 
 def _against_the_best(each: Comparison) -> str:
     if each.difference is None:
-        return f"{each.value} diverged." if each.verdict == Judgement.DIVERGED else f"{each.value} has runs that failed."
+        return (
+            f"{each.value} diverged." if each.verdict == Judgement.DIVERGED else f"{each.value} has runs that failed."
+        )
     if each.verdict == Judgement.WORSE:
         interval = "" if each.low is None else f" [{each.low:.2g}, {each.high:.2g}]"
         return f"{each.value} is worse by {each.difference:.2g}{interval}."

@@ -81,11 +81,11 @@ def verdict(
     """
     table = _table(losses)
     names: list[object] = list(range(len(table)) if values is None else values)
-    gone = np.zeros(len(table), bool) if missing is None else np.asarray(missing, bool).any(1)
+    gone = np.zeros(len(table), bool) if missing is None else np.any(np.asarray(missing, bool), 1)
     lost = gone | _lost(table, ceiling)
     wild = _unstable(table, lost)
     stable = np.flatnonzero(~lost & ~wild)
-    known = [_known(*each) for each in zip(gone, lost, wild, strict=True)]
+    known = [_known(*each) for each in zip(gone.tolist(), lost.tolist(), wild.tolist(), strict=True)]
     if not stable.size:
         alone = tuple(_alone(name, state) for name, state in zip(names, known, strict=True) if state is not None)
         return Verdict(alone, None, None, None, None, None)
@@ -118,8 +118,8 @@ def _compared(name: object, known: Judgement | None, own: Array, best: Array, ru
     mean, differences = float(own.mean()), own - best
     difference = float(differences.mean())
     if known == Judgement.UNSTABLE:
-        state = Judgement.WORSE if ruler.clearly_above(own, best) else known
-        return Comparison(name, mean, difference, None, None, state, False)
+        wild = Judgement.WORSE if ruler.clearly_above(own, best) else known
+        return Comparison(name, mean, difference, None, None, wild, False)
     if known == Judgement.BEST:
         return Comparison(name, mean, 0.0, 0.0, 0.0, known, True)
     if ruler.sd is None:

@@ -1,7 +1,7 @@
 """The app and its commands.
 
-Nothing heavy is imported before a command runs, so that help and config errors come at once: of all experiments only the
-one that is called gets its options; the others are names with a line of help. A command returns its exit code.
+Nothing heavy is imported before a command runs, so that help and config errors come at once: of all experiments only
+the one that is called gets its options; the others are names with a line of help. A command returns its exit code.
 """
 
 from __future__ import annotations

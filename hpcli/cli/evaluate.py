@@ -35,9 +35,7 @@ def evaluate(call: Call, checkpoint: Checkpoint = None) -> int:
     return call.session(keys, config=file).run(_experiment)
 
 
-def _experiment(
-    config: Config, *, recorder: Recorder, on_progress: OnProgress, device: str, splits: Splits
-) -> Result:
+def _experiment(config: Config, *, recorder: Recorder, on_progress: OnProgress, device: str, splits: Splits) -> Result:
     from hpcli.experiments.evaluate import evaluate as experiment
 
     return experiment(config, recorder=recorder, device=device, splits=splits)

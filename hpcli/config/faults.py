@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -41,7 +42,7 @@ def explained(error: ValidationError) -> str:
 
 def _key_path(loc: KeyPath, tree: object) -> KeyPath:
     """The part of pydantic's location that is the user's: union members and validators leave names of their own."""
-    node = tree
+    node: Any = tree
     path: list[str | int] = []
     for part in loc:
         inside = (isinstance(node, dict) and part in node) or (isinstance(node, list) and isinstance(part, int))

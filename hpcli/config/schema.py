@@ -87,8 +87,8 @@ class InitConfig(Section):
     """What training starts from."""
 
     weights: Annotated[Checkpoint, TRAINER] = None
-    """A checkpoint: a run folder (its last one), RUN_DIR:best, RUN_DIR:epoch-0007, or a file; null: weights drawn by the
-    seed. Written into a run's config with its hash, CKPT@sha256:…, so that another file is not taken for it."""
+    """A checkpoint: a run folder (its last one), RUN_DIR:best, RUN_DIR:epoch-0007, or a file; null: weights drawn by
+    the seed. Written into a run's config with its hash, CKPT@sha256:…, so that another file is not taken for it."""
 
 
 class OptimizerConfig(Section):

@@ -58,9 +58,7 @@ def with_values(config: Config, section: str, vary: Mapping[str, Sequence[object
     Raises:
         ConfigError: a key or a value that the config does not take.
     """
-    return with_overrides(
-        config, {f"{section}.values": {full_key(key): list(values) for key, values in vary.items()}}
-    )
+    return with_overrides(config, {f"{section}.values": {full_key(key): list(values) for key, values in vary.items()}})
 
 
 def settings(config: Config) -> list[Setting]:
@@ -109,7 +107,8 @@ def _of_runs(tree: Tree, prefix: str) -> Tree:
     for name, value in tree.items():
         key = f"{prefix}{name}"
         if isinstance(value, dict) and not prefix:
-            found |= {name: inner for inner in [_of_runs(value, f"{key}.")] if inner}
+            inner = _of_runs(value, f"{key}.")
+            found |= {name: inner} if inner else {}
         elif scope_of(key) & Scope.RUN:
             found[name] = value
     return found

@@ -75,7 +75,10 @@ def interpolate(
     if c is not None and chosen.ckpt_c is None:
         config = with_overrides(config, {"interpolate.ckpt_c": "given"})
     weights = [load_weights(each) if isinstance(each, str | Path) else each for each in given if each is not None]
-    trainer, recorder = trainer or Trainer.from_config(config, device=device, splits=splits), recorder or MemoryRecorder()
+    trainer, recorder = (
+        trainer or Trainer.from_config(config, device=device, splits=splits),
+        recorder or MemoryRecorder(),
+    )
     before = trainer.state_dict()
     try:
         status = _Line(config, Mixture(trainer, *weights[:2]), recorder, on_progress).measure()
@@ -132,8 +135,9 @@ class _Line:
             return
         again = self._place(known.alpha, known.bn).valid_loss
         if again is None or not math.isclose(again, known.valid_loss, rel_tol=SAME, abs_tol=1e-6):
+            now = math.nan if again is None else again
             raise CheckpointError(
-                f"at α = {known.alpha:g} the validation loss is {again or math.nan:.6g}, it was {known.valid_loss:.6g}: "
+                f"at α = {known.alpha:g} the validation loss is {now:.6g}, it was {known.valid_loss:.6g}: "
                 "the checkpoints or the data have changed since; start anew"
             )
 

@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from hpcli.errors import CheckpointError, HpcliWarning
 from hpcli.files import write_atomic

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 import traceback
 import warnings
@@ -21,7 +20,7 @@ from hpcli.recording.environment import environment
 from hpcli.recording.folder import CHILDREN, Folder, write_arrays
 from hpcli.recording.recorder import Arrays, State
 from hpcli.recording.rows import R, Row
-from hpcli.recording.status import LOCK, Standing, write_standing
+from hpcli.recording.status import LOCK, Standing, json_value, write_standing
 from hpcli.signals import StopSignals
 from hpcli.states import RunStatus
 
@@ -195,7 +194,7 @@ class DiskRecorder:
         }
         self.exit_code = codes[status]
         about = {"command": self.command, "status": status, "run_dir": str(self.path), "seconds": self.seconds}
-        full = {name: _json_value(value) for name, value in {**about, **summary}.items()}
+        full = {name: json_value(value) for name, value in {**about, **summary}.items()}
         if status != RunStatus.INTERRUPTED:
             write_atomic(self.path / "summary.json", json.dumps(full, indent=2).encode())
         self._note(status)
@@ -241,12 +240,3 @@ class DiskRecorder:
         code = None if goes_on else self.exit_code
         self.status = status
         write_standing(self.path, Standing(status, self.command, code, self.step, self.seconds))
-
-
-def _json_value(value: object) -> object:
-    """JSON has no NaN and no infinity: null."""
-    if isinstance(value, dict):
-        return {key: _json_value(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_json_value(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

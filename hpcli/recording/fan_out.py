@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
-from hpcli.recording.recorder import Arrays, ChildRecorder, Record, Recorder, RowRecorder, State, Stop
+from hpcli.recording.recorder import Arrays, ChildContext, Record, Recorder, RowRecorder, State, Stop
 from hpcli.recording.rows import R, Row
 
 if TYPE_CHECKING:
@@ -65,17 +64,12 @@ class FanOut:
 
     def should_stop(self) -> bool:
         """Whether any of them asks for it."""
-        askers = [self.first, *(each for each in self.others if hasattr(each, "should_stop"))]
-        return any(_asks(each) for each in askers)
+        return any(each.should_stop() for each in (self.first, *self.others) if isinstance(each, Stop))
 
-    def child(self, key: str, config: Config) -> AbstractContextManager[ChildRecorder]:
+    def child(self, key: str, config: Config) -> ChildContext:
         """The first one's child."""
         return self.first.child(key, config)
 
     def find_child(self, key: str) -> Record | None:
         """The first one's child, to read."""
         return self.first.find_child(key)
-
-
-def _asks(recorder: Stop) -> bool:
-    return recorder.should_stop()

@@ -1,14 +1,14 @@
 """What an experiment needs of the place where its rows and states go.
 
-Four things that can be had apart: rows, states, children, and the wish that it stop. A run folder has them all (`disk`),
-and so has memory (`memory`).
+Four things that can be had apart: rows, states, children, and the wish that it stop. A run folder has them all
+(`disk`), and so has memory (`memory`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,7 @@ class StateRecorder(Protocol):
         """Keep the finished network's weights, for other programs."""
 
 
+@runtime_checkable
 class Stop(Protocol):
     """Who may ask an experiment to stop."""
 
@@ -94,15 +95,25 @@ class Stop(Protocol):
 class Recorder(RowRecorder, StateRecorder, Stop, Protocol):
     """All that an experiment needs."""
 
-    def child(self, key: str, config: Config) -> AbstractContextManager[ChildRecorder]:
+    def child(self, key: str, config: Config) -> ChildContext:
         """Where a run within this one records, by its key: the same place as before, if there has been one."""
 
     def find_child(self, key: str) -> Record | None:
         """A run within this one, to read; None: it has not begun."""
 
 
+class ChildContext(Protocol):
+    """Enter it to record a run within another one; leaving notes how it ended."""
+
+    def __enter__(self) -> ChildRecorder: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /
+    ) -> object: ...
+
+
 class ChildRecorder(Recorder, Record, Protocol):
     """Where a run within another one records; what it came to can be read there."""
 
-    def finish(self, status: RunStatus, summary: Mapping[str, object]) -> None:
+    def finish(self, status: RunStatus, summary: Mapping[str, object]) -> object:
         """The run is over, or interrupted: note how it ended."""

@@ -1,7 +1,7 @@
 """Tables with declared columns: a table is a class, a column one of its fields, a row an instance.
 
-The declaration is the only one: writing, reading, results, pictures and pages all go by it. Nothing is guessed from text,
-so a class that is named `007` comes back as text.
+The declaration is the only one: writing, reading, results, pictures and pages all go by it. Nothing is guessed from
+text, so a class that is named `007` comes back as text.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class Column:
             return None
         known = _ACCEPTED.get(self.kind, self.kind)
         if not isinstance(value, known) or (isinstance(value, bool | np.bool_) and self.kind is not bool):
-            raise TypeError(f"{self.name}: {value!r} is a {type(value).__name__}, the column holds {self.kind.__name__}")
+            raise TypeError(
+                f"{self.name}: {value!r} is a {type(value).__name__}, the column holds {self.kind.__name__}"
+            )
         return typing.cast(Cell, self.kind(value))
 
     def text(self, value: Cell) -> str:
@@ -102,9 +104,17 @@ def _refuse(column: Column, text: str) -> typing.NoReturn:
     raise ValueError(f"{column.name}: {text[:40]!r} is not of type {column.kind.__name__}")
 
 
-@cache
 def columns_of(kind: type[Row]) -> tuple[Column, ...]:
-    """The columns of a table, in order."""
+    """The columns of a table, in order.
+
+    Raises:
+        TypeError: a field is of a type that no column can hold.
+    """
+    return _columns_of(kind)  # type: ignore[arg-type]  # a class can be hashed whatever its instances define
+
+
+@cache
+def _columns_of(kind: type[Row]) -> tuple[Column, ...]:
     hints = typing.get_type_hints(kind)
     found = []
     for each in fields(typing.cast("type[typing.Any]", kind)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -58,3 +59,12 @@ def read_standing(folder: Path) -> Standing | None:
         raise CheckpointError(f"{path}: damaged ({error!r}); restore it, or start anew") from None
     alive = standing.status in (RunStatus.CREATED, RunStatus.RUNNING) and not is_locked(folder / LOCK)
     return Standing(RunStatus.CRASHED, standing.command, **numbers) if alive else standing
+
+
+def json_value(value: object) -> object:
+    """JSON has no NaN and no infinity: null."""
+    if isinstance(value, dict):
+        return {key: json_value(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_value(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -84,7 +84,9 @@ class PlaneResult:
         return {
             "points": self.valid_loss.size,
             "not_finite": int((~finite).sum()),
-            "corners": {each.checkpoint: {"x": each.x, "y": each.y, "valid_loss": each.valid_loss} for each in self.corners},
+            "corners": {
+                each.checkpoint: {"x": each.x, "y": each.y, "valid_loss": each.valid_loss} for each in self.corners
+            },
             "lowest": lowest,
             "bn": self.bn,
         }
@@ -92,7 +94,7 @@ class PlaneResult:
 
 def statistics_of(config: Config) -> BatchNorm:
     """Where BatchNorm's statistics come from on the plane."""
-    averaged = config.interpolate.bn == BatchNorm.INTERPOLATE
+    averaged = config.interpolate.bn == BatchNorm.INTERPOLATE.value
     return BatchNorm.INTERPOLATE if averaged else BatchNorm.RECOMPUTE
 
 

@@ -34,8 +34,8 @@ class Step(Row, table="steps"):
 class Epoch(Row, table="metrics"):
     """An epoch. Losses in nats, accuracies as fractions.
 
-    `train_loss` is the mean over the epoch's own batches, augmented and with dropout; `train_eval_loss` is measured like
-    the validation loss, on a sample of training images.
+    `train_loss` is the mean over the epoch's own batches, augmented and with dropout; `train_eval_loss` is measured
+    like the validation loss, on a sample of training images.
     """
 
     epoch: int
@@ -146,7 +146,11 @@ class TrainResult:
         """The result in plain values."""
         names = ("train_loss", "train_eval_loss", "valid_loss", "valid_accuracy", "valid_top5")
         summary: Summary = {name: self._last(name) for name in names}
-        summary |= {"best_epoch": self.best_epoch, "epochs": len(self.epochs["epoch"]), "steps": len(self.steps["step"])}
+        summary |= {
+            "best_epoch": self.best_epoch,
+            "epochs": len(self.epochs["epoch"]),
+            "steps": len(self.steps["step"]),
+        }
         summary["weight_norms"] = {each.group: [each.start, each.end] for each in self.weight_norms}
         if self.test is not None:
             score = {"test_loss": self.test.loss, "test_accuracy": self.test.accuracy, "test_top5": self.test.top5}

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from hpcli.config.alphas import BN_IMAGES
 from hpcli.errors import CheckpointError

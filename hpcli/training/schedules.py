@@ -168,7 +168,10 @@ def constant(num_steps: int, max_lr: float, momentum: float) -> Schedule:
 
 
 def lr_find(num_steps: int, start_lr: float, end_lr: float, momentum: float, *, mode: str = "exp") -> Schedule:
-    """A range test's: from start_lr to end_lr, both included; `exp` by equal factors, `linear` by equal differences (Smith's own)."""
+    """A range test's table: from start_lr to end_lr, both included.
+
+    `exp` goes by equal factors, `linear` by equal differences, as Smith's own.
+    """
     space = np.geomspace if mode == "exp" else np.linspace
     return Schedule(space(start_lr, end_lr, num_steps), np.full(num_steps, momentum))
 

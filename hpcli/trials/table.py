@@ -69,7 +69,9 @@ class TrialTable:
 
     def rows(self) -> list[SweepTrial]:
         """The table, as it stands."""
-        return [_row(spec, self._outcomes.get(spec.key), JOINED.join(self.config.sweep.values)) for spec in self.planned]
+        return [
+            _row(spec, self._outcomes.get(spec.key), JOINED.join(self.config.sweep.values)) for spec in self.planned
+        ]
 
     @property
     def results(self) -> dict[str, TrainResult]:
