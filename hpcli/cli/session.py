@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from hpcli.data.dataset import Splits
     from hpcli.recording.disk import DiskRecorder
     from hpcli.recording.progress import OnProgress, Progress
-    from hpcli.recording.recorder import Recorder
     from hpcli.results import Result
 
 
@@ -29,7 +28,7 @@ class RunExperiment(Protocol):
     """An experiment as a session runs it."""
 
     def __call__(
-        self, config: Config, *, recorder: Recorder, on_progress: OnProgress, device: str, splits: Splits
+        self, config: Config, *, recorder: DiskRecorder, on_progress: OnProgress, device: str, splits: Splits
     ) -> Result:
         """Config → result."""
 

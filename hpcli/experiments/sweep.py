@@ -14,7 +14,7 @@ from hpcli.errors import UsageError
 from hpcli.experiments.seeds import affordable_seeds
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, silent
-from hpcli.recording.recorder import Recorder
+from hpcli.recording.recorder import ParentRecorder
 from hpcli.results.budgets import budgets_of, flagged, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.sweep import LOOKS, SweepResult
@@ -28,7 +28,7 @@ def sweep(
     config: Config,
     vary: Mapping[str, Sequence[object]] | None = None,
     *,
-    recorder: Recorder | None = None,
+    recorder: ParentRecorder | None = None,
     on_progress: OnProgress = silent,
     device: str = "auto",
     splits: Splits | None = None,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from hpcli.config import Config, differing_keys
 from hpcli.config.scope import Scope
 from hpcli.errors import HpcliError
-from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.folder import Folder
+from hpcli.recording.folder_recorder import FolderRecorder
 from hpcli.recording.recorder import State
 from hpcli.signals import StopSignals
 from hpcli.states import RunStatus
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class ChildFolder(DiskRecorder):
+class ChildFolder(FolderRecorder):
     """Saves a state only to be able to go on: the checkpoints and weights of a trial serve nothing else."""
 
     _was_over = False
@@ -50,10 +50,6 @@ class ChildFolder(DiskRecorder):
     def seconds(self) -> float:
         """How long the run took; of one that is over, what its folder says."""
         return self._seconds_before if self._was_over else super().seconds
-
-    def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
-        """Whether to save a checkpoint now, as time allows."""
-        return super().is_due(ends_epoch=ends_epoch, is_best=False)
 
     def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
         """Save a checkpoint, unless it would only be a keepsake."""

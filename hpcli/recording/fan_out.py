@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
-from hpcli.recording.recorder import Arrays, ChildContext, Record, Recorder, RowRecorder, State, Stop
+from hpcli.recording.recorder import Arrays, ChildContext, ParentRecorder, Record, RowRecorder, State, Stop
 from hpcli.recording.rows import R, Row
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class FanOut:
     only take rows; one that can also ask to stop is asked.
     """
 
-    def __init__(self, first: Recorder, *others: RowRecorder) -> None:
+    def __init__(self, first: ParentRecorder, *others: RowRecorder) -> None:
         self.first, self.others = first, others
 
     def add(self, row: Row, *, durable: bool = False) -> None:

@@ -93,7 +93,11 @@ class Stop(Protocol):
 
 
 class Recorder(RowRecorder, StateRecorder, Stop, Protocol):
-    """All that an experiment needs."""
+    """All that a run needs which has no runs within it."""
+
+
+class ParentRecorder(Recorder, Protocol):
+    """All that an experiment needs which is made of runs."""
 
     def child(self, key: str, config: Config) -> ChildContext:
         """Where a run within this one records, by its key: the same place as before, if there has been one."""

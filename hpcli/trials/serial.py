@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpcli.errors import HpcliError
 from hpcli.recording.progress import OnProgress
-from hpcli.recording.recorder import Recorder
+from hpcli.recording.recorder import ParentRecorder
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
 from hpcli.trials import run
@@ -30,7 +30,7 @@ class Outcome:
 class SerialExecutor:
     """Runs trials with one trainer, which is put back to its start in between."""
 
-    def __init__(self, recorder: Recorder, trainers: Trainers) -> None:
+    def __init__(self, recorder: ParentRecorder, trainers: Trainers) -> None:
         self.recorder, self.trainers = recorder, trainers
 
     def run(self, specs: Sequence[Spec], on_progress: OnProgress) -> Iterator[Outcome]:

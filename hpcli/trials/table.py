@@ -8,7 +8,7 @@ from hpcli.config import Config
 from hpcli.config.varying import JOINED, Setting
 from hpcli.errors import ConfigError
 from hpcli.recording.progress import OnProgress, Progress
-from hpcli.recording.recorder import Recorder
+from hpcli.recording.recorder import ParentRecorder
 from hpcli.results.data import DataFacts
 from hpcli.results.sweep import SweepTrial
 from hpcli.results.train import TrainResult
@@ -24,7 +24,7 @@ class TrialTable:
         self,
         config: Config,
         data: DataFacts,
-        recorder: Recorder,
+        recorder: ParentRecorder,
         executor: SerialExecutor,
         on_progress: OnProgress,
     ) -> None:

@@ -1,0 +1,165 @@
+"""Recording into a folder: rows as CSV, states as checkpoints, how the run stands, the lock, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from hpcli.config import Config, to_yaml
+from hpcli.errors import DIVERGED, SOME_FAILED, HpcliError
+from hpcli.files import Lock, write_atomic
+from hpcli.recording.checkpoints import Checkpoints
+from hpcli.recording.csv_files import CsvFiles
+from hpcli.recording.environment import environment
+from hpcli.recording.folder import Folder, write_arrays
+from hpcli.recording.recorder import Arrays, State
+from hpcli.recording.rows import R, Row
+from hpcli.recording.status import LOCK, Standing, json_value, write_standing
+from hpcli.signals import StopSignals
+from hpcli.states import RunStatus
+
+
+class FolderRecorder:
+    """Use as a context manager: entering takes the lock and the signals, leaving writes how it ended."""
+
+    def __init__(
+        self, path: Path, command: str, config: Config, *, resumed: bool, signals: StopSignals | None = None
+    ) -> None:
+        self.path, self.command, self.config, self.resumed = path, command, config, resumed
+        self.status = RunStatus.CREATED  # as this process knows it: to look into the folder would let its lock go
+        self.folder = Folder(path)
+        self.files = CsvFiles(path)
+        self.checkpoints = Checkpoints(path / "checkpoints")
+        self.signals = signals or StopSignals()
+        self.exit_code = 0
+        self.step: int | None = None  # the last one in a table
+        self._began = time.monotonic()
+        self._seconds_before = 0.0  # of earlier processes
+        self._extends = False
+
+    @property
+    def summary(self) -> dict[str, object] | None:
+        """The summary of a run that is over, and not asked for more."""
+        file = self.path / "summary.json"
+        return dict(json.loads(file.read_text())) if file.exists() and not self._extends else None
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, all processes together."""
+        return round(self._seconds_before + time.monotonic() - self._began, 3)
+
+    def _begin_after(self, standing: Standing | None) -> None:
+        """Take over what an earlier process left; called before the lock is taken."""
+        if standing is not None:
+            self.status, self._seconds_before = standing.status, standing.seconds or 0.0
+
+    # Rows
+
+    def add(self, row: Row, *, durable: bool = False) -> None:
+        """Append a row to its CSV."""
+        self.files.append(row)
+        self.step = getattr(row, "step", self.step)
+        if durable:
+            self.files.sync()
+            self._note(RunStatus.RUNNING)
+
+    def replace(self, kind: type[R], rows: Sequence[R]) -> None:
+        """Replace a CSV."""
+        self.files.replace(kind, rows)
+
+    def rows(self, kind: type[R]) -> list[R]:
+        """All rows of a CSV."""
+        return self.files.rows(kind)
+
+    def keep_arrays(self, name: str, arrays: Arrays) -> None:
+        """Write `<name>.npz`."""
+        write_arrays(self.path / f"{name}.npz", arrays)
+
+    def arrays(self, name: str) -> Arrays | None:
+        """What `<name>.npz` holds."""
+        return self.folder.arrays(name)
+
+    # States
+
+    def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
+        """Whether to save a checkpoint now, as time allows."""
+        return self.checkpoints.is_due(ends_epoch=ends_epoch)
+
+    def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
+        """Save a checkpoint that remembers how far the tables were."""
+        self.files.sync()
+        self.checkpoints.save(state, step=step, labels=labels, valid_loss=valid_loss, tables=self.files.sizes())
+        self._note(RunStatus.RUNNING)
+
+    def load(self) -> State | None:
+        """The newest intact checkpoint of a resumed run, its tables cut back to it."""
+        found = self.checkpoints.load_newest() if self.resumed else None
+        self.files.cut_back(found[1].tables if found else {})
+        return found[0] if found else None
+
+    def should_stop(self) -> bool:
+        """Whether a signal asked the run to stop."""
+        return self.signals.received is not None
+
+    # Results
+
+    def finish(self, status: RunStatus, summary: Mapping[str, object]) -> dict[str, object]:
+        """Write `summary.json`, last of all. An interrupted run gets none, and keeps its checkpoint."""
+        codes = {
+            RunStatus.FINISHED: SOME_FAILED if summary.get("failed") else 0,
+            RunStatus.DIVERGED: DIVERGED,
+            RunStatus.FAILED: SOME_FAILED,
+            RunStatus.INTERRUPTED: self.signals.exit_code,
+        }
+        self.exit_code = codes[status]
+        about = {"command": self.command, "status": status, "run_dir": str(self.path), "seconds": self.seconds}
+        full = {name: json_value(value) for name, value in {**about, **summary}.items()}
+        if status != RunStatus.INTERRUPTED:
+            write_atomic(self.path / "summary.json", json.dumps(full, indent=2).encode())
+        self._note(status)
+        return full
+
+    def __enter__(self) -> Self:
+        self._lock = Lock(self.path / LOCK)
+        self.signals.__enter__()
+        if self._extends:
+            (self.path / "summary.json").unlink(missing_ok=True)
+            self._write_config()
+        if not self.resumed:
+            write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2).encode())
+        if self.summary is None:
+            self._note(RunStatus.RUNNING)
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            if error is not None:
+                self._record(error)
+        finally:
+            self.signals.__exit__()
+            self.files.close()
+            self._lock.release()
+
+    def _record(self, error: BaseException) -> None:
+        """Note how a run failed; a disk that is full must not hide why."""
+        try:
+            (self.path / "error.log").write_text("".join(traceback.format_exception(error)))
+            stopped = isinstance(error, KeyboardInterrupt)
+            self.exit_code = 130 if stopped else error.exit_code if isinstance(error, HpcliError) else 1
+            self._note(RunStatus.INTERRUPTED if stopped else RunStatus.FAILED)
+        except OSError:
+            pass
+
+    def _write_config(self) -> None:
+        header = f"# Fully resolved: `hpcli {self.command} -c` this file runs it again.\n"
+        write_atomic(self.path / "config.yaml", (header + to_yaml(self.config)).encode())
+
+    def _note(self, status: RunStatus) -> None:
+        goes_on = status in (RunStatus.CREATED, RunStatus.RUNNING)
+        code = None if goes_on else self.exit_code
+        self.status = status
+        write_standing(self.path, Standing(status, self.command, code, self.step, self.seconds))
