@@ -1,8 +1,9 @@
-"""Every block of the README runs as written."""
+"""Every block of the README and of the other pages runs as written."""
 
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import subprocess
@@ -11,26 +12,49 @@ from pathlib import Path
 
 import pytest
 
-from hpcli.cli.app import app
+from hpcli.commands import COMMANDS
 from hpcli.config import load_config
+from hpcli.config.keys import fields
+from hpcli.config.varying import written
 
-README = Path(__file__).parents[1] / "README.md"
-BLOCKS = re.findall(r"^```(bash|yaml|python)\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
-INSTALL = re.compile(r"^pip install -e (\.|'\.\[dev\]') && ", re.MULTILINE)
-
-
-def test_there_are_blocks_of_each_kind() -> None:
-    assert {kind for kind, _ in BLOCKS} == {"bash", "yaml", "python"}
-    assert sum(bool(INSTALL.search(text)) for _, text in BLOCKS) == 2
-
-
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "bash"])
-def test_commands(block: str, tmp_path: Path) -> None:
-    """What follows the installation; of the tests, that they are found (they are running)."""
-    script = INSTALL.sub("", block).replace(
-        "pytest",
-        f"{sys.executable} -m pytest --collect-only -q -p no:xdist -o addopts=--import-mode=importlib {README.parent}",
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "ARCHITECTURE.md",
+    ROOT / "SECURITY.md",
+    *sorted(ROOT.glob("docs/*.md")),
+]
+BLOCKS = [
+    pytest.param(kind, text, id=f"{page.stem}-{kind}-{number}")
+    for page in PAGES
+    for number, (kind, text) in enumerate(
+        re.findall(r"^```(bash|yaml|python)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
     )
+]
+INSTALL = re.compile(r"^pip install -e (\.|'\.\[dev\]')( && |\n)|^pre-commit install\n", re.MULTILINE)
+RECIPE = re.compile(r"^(hpcli (?!init).* -c digits\.yaml.*)$", re.MULTILINE)
+
+
+def of_kind(kind: str) -> list[object]:
+    return [each for each in BLOCKS if each.values[0] == kind]
+
+
+def test_the_readme_is_short_and_installs_in_a_line() -> None:
+    text = README.read_text()
+    assert len(text.splitlines()) <= 200
+    assert text.count("pip install -e . && hpcli lr-find\n") == 1
+    assert text.count("pip install -e '.[dev]' && pytest\n") == 1
+
+
+@pytest.mark.parametrize(("kind", "block"), of_kind("bash"))
+def test_commands(kind: str, block: str, tmp_path: Path) -> None:
+    """What follows the installation; of the tests, that they are found (they are running); of the recipe, the plans."""
+    found = f"{sys.executable} -m pytest --collect-only -q -p no:xdist -o addopts=--import-mode=importlib {ROOT}"
+    script = INSTALL.sub("", block).replace("pytest", found)
+    if "sweep-mom" in block:
+        script = RECIPE.sub(r"\1 --dry-run", script)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -39,29 +63,64 @@ def test_commands(block: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "yaml"])
-def test_configs(block: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("kind", "block"), of_kind("yaml"))
+def test_configs(kind: str, block: str, tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text(block)
     assert load_config(tmp_path / "c.yaml").train.checkpoint_epochs == (4,)
 
 
-@pytest.mark.parametrize("block", [text for kind, text in BLOCKS if kind == "python"])
-def test_code(block: str, tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(("kind", "block"), of_kind("python"))
+def test_code(kind: str, block: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "here").mkdir()
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], cwd=tmp_path / "here", capture_output=True, text=True,
+        check=False, env=environment,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list((tmp_path / "here").iterdir()) == []
 
 
 def test_every_command_is_documented() -> None:
-    names = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-    assert names
-    assert all(f"`hpcli {name}" in README.read_text() for name in names)
+    text = README.read_text()
+    assert all(f"`hpcli {name}" in text for name in (*COMMANDS, "init"))
+
+
+def test_every_key_is_in_the_list_of_keys() -> None:
+    text = (ROOT / "docs/configs.md").read_text()
+    for key, field in fields():
+        default = field.default
+        plain = default is None or isinstance(default, bool | list | tuple | dict)
+        shown = (
+            json.dumps(default)
+            if plain and not hasattr(default, "high")
+            else written(str(default) if hasattr(default, "high") else default)
+        )
+        about = " ".join((field.description or "").split()).replace("|", "\\|")
+        assert f"| `{key}` | `{shown}` | {about} |\n" in text
+
+
+def test_the_pages_name_files_that_are_there() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), (page.name, target)
+    for name in re.findall(r"`((?:\w+/)+\w+\.py)`", (ROOT / "ARCHITECTURE.md").read_text()):
+        assert (ROOT / "hpcli" / name).exists(), name
+
+
+def test_the_tables_of_a_run_folder_are_documented() -> None:
+    """Every table that is declared in hpcli/results, by its file's name."""
+    text = (ROOT / "docs/run-folders.md").read_text()
+    tables = re.findall(r'table="(\w+)"', "".join(path.read_text() for path in (ROOT / "hpcli/results").glob("*.py")))
+    assert tables
+    assert all(f"{table}.csv" in text for table in tables)
 
 
 def test_the_table_of_finders_is_the_benchmarks() -> None:
-    results = (README.parent / "benchmarks/results/lr_find_peers.csv").read_text().splitlines()[1:]
+    results = (ROOT / "benchmarks/results/lr_find_peers.csv").read_text().splitlines()[1:]
     for row in csv.DictReader(results):
-        lines = README.read_text().splitlines()
+        lines = (ROOT / "docs/lr-find.md").read_text().splitlines()
         (line,) = [line for line in lines if line.startswith(f"| {row['finder']}") and line.count("|") == 7]
         suggestion, spread, steps, seconds, loss = [cell.strip() for cell in line.split("|")[2:7]]
         assert suggestion == f"{float(row['median_lr']):.2g}"
@@ -70,26 +129,25 @@ def test_the_table_of_finders_is_the_benchmarks() -> None:
 
 
 def test_the_table_of_data_cost_is_the_benchmarks() -> None:
-    lines = (README.parent / "benchmarks/results/loader.csv").read_text().splitlines()[1:]
+    lines = (ROOT / "benchmarks/results/loader.csv").read_text().splitlines()[1:]
     shares = {
         (row["model"], row["way"]): f"{float(row['share_of_raw']):.0%}".replace("%", " %")
         for row in csv.DictReader(lines)
     }
-    for way, text in (
+    text = (ROOT / "docs/data-and-networks.md").read_text()
+    for way, name in (
         ("hpcli", "hpcli"),
         *((f"DataLoader, {n} workers", f"PyTorch's DataLoader and Pillow, {n} workers") for n in (0, 2)),
     ):
-        assert f"| {text} | {shares['resnet20', way]} | {shares['tiny', way]} |" in README.read_text()
+        assert f"| {name} | {shares['resnet20', way]} | {shares['tiny', way]} |" in text
 
 
 def test_the_speed_of_interpolation_is_the_benchmarks() -> None:
-    lines = (README.parent / "benchmarks/results/interpolation.csv").read_text().splitlines()[1:]
+    lines = (ROOT / "benchmarks/results/interpolation.csv").read_text().splitlines()[1:]
     for row in csv.DictReader(lines):
         name = {"interpolate": "averaged", "recompute": "measured anew"}[row["bn"]]
-        assert f"| {name} | {float(row['speedup']):.2f} × |" in README.read_text()
+        assert f"| {name} | {float(row['speedup']):.2f} × |" in (ROOT / "docs/interpolate.md").read_text()
 
 
-def test_every_picture_is_there() -> None:
-    pictures = re.findall(r"!\[.*?\]\((.*?)\)", README.read_text())
-    assert pictures
-    assert all((README.parent / picture).is_file() for picture in pictures)
+def test_the_pages_have_pictures() -> None:
+    assert len(re.findall(r"!\[.*?\]\((.*?)\)", "".join(page.read_text() for page in PAGES))) >= 6

@@ -66,7 +66,7 @@ class Ruler:
         """The number of seeds at which the resolution is the margin; None: more than `most`, or unknown."""
         if self.sd is None or self.margin <= 0:
             return None
-        wanted = self.margin / self.sd
+        wanted = self.margin / self.sd if self.sd else math.inf  # runs of all values may be the same to the bit
         counts = range(2, MANY_SEEDS + 1)  # what is found falls with the seeds
         place = bisect_left(counts, -wanted, key=lambda seeds: -self._found_with(seeds))
         if place < len(counts):

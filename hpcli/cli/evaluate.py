@@ -32,7 +32,10 @@ def evaluate(call: Call, checkpoint: Checkpoint = None) -> int:
     if file is None and call.shared.config is None:
         raise UsageError(f"{checkpoint}: no run folder around it to take the config from; name one by -c FILE")
     keys = {} if checkpoint is None else {"evaluate.checkpoint": checkpoint}
-    return call.session(keys, config=file).run(_experiment)
+    session = call.session(keys, config=file)
+    if session.config.evaluate.checkpoint is None:
+        raise UsageError(f"CKPT: none given, and none in {call.shared.config}; name a run folder or a file")
+    return session.run(_experiment)
 
 
 def _experiment(config: Config, *, recorder: Recorder, on_progress: OnProgress, device: str, splits: Splits) -> Result:

@@ -182,7 +182,7 @@ class Session:
         if result.status == RunStatus.DIVERGED:
             where = "" if recorder.step is None else f" at step {recorder.step}"
             self.terminal.note(
-                f"diverged{where}: lower schedule.max_lr (hpcli lr-find shows how far it can go), or set "
+                f"{result.status}{where}: lower schedule.max_lr (hpcli lr-find shows how far it can go), or set "
                 "train.clip_norm: 1.0"
             )
         if full.get("failed"):

@@ -13,7 +13,11 @@ from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
 
-EXAMPLES = {"schedule.momentum": "0.95-0.85,0.99-0.90,0.9", "optimizer.weight_decay": "1e-5,1e-4,1e-3"}
+EXAMPLES = {
+    "sweep-mom": "--values 0.95-0.85,0.99-0.90,0.9",
+    "sweep-wd": "--values 1e-5,1e-4,1e-3",
+    "sweep": "schedule.max_lr --values 3e-3,1e-2,3e-2",
+}
 MANY_SEEDS = 30
 """More are not advised."""
 KEYS = tuple(f"sweep.{key}" for key in ("seeds", "epochs", "matters", "refine", "until_decided", "max_seeds"))
@@ -25,9 +29,9 @@ Values = Annotated[list[str] | None, typer.Option(metavar="LIST", help="Its valu
 def sweep(call: Call, keys: Varied = None, values: Values = None, apply: Apply = None) -> int:
     """Compare values of a config key, or of two, by short runs of several seeds, and say which to use."""
     session = call.session(_vary(call, keys or [], values or []))
-    if not session.config.sweep.values:
-        example = EXAMPLES.get(COMMANDS[call.command].swept or "", "1e-5,1e-4,1e-3")
-        raise UsageError(f"--values: none given; for example hpcli {call.command} --values {example}")
+    own, swept = COMMANDS[call.command].swept, session.config.sweep.values
+    if not swept or (own is not None and own not in swept):
+        raise UsageError(f"--values: none given; for example hpcli {call.command} {EXAMPLES[call.command]}")
     code = session.run(again=True)
     _go_on(session, apply)
     return code

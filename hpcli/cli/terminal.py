@@ -27,7 +27,7 @@ from hpcli.views.summary import fact_tables, shown_facts
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LENGTH = 24
-WIDE = 120
+PLAIN_WIDTH = 120
 """Columns, where there is no terminal to fit into."""
 
 
@@ -59,7 +59,7 @@ class Terminal:
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet, self.as_json = quiet, as_json
         fits = sys.stdout.isatty() or "COLUMNS" in os.environ
-        self.out = Console(highlight=False, soft_wrap=True, width=None if fits else WIDE)
+        self.out = Console(highlight=False, soft_wrap=True, width=None if fits else PLAIN_WIDTH)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:

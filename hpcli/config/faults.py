@@ -63,7 +63,7 @@ _WORDS = {
     "string_type": "must be text",
     "bool_type": "must be true or false",
     "tuple_type": "must be a list such as [5, 7]",
-    "dict_type": "must be a mapping such as {{num_blocks: [9, 8, 8]}}",
+    "dict_type": "must be a mapping such as {{key: value}}",
     "finite_number": "must be a finite number",
     "value_error": "{error}",
 }

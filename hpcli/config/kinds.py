@@ -70,7 +70,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 MomentumKey = Annotated[
     Momentum,
     PlainValidator(parse_momentum),
-    PlainSerializer(lambda momentum: str(momentum) if momentum.cyclic else momentum.high),
+    PlainSerializer(lambda momentum: str(momentum) if momentum.cyclic else momentum.high, when_used="json"),
 ]
 Checkpoint = Annotated[str | None, BeforeValidator(_path)]
 Values = Annotated[dict[str, list[JsonValue]], AfterValidator(_values)]

@@ -60,7 +60,7 @@ def with_overrides(config: Config, overrides: Mapping[str, object]) -> Config:
     Raises:
         ConfigError: an unknown key or a value that does not fit.
     """
-    return _build(Document(to_dict(config)), overrides)
+    return _build(Document(_tree(config)), overrides)
 
 
 def to_dict(config: Config) -> Tree:
@@ -147,7 +147,13 @@ def _override(tree: Tree, where: dict[KeyPath, str], key: str, value: object) ->
     if isinstance(value, dict):  # values by key: each has a place of its own
         for name, values in value.items():
             listed = enumerate(values) if isinstance(values, list) else ()
-            where |= {(*path, name): f"{key}: {name}", **{(*path, name, n): f"{name}={each}" for n, each in listed}}
+            where |= {(*path, name): "", **{(*path, name, n): f"{name}={each}" for n, each in listed}}
+
+
+def _tree(section: Section) -> Tree:
+    """The values of a section as they are: a momentum stays one."""
+    values = {name: getattr(section, name) for name in type(section).model_fields}
+    return {name: _tree(value) if isinstance(value, Section) else value for name, value in values.items()}
 
 
 def _plain(value: object) -> object:
@@ -155,7 +161,7 @@ def _plain(value: object) -> object:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Momentum):
-        return str(value)
+        return value
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, list | tuple):

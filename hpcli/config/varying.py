@@ -25,7 +25,7 @@ from hpcli.errors import ConfigError, UsageError
 
 JOINED = " & "
 """Stands between the names of two keys, and of their values."""
-WIDE = 8.0
+LOG_FROM = 8.0
 """Numbers that span more than this factor have a logarithmic scale."""
 
 
@@ -171,7 +171,7 @@ def positions(key: str, values: Sequence[JsonValue]) -> tuple[list[float] | None
     if len(numbers) < len(values):
         return None, False
     above = [value for value in numbers if value > 0]
-    if above and min(numbers) >= 0 and max(above) > WIDE * min(above):
+    if above and min(numbers) >= 0 and max(above) > LOG_FROM * min(above):
         lowest = math.log10(min(above)) - 1
         return [math.log10(value) if value > 0 else lowest for value in numbers], True
     return numbers, False

@@ -31,6 +31,7 @@ MEMORY_SHARE = 0.9
 BISECTIONS = 2
 
 
+@devices.generators_kept()
 def batch_size(
     config: Config,
     *,
@@ -124,10 +125,9 @@ class _Measurement:
         """Median seconds of a step, and the memory that was in use, of how much; None on a CPU."""
         config = with_overrides(self.config, {"data.batch_size": size})
         devices.start_peak_memory(devices.choose_device(self.device))
-        with devices.generators_kept():
-            trainer = Trainer.from_config(config, device=self.device, splits=self.splits)
-            self.on_gpu = trainer.device.type == "cuda"
-            took = _step_seconds(trainer, GPU_STEPS if self.on_gpu else 1)
+        trainer = Trainer.from_config(config, device=self.device, splits=self.splits)
+        self.on_gpu = trainer.device.type == "cuda"
+        took = _step_seconds(trainer, GPU_STEPS if self.on_gpu else 1)
         return float(np.median(took)), devices.peak_memory(trainer.device)
 
     def result(self) -> BatchSizeResult:

@@ -21,6 +21,7 @@ from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindPoint, LRFindResult, LRFindStep, LRFindValid
 from hpcli.states import RunStatus
+from hpcli.training.device import generators_kept
 from hpcli.training.losses import StepLoss
 from hpcli.training.schedules import Schedule, lr_find_schedule
 from hpcli.training.trainer import StepReport, Trainer
@@ -34,6 +35,7 @@ VALID_BN_IMAGES = 2000
 Array = NDArray[np.float64]
 
 
+@generators_kept()
 def lr_find(
     config: Config,
     vary: Mapping[str, Sequence[object]] | None = None,

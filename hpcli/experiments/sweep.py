@@ -19,11 +19,13 @@ from hpcli.results.budgets import budgets_of, flagged, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.sweep import LOOKS, SweepResult
 from hpcli.states import Judgement, RunStatus
+from hpcli.training.device import generators_kept
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
 
 
+@generators_kept()
 def sweep(
     config: Config,
     vary: Mapping[str, Sequence[object]] | None = None,

@@ -8,6 +8,7 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.recorder import Recorder
 from hpcli.results.train import BATCH, TrainResult
+from hpcli.training.device import generators_kept
 from hpcli.training.trainer import Trainer
 from hpcli.trials.run import run_training
 from hpcli.trials.trainers import new_trainer
@@ -16,6 +17,7 @@ PICTURES = 36
 """Images of the first batch that are kept, to be looked at."""
 
 
+@generators_kept()
 def train(
     config: Config,
     *,

@@ -25,6 +25,7 @@ class CsvFiles:
 
         Raises:
             TypeError: a value is not of its column's type.
+            CheckpointError: there is a file of that name with other columns.
         """
         descriptor = self._open.get(row.table)
         if descriptor is None:
@@ -33,7 +34,11 @@ class CsvFiles:
 
     def replace(self, kind: type[R], rows: Sequence[R]) -> None:
         """Write a table as a whole: the old one or the new, never a mixture."""
-        write_atomic(self._path(kind.table), b"".join([header_of(kind), *map(line_of, rows)]))
+        path = self._path(kind.table)
+        write_atomic(path, b"".join([header_of(kind), *map(line_of, rows)]))
+        if kind.table in self._open:  # what is appended from now on belongs to the new file
+            os.close(self._open[kind.table])
+            self._open[kind.table] = _descriptor(path)
 
     def rows(self, kind: type[R]) -> list[R]:
         """All complete rows.
@@ -82,6 +87,10 @@ class CsvFiles:
         """Open a table: a new one, or one of an earlier process to go on with, without its torn last row."""
         path = self._path(kind.table)
         complete = _complete(path.read_bytes()) if path.exists() else b""
+        header, own = complete.partition(b"\n")[0].rstrip(b"\r"), header_of(kind).rstrip(b"\n")
+        if complete and header != own:
+            columns = f"{header.decode(errors='replace')}, not {own.decode()}"
+            raise CheckpointError(f"{path}:1: its columns are {columns}; restore the file, or start anew")
         descriptor = _descriptor(path)
         os.truncate(descriptor, len(complete))
         if not complete:
@@ -98,7 +107,12 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
     """
     if not path.exists():
         return []
-    text = _complete(path.read_bytes()).decode("utf-8", "surrogatepass")
+    data = _complete(path.read_bytes())
+    try:
+        text = data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise CheckpointError(f"{path}:{number}: not UTF-8 text; restore the file, or start anew") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, None)
@@ -137,15 +151,17 @@ def line_of(row: Row) -> bytes:
 
 def _line(texts: Iterable[str]) -> bytes:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(texts)
-    return line.getvalue().encode("utf-8", "surrogatepass")
+    csv.writer(line, lineterminator="\r\n").writerow(texts)  # before Python 3.13 it quotes what may end a line alone
+    return f"{line.getvalue()[:-2]}\n".encode("utf-8", "surrogatepass")
 
 
 def _complete(data: bytes) -> bytes:
     """What was written whole: up to the last line end that is not within quotes (which are doubled within a field)."""
     end = data.rfind(b"\n")
-    while end >= 0 and data.count(b'"', 0, end) % 2:
-        end = data.rfind(b"\n", 0, end)
+    quotes = data.count(b'"', 0, end + 1)
+    while end >= 0 and quotes % 2:
+        after, end = end, data.rfind(b"\n", 0, end)
+        quotes -= data.count(b'"', end + 1, after)
     return data[: end + 1]
 
 

@@ -73,10 +73,6 @@ class DiskRecorder(FolderRecorder):
         """A run folder within this one: the one of that key, if there is one."""
         return ChildFolder.of(self.path / CHILDREN / key, config, self.signals)
 
-    def find_child(self, key: str) -> Folder | None:
-        """A run within this one, to read."""
-        return self.folder.find_child(key)
-
     def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
         """Whether to save a checkpoint now: of the best epoch so far always, else as time allows."""
         return is_best or super().is_due(ends_epoch=ends_epoch, is_best=is_best)

@@ -43,9 +43,14 @@ class FolderRecorder:
 
     @property
     def summary(self) -> dict[str, object] | None:
-        """The summary of a run that is over, and not asked for more."""
+        """The summary of a run that is over, and not asked for more; None where it is damaged: it is written anew."""
         file = self.path / "summary.json"
-        return dict(json.loads(file.read_text())) if file.exists() and not self._extends else None
+        if self._extends or not file.exists():
+            return None
+        try:
+            return dict(json.loads(file.read_bytes()))
+        except (ValueError, TypeError):
+            return None
 
     @property
     def seconds(self) -> float:
@@ -82,6 +87,10 @@ class FolderRecorder:
     def arrays(self, name: str) -> Arrays | None:
         """What `<name>.npz` holds."""
         return self.folder.arrays(name)
+
+    def find_child(self, key: str) -> Folder | None:
+        """A run within this one, to read."""
+        return self.folder.find_child(key)
 
     # States
 
