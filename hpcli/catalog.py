@@ -84,7 +84,7 @@ def load_named(known: Mapping[str, str], name: str, key: str) -> Callable[..., A
 
 
 def _explained(function: Callable[..., Any], where: str) -> Callable[..., Any]:
-    """The user's function; what it raises is the user's to mend."""
+    """The user's function, whose exceptions become a ConfigError."""
 
     @wraps(function)
     def call(**arguments: Any) -> Any:

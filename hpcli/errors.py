@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, each with the exit code the command line ends with.
+"""Errors that the user can mend, each with the exit code of the command line.
 
 Anything else that escapes is a bug in hpcli: a traceback and exit code 1.
 """
@@ -68,7 +68,7 @@ SOME_FAILED = 9
 
 
 class HpcliWarning(UserWarning):
-    """Something that works but is probably not what was meant."""
+    """A warning of something that works and is probably not meant."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

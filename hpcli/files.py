@@ -23,7 +23,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the folder's entries durable: a rename is not, on its own."""
+    """Make a folder's entries durable. A rename alone does not outlive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
@@ -69,7 +69,7 @@ def point_link(link: Path, target: Path) -> None:
 
 
 class Lock:
-    """One process at a time holds a folder. The kernel lets go when the process ends, however it ends.
+    """A lock on a folder, held by one process. The kernel releases it when the process ends, in whatever way.
 
     A record lock (`lockf`): a `flock` would live on in forked children.
     """
@@ -89,7 +89,7 @@ class Lock:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock at `path`. Not for a lock of this process: looking would let it go."""
+    """Whether another process holds the lock at `path`. Never ask for a lock of this process: it would be released."""
     try:
         with path.open("r+b") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

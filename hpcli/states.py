@@ -78,7 +78,7 @@ class BatchNorm(StrEnum):
 
 
 class Label(StrEnum):
-    """Checkpoints of a run that are named by what they are."""
+    """Labels that every run with checkpoints has."""
 
     BEST = "best"
     """Of the epoch with the lowest validation loss."""

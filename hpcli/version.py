@@ -1,3 +1,3 @@
-"""The version, kept alone so that nothing else is imported to read it."""
+"""The version, in a file of its own: reading it imports nothing else."""
 
 __version__ = "0.1.0"

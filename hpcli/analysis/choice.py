@@ -1,4 +1,4 @@
-"""Which value to use, given what a sweep could tell apart; and the whole of it in a sentence a person can act on."""
+"""The value of a sweep to use, and the sweep's finding in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHEAPER = 0.9
 
 @dataclass(frozen=True)
 class Choice:
-    """What to use, which is not always what had the lowest mean."""
+    """The value to use. It is not always the value with the lowest mean."""
 
     index: int  # of the value
     reason: Reason
@@ -95,7 +95,7 @@ def _cheapest(candidates: Sequence[int], seconds: Sequence[float] | None) -> int
 
 
 def in_words(found: Verdict, choice: Choice | None, *, epochs: int, num_seeds: int, matters: float) -> str:
-    """The sentence: what to use, what could not be told apart, what is worse and by how much, what more would cost.
+    """One sentence: the value to use, the values that tie, the worse ones with their gap, and the cost of knowing more.
 
     Args:
         found: compared values, each with its name.

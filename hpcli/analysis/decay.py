@@ -32,7 +32,7 @@ class Budget:
 
 @dataclass(frozen=True)
 class Indistinct:
-    """Two weight decays that this run can hardly tell apart, whatever the noise."""
+    """Two weight decays whose runs differ so little that hardly any number of seeds tells the runs apart."""
 
     first: float
     second: float
@@ -61,7 +61,7 @@ def budget(
 
 
 def _left_by_sgd(lr: Array, momentum: Array, weight_decay: float, nesterov: bool) -> float:
-    """torch.optim.SGD on a weight of 1 whose gradient is its decay alone."""
+    """What torch.optim.SGD leaves of a weight of 1 whose gradient is the weight decay alone."""
     weight, velocity = 1.0, 0.0
     for step, (rate, memory) in enumerate(zip(lr.tolist(), momentum.tolist(), strict=True)):
         gradient = weight_decay * weight

@@ -47,7 +47,7 @@ def running_average(values: Array, memory: float = 0.98) -> Array:
 
 
 def _valley(lr: Array, loss: Array) -> float:
-    """In the middle of the longest decreasing subsequence (as long as it was when it first became the longest)."""
+    """The middle of the longest decreasing subsequence, taken when that subsequence first became the longest."""
     lengths = np.ones(len(loss), int)
     start = end = 0
     for index in range(1, len(loss)):

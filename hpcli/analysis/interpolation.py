@@ -104,7 +104,7 @@ def variance_limits(zeros: Mapping[str, tuple[float | None, float | None]]) -> t
 def explain_nan(
     alpha: ArrayLike, losses: Mapping[BatchNorm, ArrayLike], limits: tuple[Limit | None, Limit | None]
 ) -> list[str]:
-    """Why a loss is not finite where it is not, a line for each cause.
+    """The causes of losses that are not finite, a line each.
 
     Args:
         alpha: [n] places.

@@ -80,7 +80,7 @@ def overfitting_lr(valid: Sequence[tuple[float, float, float]], tolerance: float
 def in_words(
     suggestion: Suggestion, *, num_seeds: int, sensitivity: float | None = None, overfitting: float | None = None
 ) -> str:
-    """A few sentences that a person can act on."""
+    """The suggestion, or the refusal, in a few sentences."""
     found = suggestion
     if found.suggested_lr is None:
         return f"No suggestion: {found.refused}."

@@ -1,4 +1,4 @@
-"""The noise of a table of losses, and the smallest difference that can be told from it."""
+"""The noise of a table of losses, and the smallest difference between values that stands out from the noise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 
 
 class Ruler:
-    """The noise of the stable values' table [k, S], and what differences can be told from it."""
+    """The noise of the stable values' losses [k, S], and the differences that stand out from the noise."""
 
     def __init__(
         self, table: Array, noise: tuple[float, int] | None, margin: float, num_tried: int, level: float
@@ -38,7 +38,7 @@ class Ruler:
             self.sd, self.df = float(noise[0]), int(noise[1])
 
     def margins(self, differences: Array) -> tuple[float, float]:
-        """Of a mean of paired differences [S]: half its interval, and how far above the best a candidate may lie.
+        """Half the interval of a mean of paired differences [S], and how far above the best a candidate may lie.
 
         A difference far noisier than the others stands on its own degrees of freedom.
         """

@@ -49,7 +49,7 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Reading:
-    """A curve taken apart: what a suggestion is made of."""
+    """The parts of a curve from which a suggestion is made."""
 
     lr: Array  # [n] up to where the loss breaks
     smoothed: Array  # [n]
@@ -162,7 +162,7 @@ def _range(reading: Reading) -> tuple[float, float, float]:
 
 
 def _refusal(lr: Array, loss: Array, reading: Reading | None, width: float) -> tuple[Refusal, str] | None:
-    """Why a curve says nothing, and in words, with what to do; None if it does."""
+    """The reason why a curve gives no suggestion, and the same in words with a remedy; None: it gives one."""
     finite = np.isfinite(loss)
     decades = float(np.log10(lr[-1] / lr[0])) if len(lr) > 1 else 0.0
     if not finite.all() and np.log10(lr[np.argmin(finite)] / lr[0]) < 0.1 * decades:

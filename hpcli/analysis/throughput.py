@@ -8,7 +8,7 @@ ENOUGH = 0.95
 
 
 def enough(sizes: Sequence[int], images_per_second: Sequence[float]) -> int:
-    """The smallest batch that trains at 95 % of the highest rate; a larger one takes memory, and updates away.
+    """The smallest batch that trains at 95 % of the highest rate. A larger batch costs memory and updates.
 
     Args:
         sizes: of batches, ascending.

@@ -98,7 +98,7 @@ def verdict(
 
 
 def _known(gone: bool, lost: bool, wild: bool) -> Judgement | None:
-    """What is known of a value before it is compared; None: nothing."""
+    """The judgement of a value that needs no comparison; None: the value is to be compared."""
     if gone:
         return Judgement.CANNOT_TELL
     return Judgement.DIVERGED if lost else Judgement.UNSTABLE if wild else None

@@ -17,7 +17,7 @@ from hpcli.commands import COMMANDS
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
-    """The app that answers these arguments."""
+    """The app, with the full options of the command that the arguments call."""
     app = typer.Typer(
         name="hpcli",
         no_args_is_help=True,
@@ -39,7 +39,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
 
 
 def _not_called() -> None:
-    """A command that these arguments do not call."""
+    """Stands for a command that is not called; only its line of help is shown."""
 
 
 def _hpcli(

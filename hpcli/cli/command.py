@@ -1,4 +1,4 @@
-"""How a function becomes the command of an experiment: it says what options it adds, and gets them ready to use."""
+"""Turns a function into the command of an experiment: options are declared, and read before the function runs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from hpcli.results import Result
 
 Checkpoint = Annotated[
-    str | None, typer.Argument(metavar="[CKPT]", help="A run folder, RUN_DIR:best, RUN_DIR:epoch-0007, or a file.")
+    str | None, typer.Argument(metavar="CKPT", help="A run folder, RUN_DIR:best, RUN_DIR:epoch-0007, or a file.")
 ]
 
 

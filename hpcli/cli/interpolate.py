@@ -31,7 +31,7 @@ def interpolate(call: Call) -> int:
 
 
 def _session(call: Call) -> Session:
-    """By the config that is named; else by that of A's run, whose own interpolation is not this one's."""
+    """The session, by the config named, else by the config of A's run without that run's own checkpoints."""
     from hpcli.runs.weights import shared_config
 
     if call.shared.config is not None or call.shared.resume is not None:

@@ -30,7 +30,7 @@ def lr_find(
 
 
 def _vary(lists: dict[str, str]) -> Given:
-    """The keys that lists of values set: of a single value the key itself, of several what is overlaid."""
+    """The keys that lists of values set: one value sets the key itself, several set `lr_find.values`."""
     from hpcli.config.varying import split_values
 
     keys: Given = {}

@@ -1,4 +1,4 @@
-"""Options of the command line: those that all experiments share, and those that set a key of the config.
+"""Options of the command line: the options that all experiments share, and the options that set a config key.
 
 Each is declared once. An option that sets a key takes its name, its help and its default from the key.
 """
@@ -73,7 +73,7 @@ def _parameter(key: str) -> inspect.Parameter:
     name = NAMES.get(key, key.rpartition(".")[2])
     flag = name.replace("_", "-")
     about = " ".join((field.description or "").split())
-    default = "" if field.default in (None, (), {}) else f" [default: {field.default}]"
+    default = "" if field.default in (None, (), {}) else f" Default: {field.default}."
     kind: object = Annotated[
         str | None, typer.Option(f"--{flag}", metavar=METAVARS.get(key, name.upper()), help=f"{about}{default}")
     ]
@@ -83,7 +83,7 @@ def _parameter(key: str) -> inspect.Parameter:
 
 
 def read_given(given: Given, parameters: dict[str, inspect.Parameter]) -> Given:
-    """Key → its value, of those options that were given; they are taken out of `given`."""
+    """Key → value of every option given that sets a key. The options are removed from `given`."""
     from hpcli.config.keys import read_text
 
     found: Given = {}

@@ -54,6 +54,7 @@ class Session:
         self.result: Result | None = None
         self.path: Path | None = None  # of the run folder
         self.num_train_images = 0
+        self._drawn: set[str] = set()  # names of the pictures that are in the folder
         self.config = self._pinned(self._read_config(config_file), checkpoints)
         if shared.allow_code:
             catalog.allow_code(self.config.data.name, self.config.model.name)
@@ -107,7 +108,7 @@ class Session:
                 result = experiment(
                     self.config, recorder=recorder, on_progress=watched, device=self.shared.device, splits=splits
                 )
-            self._draw(recorder, result)
+            self._draw_all(recorder, result)
             return self._finish(recorder, result)
 
     def apply(self, file: Path, key: str, value: object) -> None:
@@ -162,11 +163,17 @@ class Session:
         with self.terminal.decoding() as on_decode:
             return load_splits(self.config, on_decode=on_decode)
 
-    def _draw(self, recorder: DiskRecorder, result: Result) -> None:
+    def draw(self, recorder: DiskRecorder, figures: Mapping[str, Figure]) -> None:
+        """Put pictures into the run folder, each once."""
+        for name, figure in figures.items():
+            if name not in self._drawn:
+                recorder.keep_figure(name, figure)
+        self._drawn |= figures.keys()
+
+    def _draw_all(self, recorder: DiskRecorder, result: Result) -> None:
         from hpcli import plots
 
-        for name, figure in plots.figures(result).items():
-            recorder.keep_figure(name, figure)
+        self.draw(recorder, plots.figures(result))
 
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""
@@ -193,7 +200,7 @@ class Session:
         return recorder.exit_code
 
     def _show_finished(self, summary: Mapping[str, object]) -> int:
-        """Nothing to resume: show what came out."""
+        """Show the summary of a run that is finished already."""
         self.summary = summary
         self.terminal.note(f"{summary['run_dir']}: finished already; nothing to do")
         self.terminal.summary(summary, [])
@@ -201,16 +208,16 @@ class Session:
 
 
 class _Early:
-    """Draws what can be seen as soon as the experiment reports for the first time."""
+    """Draws the early pictures at the experiment's first report, and passes all reports on."""
 
     def __init__(
         self,
         session: Session,
         recorder: DiskRecorder,
-        draw: Callable[[Result], Mapping[str, Figure]],
+        figures: Callable[[Result], Mapping[str, Figure]],
         on_progress: OnProgress,
     ) -> None:
-        self.session, self.recorder, self.draw, self.on_progress = session, recorder, draw, on_progress
+        self.session, self.recorder, self.figures, self.on_progress = session, recorder, figures, on_progress
         self.is_done = False
 
     def __call__(self, report: Progress) -> None:
@@ -218,8 +225,7 @@ class _Early:
         if not self.is_done:
             self.is_done = True
             about = result_class(self.session.command)
-            for name, figure in self.draw(about.from_run(self.recorder)).items():
-                self.recorder.keep_figure(name, figure)
+            self.session.draw(self.recorder, self.figures(about.from_run(self.recorder)))
         self.on_progress(report)
 
 

@@ -21,7 +21,7 @@ EXAMPLES = {
 MANY_SEEDS = 30
 """More are not advised."""
 KEYS = tuple(f"sweep.{key}" for key in ("seeds", "epochs", "matters", "refine", "until_decided", "max_seeds"))
-Varied = Annotated[list[str] | None, typer.Argument(metavar="[KEY]...", help="What to vary: optimizer.eps")]
+Varied = Annotated[list[str] | None, typer.Argument(metavar="KEY", help="What to vary: optimizer.eps")]
 Values = Annotated[list[str] | None, typer.Option(metavar="LIST", help="Its values: 1e-5,1e-4; a list a key.")]
 
 
@@ -38,7 +38,7 @@ def sweep(call: Call, keys: Varied = None, values: Values = None, apply: Apply =
 
 
 def _vary(call: Call, keys: list[str], lists: list[str]) -> Given:
-    """The keys to sweep and their values; of a sweep that is gone on with, those that it has, and the new ones."""
+    """The keys to sweep and their values. Values of a resumed sweep are kept, and new ones added."""
     from hpcli.config.keys import full_key
     from hpcli.config.varying import joined_values, split_values
     from hpcli.recording.folder import Folder

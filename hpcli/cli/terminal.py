@@ -54,7 +54,7 @@ def show_warnings() -> None:
 
 
 class Terminal:
-    """Where a command shows what it does."""
+    """Shows a command's progress, notes, tables and summary."""
 
     def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
         self.quiet, self.as_json = quiet, as_json

@@ -1,4 +1,4 @@
-"""What no key can know alone: keys that contradict each other, and settings that are allowed but hardly meant."""
+"""Checks across keys: keys that contradict each other, and values that are allowed but probably not meant."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hpcli.errors import ConfigError
 
 
 def conflicts(config: Config) -> list[Fault]:
-    """Keys that are fine alone but not together, and values to vary that their keys do not take."""
+    """Faults that no key shows alone: contradictions, and values to vary that do not fit their keys."""
     return [*_of_schedule(config), *_of_the_rest(config), *_of_values(config)]
 
 

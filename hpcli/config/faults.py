@@ -1,4 +1,4 @@
-"""What pydantic found wrong, as lines that a person can act on: where, which key, what, what to write."""
+"""Faults as lines for people: the place, the key, what is wrong, what to write instead."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def explained(error: ValidationError) -> str:
 
 
 def _key_path(loc: KeyPath, tree: object) -> KeyPath:
-    """The part of pydantic's location that is the user's: union members and validators leave names of their own."""
+    """The user's part of pydantic's location, without the names that union members and validators leave in it."""
     node: Any = tree
     path: list[str | int] = []
     for part in loc:
@@ -63,6 +63,7 @@ _WORDS = {
     "string_type": "must be text",
     "bool_type": "must be true or false",
     "tuple_type": "must be a list such as [5, 7]",
+    "list_type": "must be a list such as [5, 7]",
     "dict_type": "must be a mapping such as {{key: value}}",
     "finite_number": "must be a finite number",
     "value_error": "{error}",

@@ -1,4 +1,4 @@
-"""The config's keys one by one: their field, their meaning, what they affect, and how their text is read."""
+"""The config's keys one by one: field, meaning, scope, and how text becomes a value."""
 
 from __future__ import annotations
 

@@ -44,13 +44,13 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, object] 
 
 
 def read_config(path: str | Path | None = None, overrides: Mapping[str, object] | None = None) -> Config:
-    """As `load_config`, without its advice: for a config that has been loaded before."""
+    """Read a config as `load_config` does, without warnings of probable mistakes."""
     path = shipped_config(DEFAULT) if path is None else Path(path)
     return parse_config(_read_text(path), str(path), overrides)
 
 
 def parse_config(text: str, source: str, overrides: Mapping[str, object] | None = None) -> Config:
-    """As `read_config`, from the text of a file; `source` names it in faults."""
+    """Read a config from text; `source` names the text in faults."""
     return _build(read_document(text, source), overrides or {})
 
 
@@ -151,13 +151,13 @@ def _override(tree: Tree, where: dict[KeyPath, str], key: str, value: object) ->
 
 
 def _tree(section: Section) -> Tree:
-    """The values of a section as they are: a momentum stays one."""
+    """A section as a tree of its own values, none of them turned into text."""
     values = {name: getattr(section, name) for name in type(section).model_fields}
     return {name: _tree(value) if isinstance(value, Section) else value for name, value in values.items()}
 
 
 def _plain(value: object) -> object:
-    """A value as a config file could hold it: notebooks pass paths, tuples, and numbers of numpy."""
+    """A value as a config file could hold it, from a path, a tuple, or a numpy number."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Momentum):

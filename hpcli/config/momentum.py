@@ -16,7 +16,7 @@ class Momentum(NamedTuple):
 
     @property
     def cyclic(self) -> bool:
-        """Whether it moves at all."""
+        """Whether the momentum changes during a run."""
         return self.high != self.low
 
     def __str__(self) -> str:

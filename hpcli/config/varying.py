@@ -94,7 +94,7 @@ def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -
 
 
 def identity(config: Config, name: str) -> str:
-    """The key of a run: the same for the same run, always; it begins with its name and seed, readably."""
+    """The identity of a training run, equal for equal configs. It begins with the setting's name and the seed."""
     contents = _of_runs(to_dict(config), "")
     digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
     readable = re.sub(r"[^\w.+-]+", "_", name)[:40]
@@ -135,7 +135,7 @@ def written(value: object) -> str:
         mantissa, _, exponent = f"{value:.9e}".partition("e")
         short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
         return short if value and len(short) < len(plain) else plain
-    return value if isinstance(value, str) else json.dumps(value)
+    return str(value) if isinstance(value, str | Momentum) else json.dumps(value)
 
 
 def split_values(key: str, text: str) -> list[object]:

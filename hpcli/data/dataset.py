@@ -116,7 +116,7 @@ def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode 
 
 
 def _read(read: Callable[..., Any], name: str, facts: Mapping[str, Any]) -> ImageData:
-    """Call a data set's function with what it asks for by name."""
+    """Call a data set's function with the arguments that its parameters name."""
     asked = inspect.signature(read).parameters
     unknown = [each for each, about in asked.items() if each not in facts and about.default is about.empty]
     if unknown:
@@ -152,7 +152,7 @@ def _check_part(part: Split, name: str, num_classes: int) -> None:
 
 
 def divide(source: ImageData, config: Config) -> Splits:
-    """Hold out what validates, and cut to the sizes that `config.data` asks for."""
+    """Hold out the validation images, and cut all parts to the sizes that `config.data` asks for."""
     data = config.data
     train, valid, test = _parts(source, data.validation, data.split_seed)
     if data.train_fraction < 1:

@@ -48,7 +48,7 @@ class Decoded:
 
 
 def user_cache() -> Path:
-    """Where programs keep what they can make again: XDG_CACHE_HOME, or ~/.cache."""
+    """The user's cache folder: XDG_CACHE_HOME, or ~/.cache."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path("~/.cache").expanduser()) / "hpcli"
 

@@ -84,7 +84,7 @@ class TrainLoader:
 
 
 class EvalLoader:
-    """Images in their own order, un-augmented, the last batch as small as it comes."""
+    """Batches of images in their own order, un-augmented. The last batch may be smaller."""
 
     def __init__(self, split: Split, source: ImageData, *, batch_size: int, device: torch.device) -> None:
         self.batch_size = batch_size

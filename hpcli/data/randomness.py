@@ -1,4 +1,4 @@
-"""Random numbers without a generator: each is a function of what it is for.
+"""Random numbers without a generator: each number is a function of its purpose, seed, pass and image.
 
 Data order is f(seed, pass), augmentation f(seed, pass, image), dropout f(seed, step). Nothing has to be advanced,
 saved or restored, so a run can start at any step, and a number is the same on every device and in numpy or torch.

@@ -95,7 +95,7 @@ def source_augment(images: Tensor, index: Tensor, *, flip: bool, seed: int, data
 
 
 def change(images: Tensor, draws: Draws) -> Tensor:
-    """Do to each image what was drawn for it: uint8 [B, H, W, C] → uint8 [B, H, W, C], rounded once, at the end."""
+    """Apply each image's draws: uint8 [B, H, W, C] → uint8 [B, H, W, C], rounded once, at the end."""
     height, width = images.shape[1:3]
     coords = coordinates(geometry(draws, height, width), height, width)
     pixels = sample(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), coords)
@@ -104,7 +104,7 @@ def change(images: Tensor, draws: Draws) -> Tensor:
 
 
 def draw(index: Tensor, *, flip: bool, seed: int, data_pass: int) -> Draws:
-    """Draw what is done to each image; the arguments are those of `source_augment`."""
+    """Draw each image's transforms. The arguments are `source_augment`'s."""
     numbers = _unit_numbers(index, seed, data_pass)
     mirrored = numbers[Kind.MIRROR] < (0.5 if flip else 0)
     warp = (2 * numbers[Kind.WARP_RIGHT : Kind.WARP_TOP + 1] - 1) * MAX_WARP

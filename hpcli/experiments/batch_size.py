@@ -84,7 +84,7 @@ class _Measurement:
                 self.measure(size)
 
     def doubling(self, most: int) -> None:
-        """From the smallest up; once one does not fit, halve the way to the largest that did."""
+        """Double the size until it does not fit or gains nothing; then bisect between fitting and not fitting."""
         size = min(SMALLEST, most)
         while size <= most and not self.recorder.should_stop():
             if not self.measure(size):
@@ -122,7 +122,7 @@ class _Measurement:
         return row.fits
 
     def _timed(self, size: int) -> tuple[float, tuple[float, float] | None]:
-        """Median seconds of a step, and the memory that was in use, of how much; None on a CPU."""
+        """Median seconds of a step, and a GPU's memory in GiB, used and in all; None on a CPU."""
         config = with_overrides(self.config, {"data.batch_size": size})
         devices.start_peak_memory(devices.choose_device(self.device))
         trainer = Trainer.from_config(config, device=self.device, splits=self.splits)
@@ -138,7 +138,7 @@ class _Measurement:
 
 
 def _step_seconds(trainer: Trainer, together: int) -> list[float]:
-    """Seconds a step, the warm-up left out; so many steps together between two looks at the clock."""
+    """Seconds a step, without the warm-up. The clock is read once every `together` steps."""
     took: list[float] = []
     started = last = time.perf_counter()
     for report in trainer.train(constant(MOST_STEPS, 1e-6, 0.9)):

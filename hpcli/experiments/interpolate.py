@@ -90,7 +90,7 @@ def interpolate(
 
 
 def _config_of(checkpoints: Sequence[Checkpoint], config: Config | None) -> Config:
-    """The config to measure by: the one that was given, or that of the first checkpoint's run."""
+    """The config to measure by: the given one, or the config of the first checkpoint's run."""
     if config is not None:
         return config
     paths = [each for each in checkpoints if isinstance(each, str | Path)]
@@ -112,7 +112,7 @@ class _Line:
         self.stored = stored  # A and B with BatchNorm's statistics as they come
 
     def measure(self) -> RunStatus:
-        """Measure what is missing; whether all is there now."""
+        """Measure the places that are missing. Finished, or interrupted."""
         places = [(alpha, mode) for alpha in self.alphas for mode in self.modes]
         done = self.recorder.rows(Place)
         self._check(done)
@@ -142,7 +142,7 @@ class _Line:
             )
 
     def _describe(self) -> None:
-        """Record what is known without going along the line: the ends, and the geometry of their weights."""
+        """Record the two ends, and the geometry of their weights."""
         DataFacts.of(self.mixture.trainer.data.splits).record(self.recorder)
         ends = []
         for name, alpha in ENDS.items():

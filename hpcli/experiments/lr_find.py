@@ -80,7 +80,7 @@ def lr_find(
 
 
 def _overlaid(config: Config, trainer: Trainer | None) -> list[tuple[str, Config]]:
-    """The values of the key that is varied, each with its config; the config alone, under no name, where none is."""
+    """Each value of the varied key with its config. Where no key is varied: the config itself, under an empty name."""
     for key, values in config.lr_find.values.items():
         if trainer is not None and scope_of(key) & Scope.TRAINER:
             raise ConfigError(f"lr_find.values.{key}: takes a trainer of its own for each value; pass none")
@@ -153,7 +153,7 @@ class _Test:
         return not stopping
 
     def record_curve(self) -> None:
-        """Write the curve and its smoothed course; from where it breaks there is none."""
+        """Write the curve, and its smoothed losses up to where the loss breaks."""
         recorder, raw = self.tests.recorder, np.array(self.losses)
         lr = self.schedule.lr[: len(raw)]
         initial = float(np.median(raw[:3]))

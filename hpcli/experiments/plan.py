@@ -97,7 +97,7 @@ def plan_interpolate(config: Config) -> Facts:
 
 
 def plan(module: str, config: Config) -> Facts:
-    """The plan of a command, by the name of its module: of one that has none of its own, what it works on."""
+    """The plan of a command, by the name of its module. Without a plan of its own: its data and network."""
     own: dict[str, Callable[[Config], Facts]] = {
         "train": plan_train,
         "lr_find": plan_lr_find,

@@ -20,7 +20,7 @@ OnCost = Callable[[int, float], None]
 
 
 def no_matter(points: int, seconds: float) -> None:
-    """A cost that nobody asks for."""
+    """Ignores the cost."""
 
 
 class PlaneMeasurement:
@@ -44,7 +44,7 @@ class PlaneMeasurement:
             raise CheckpointError(f"{error}; --ckpt-c names one beside the line from A to B") from None
 
     def measure(self, on_cost: OnCost) -> RunStatus:
-        """Measure the points that are missing; whether all are there now."""
+        """Measure the points that are missing. Finished, or interrupted."""
         started = time.perf_counter()
         losses = {name: self._at(*place).loss for name, place in self.plane.corners.items()}
         seconds = (time.perf_counter() - started) / len(losses)

@@ -8,6 +8,6 @@ AUTO_SEEDS = (3, 5)
 
 
 def affordable_seeds(seconds: float, num_settings: int) -> int:
-    """Seeds for each of so many settings, where a run takes so many seconds."""
+    """The number of seeds for each setting, from the seconds of one run and the number of settings."""
     few, many = AUTO_SEEDS
     return many if seconds * num_settings * many < AUTO_SECONDS else few

@@ -73,7 +73,7 @@ def _is_number(setting: Setting) -> bool:
 
 
 class _Sweep:
-    """The settings and seeds so far, and the looks at what has come of them."""
+    """A sweep while it runs: its settings and seeds so far, and the verdicts on its trials."""
 
     def __init__(self, config: Config, found: list[Setting], table: TrialTable) -> None:
         self.config, self.settings, self.table = config, found, table
@@ -95,7 +95,7 @@ class _Sweep:
         return affordable_seeds(self.table.seconds(first), len(self.settings))
 
     def train(self, found: list[Setting], num_seeds: int) -> None:
-        """Train what is missing of these settings with so many seeds."""
+        """Train the missing trials of these settings with `num_seeds` seeds."""
         self.settings, self.seeds = found, max(self.seeds, num_seeds)
         self.table.run(self.table.plan(found, range(self.config.seed, self.config.seed + self.seeds)))
 
@@ -110,7 +110,7 @@ class _Sweep:
                 return
 
     def refine(self) -> bool:
-        """Train what lies around those that may be the best; False where there is nothing, or nothing to gain."""
+        """Train values between the possible best ones and their neighbours. False: none is left, or none would gain."""
         found = self.result().verdict
         if found is None or self.table.is_stopped:
             return False

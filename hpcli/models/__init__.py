@@ -1,4 +1,4 @@
-"""Networks by name. Builders take plain arguments; what they need of the data they ask for by name."""
+"""Networks by name. A builder takes plain arguments, and gets the facts of the data that its parameters name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training a head alone: the body's weights and its BatchNorm statistics stay as they are."""
+"""Training the head alone: the body's weights and BatchNorm statistics stay as they are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def freeze_body(model: nn.Module) -> None:
 
 
 def train_mode(model: nn.Module) -> None:
-    """Training mode, but for frozen BatchNorm: its statistics are part of what is frozen."""
+    """Set training mode, except for BatchNorm modules with frozen weights, whose statistics are frozen too."""
     model.train()
     for module in model.modules():
         if isinstance(module, _BatchNorm) and module.weight is not None and not module.weight.requires_grad:

@@ -109,7 +109,7 @@ def _shade_lost(axes: Axes, result: InterpolateResult, *, say: bool) -> None:
 
 
 def _mark_barrier(axes: Axes, result: InterpolateResult) -> None:
-    """The judged barrier, of the training loss, as an arrow from the chord to the curve; the title has its height."""
+    """Mark the barrier of the training loss with an arrow from the chord to the curve."""
     if result.connected is not False:
         return
     judged, curve = result.barriers[result.judged]["train"], result.curves[result.judged]

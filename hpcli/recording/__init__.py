@@ -1,1 +1,1 @@
-"""Where an experiment's rows and states go: `recorder` says what that takes; in `memory`, on `disk`, or in both."""
+"""Recording an experiment: the protocol (`recorder`), in `memory`, on `disk`, or in several places (`fan_out`)."""

@@ -130,7 +130,7 @@ class Checkpoints:
         return data
 
     def read_index(self) -> list[Entry]:
-        """What there is, oldest first; nothing where there is no index.
+        """All entries, oldest first; none where there is no index.
 
         Raises:
             CheckpointError: the index is damaged.
@@ -153,7 +153,7 @@ class Checkpoints:
         write_atomic(self.folder / INDEX, json.dumps(index, indent=1).encode())
 
     def find(self, label: str) -> Entry | None:
-        """The checkpoint of a label: one that a run gave it, `best` or `last`; None: there is none.
+        """The checkpoint of a label that the run gave, or of `best` or `last`; None: there is none.
 
         Raises:
             CheckpointError: the index is damaged.

@@ -1,4 +1,4 @@
-"""The folder of a run within another: without pictures, its checkpoints gone once it is over."""
+"""The folder of a run within another run, such as a trial. It has no pictures, and loses its checkpoints at its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ChildFolder(FolderRecorder):
 
     @classmethod
     def of(cls, path: Path, config: Config, signals: StopSignals) -> ChildFolder:
-        """The folder of a run, new or to go on with. One that is not this run's any more starts anew."""
+        """The folder of a run, new or to go on with. A folder of another run, or a damaged one, is replaced."""
         if path.exists() and not _is_intact(path, config):
             shutil.rmtree(path)
         resumed = path.exists()
@@ -48,16 +48,16 @@ class ChildFolder(FolderRecorder):
 
     @property
     def seconds(self) -> float:
-        """How long the run took; of one that is over, what its folder says."""
+        """How long the run took. For a run that was over before, what its folder says."""
         return self._seconds_before if self._was_over else super().seconds
 
     def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
-        """Save a checkpoint, unless it would only be a keepsake."""
+        """Save a checkpoint to resume from. Labelled ones are only saved when the run is asked to stop."""
         if not labels or self.should_stop():
             super().save(state, step=step, labels=labels, valid_loss=valid_loss)
 
     def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Keep none: a trial's numbers are what is wanted of it."""
+        """Keep no weights: only a trial's numbers are used."""
 
     def finish(self, status: RunStatus, summary: Mapping[str, object]) -> dict[str, object]:
         """Write the summary; nothing is left to go on with."""
@@ -69,7 +69,7 @@ class ChildFolder(FolderRecorder):
 
 
 def _is_intact(path: Path, config: Config) -> bool:
-    """Whether a folder holds this run: its config as it was, what it says readable."""
+    """Whether a folder holds this run: its status is readable, and its config is this one."""
     folder = Folder(path)
     try:
         return folder.standing is not None and not differing_keys(folder.config, config, of=Scope.RUN)

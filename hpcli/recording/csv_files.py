@@ -54,7 +54,7 @@ class CsvFiles:
             os.fsync(descriptor)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes in each table: where a resumed run cuts it back to."""
+        """Bytes in each table. A resumed run cuts its tables back to these sizes."""
         return {table: os.fstat(descriptor).st_size for table, descriptor in self._open.items()}
 
     def cut_back(self, sizes: Mapping[str, int]) -> None:
@@ -156,7 +156,7 @@ def _line(texts: Iterable[str]) -> bytes:
 
 
 def _complete(data: bytes) -> bytes:
-    """What was written whole: up to the last line end that is not within quotes (which are doubled within a field)."""
+    """The complete rows: up to the last line end outside quotes (a quote within a field is doubled)."""
     end = data.rfind(b"\n")
     quotes = data.count(b'"', 0, end + 1)
     while end >= 0 and quotes % 2:

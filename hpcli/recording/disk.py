@@ -1,4 +1,4 @@
-"""The recorder that outlives the process: a run folder, new or to go on with, and the runs within it."""
+"""Recording on disk: a run folder, new or to go on with, and the runs within it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several recorders at once: a run folder, and beside it whatever else shall see the rows."""
+"""Several recorders at once: a run folder, and beside it other receivers of rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FanOut:
-    """Passes every row on to all, and asks the first for everything that is asked.
+    """Passes every row to all recorders. Reading, states and children are the first recorder's.
 
     The first is the experiment's own recorder: states, children and what is read back are its alone. The others need
     only take rows; one that can also ask to stop is asked.
@@ -63,7 +63,7 @@ class FanOut:
         self.first.keep_weights(weights)
 
     def should_stop(self) -> bool:
-        """Whether any of them asks for it."""
+        """Whether any recorder asks the experiment to stop."""
         return any(each.should_stop() for each in (self.first, *self.others) if isinstance(each, Stop))
 
     def child(self, key: str, config: Config) -> ChildContext:

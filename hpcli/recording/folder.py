@@ -20,7 +20,7 @@ CHILDREN = "trials"
 
 
 class Folder:
-    """What lies in a run folder. Everything is read when it is asked for."""
+    """The contents of a run folder. Each is read when it is used."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -76,7 +76,9 @@ class Folder:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with np.load(
+                io.BytesIO(path.read_bytes()), allow_pickle=False
+            ) as stored:  # numpy leaves damaged files open
                 return {key: stored[key] for key in stored.files}
         except Exception as error:  # numpy and zlib raise whatever a damaged archive leads them to
             raise CheckpointError(f"{path}: damaged ({type(error).__name__}); delete it, or start anew") from None

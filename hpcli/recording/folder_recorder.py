@@ -58,7 +58,7 @@ class FolderRecorder:
         return round(self._seconds_before + time.monotonic() - self._began, 3)
 
     def _begin_after(self, standing: Standing | None) -> None:
-        """Take over what an earlier process left; called before the lock is taken."""
+        """Take over status and seconds of an earlier process. To be called before the lock is taken."""
         if standing is not None:
             self.status, self._seconds_before = standing.status, standing.seconds or 0.0
 
@@ -154,7 +154,7 @@ class FolderRecorder:
             self._lock.release()
 
     def _record(self, error: BaseException) -> None:
-        """Note how a run failed; a disk that is full must not hide why."""
+        """Write error.log and the status of a failed run. A second error, of the disk, is passed over."""
         try:
             (self.path / "error.log").write_text("".join(traceback.format_exception(error)))
             stopped = isinstance(error, KeyboardInterrupt)

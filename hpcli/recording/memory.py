@@ -20,7 +20,7 @@ class MemoryRecorder:
     """Rows by table, states by label, children by key."""
 
     def __init__(self, config: Config | None = None) -> None:
-        """`config` is that of a run within another one; an experiment is told its own."""
+        """Start empty. A `config` is needed only for a run within another one."""
         self.tables: dict[type[Row], list[Row]] = {}
         self.kept: dict[str, Arrays] = {}
         self.states: dict[str, State] = {}
@@ -59,7 +59,7 @@ class MemoryRecorder:
         return self.kept.get(name)
 
     def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
-        """Never: what is in memory is lost with the process, whatever is saved there."""
+        """Never: a state in memory does not outlive the process."""
         return False
 
     def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
@@ -67,7 +67,7 @@ class MemoryRecorder:
         self.states.update(dict.fromkeys(labels, state))
 
     def load(self) -> State | None:
-        """Nothing: a run in memory starts at its start."""
+        """None: a run in memory always starts at step 0."""
         return None
 
     def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
@@ -79,7 +79,7 @@ class MemoryRecorder:
         return False
 
     def child(self, key: str, config: Config) -> AbstractContextManager[MemoryRecorder]:
-        """A recorder of the run's own; the earlier one where that run is over."""
+        """A recorder for the run. A run that is over keeps its earlier recorder."""
         known = self.children.get(key)
         if known is None or not known.status.is_over:
             known = self.children[key] = self.new_child(config)

@@ -23,4 +23,4 @@ OnProgress = Callable[[Progress], None]
 
 
 def silent(_: Progress) -> None:
-    """Progress that nobody watches."""
+    """Ignores a report."""

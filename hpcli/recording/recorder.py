@@ -1,4 +1,4 @@
-"""What an experiment needs of the place where its rows and states go.
+"""The protocol of recorders: what an experiment needs to record rows and states.
 
 Four things that can be had apart: rows, states, children, and the wish that it stop. A run folder has them all
 (`disk`), and so has memory (`memory`).
@@ -27,7 +27,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 class Rows(Protocol):
-    """Tables that can be read, of a run that goes on or of one long over."""
+    """Tables and arrays to read, of a run that goes on or is over."""
 
     def rows(self, kind: type[R]) -> list[R]:
         """All rows of a table so far, those of an earlier, resumed process included."""
@@ -37,29 +37,29 @@ class Rows(Protocol):
 
 
 class Record(Rows, Protocol):
-    """A run as it can be read: what it was asked, how it stands, and its tables."""
+    """A run to read: its config, status, duration, tables, and the runs within it."""
 
     @property
     def config(self) -> Config:
-        """What it was asked to do."""
+        """The run's config."""
 
     @property
     def status(self) -> RunStatus:
-        """How it stands."""
+        """The run's status."""
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, all processes together; None: not known."""
+        """The run's duration, all processes together; None: not known."""
 
     def find_child(self, key: str) -> Record | None:
-        """A run within it; None: it has not begun."""
+        """A run within this one, by its key; None: it has not begun."""
 
 
 class RowRecorder(Rows, Protocol):
     """Where rows go."""
 
     def add(self, row: Row, *, durable: bool = False) -> None:
-        """Add a row to its table. `durable`: it outlives a power cut on return."""
+        """Add a row to its table. With `durable` the row outlives a power cut once this returns."""
 
     def replace(self, kind: type[R], rows: Sequence[R]) -> None:
         """Replace a table as a whole."""
@@ -72,7 +72,7 @@ class StateRecorder(Protocol):
     """Where states go, and come back from."""
 
     def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
-        """Whether a state is to be saved now that nobody asked for by name."""
+        """Whether to save an unlabelled state now."""
 
     def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
         """Keep a state. One with labels is kept for good, another until newer ones are."""
@@ -89,25 +89,25 @@ class Stop(Protocol):
     """Who may ask an experiment to stop."""
 
     def should_stop(self) -> bool:
-        """Whether somebody asked it to stop after this step."""
+        """Whether the experiment is to stop after this step."""
 
 
 class Recorder(RowRecorder, StateRecorder, Stop, Protocol):
-    """All that a run needs which has no runs within it."""
+    """Records a run: rows, states, and the wish that it stop."""
 
 
 class ParentRecorder(Recorder, Protocol):
-    """All that an experiment needs which is made of runs."""
+    """Records an experiment that is made of runs, such as a sweep."""
 
     def child(self, key: str, config: Config) -> ChildContext:
-        """Where a run within this one records, by its key: the same place as before, if there has been one."""
+        """The recorder of a run within this one, by its key. A run that was recorded before is gone on with."""
 
     def find_child(self, key: str) -> Record | None:
         """A run within this one, to read; None: it has not begun."""
 
 
 class ChildContext(Protocol):
-    """Enter it to record a run within another one; leaving notes how it ended."""
+    """Context of a run within another run. Leaving it notes how the run ended."""
 
     def __enter__(self) -> ChildRecorder: ...
 
@@ -117,7 +117,7 @@ class ChildContext(Protocol):
 
 
 class ChildRecorder(Recorder, Record, Protocol):
-    """Where a run within another one records; what it came to can be read there."""
+    """Records a run within another run, and reads it."""
 
     def finish(self, status: RunStatus, summary: Mapping[str, object]) -> object:
-        """The run is over, or interrupted: note how it ended."""
+        """Note how the run ended, or that it was interrupted."""

@@ -40,7 +40,7 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class Column:
-    """A column as it is declared."""
+    """A declared column: its field, type, and whether a value may be missing."""
 
     field: str
     kind: type
@@ -52,7 +52,7 @@ class Column:
         return self.field.rstrip("_")
 
     def checked(self, value: object) -> Cell:
-        """A value as the column holds it.
+        """A value converted to the column's type.
 
         Raises:
             TypeError: it is of another type.
@@ -69,7 +69,7 @@ class Column:
         return typing.cast(Cell, self.kind(value))
 
     def text(self, value: Cell) -> str:
-        """A value as a CSV has it."""
+        """A value as text in a CSV."""
         if value is None:
             return ""
         if self.kind is bool:
@@ -137,7 +137,7 @@ def cells(row: Row) -> tuple[Cell, ...]:
 
 
 def checked(row: R) -> R:
-    """A row as a table gives it back: numbers of numpy become Python's, an empty optional text None.
+    """A row with plain Python values: numpy numbers are converted, an empty optional text becomes None.
 
     Raises:
         TypeError: a value is not of its column's type.

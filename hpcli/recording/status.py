@@ -20,7 +20,7 @@ FILE, LOCK = "status.json", ".lock"
 
 @dataclass(frozen=True)
 class Standing:
-    """How a run stands, as its folder says."""
+    """What a run folder says of its run: status, command, exit code, last step, duration."""
 
     status: RunStatus
     command: str
@@ -36,7 +36,7 @@ def write_standing(folder: Path, standing: Standing) -> None:
 
 
 def read_standing(folder: Path) -> Standing | None:
-    """How a folder's run stands; None where it says nothing. `crashed`: it says running, and no process holds it.
+    """What `status.json` says; None: no such file. A run that is `running` while nothing holds its lock has crashed.
 
     Raises:
         CheckpointError: it is damaged, or of another format, which is named.

@@ -1,4 +1,4 @@
-"""What experiments come to: a file a command, with its tables, its result, and the way back from a run folder.
+"""Results: for each command its tables, its result, and how the result is read from a run folder.
 
 No torch: whatever was computed can be read, judged and drawn again without it.
 """
@@ -20,11 +20,11 @@ class Result(Protocol):
 
     @property
     def status(self) -> RunStatus:
-        """How it ended."""
+        """How the experiment ended."""
 
     def summary(self) -> Mapping[str, object]:
         """The result in plain values, for `summary.json`."""
 
     @classmethod
     def from_run(cls, run: Record) -> Self:
-        """The same result again, from what its run wrote."""
+        """The result, read from a run."""

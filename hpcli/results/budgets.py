@@ -1,4 +1,4 @@
-"""What the weight decays of a sweep can do in its runs, told before anything trains."""
+"""How much the weight decays of a sweep can shrink weights in its runs, known before anything trains."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def budget_of(config: Config, data: DataFacts) -> Budget | None:
 
 
 def budgets_of(keys: Iterable[str], settings: Sequence[Setting], data: DataFacts) -> dict[str, Budget]:
-    """Name of a setting → its budget, where weight decay is what is swept."""
+    """Name of a setting → its decay budget; empty where weight decay is not swept."""
     if KEY not in keys:
         return {}
     found = {setting.name: budget_of(setting.config, data) for setting in settings}
@@ -40,7 +40,7 @@ def budgets_of(keys: Iterable[str], settings: Sequence[Setting], data: DataFacts
 
 
 def flagged(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> list[Indistinct]:
-    """Pairs of values that the decay cannot tell apart, or hardly, where it is the only key."""
+    """Pairs of weight decays that the runs can hardly tell apart; none where a second key is swept."""
     return indistinct(list(budgets.values()), epochs) if len(keys) == 1 else []
 
 

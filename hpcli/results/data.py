@@ -1,4 +1,4 @@
-"""The data that a run was made on, as its folder knows them: classes, and how many images of each."""
+"""The data of a run as its folder knows them: the classes, and the number of images of each."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ class DataFacts:
 
     @classmethod
     def from_rows(cls, rows: Rows) -> DataFacts:
-        """As a run has recorded them."""
+        """The facts that a run has recorded."""
         return cls(tuple(rows.rows(ClassImages)))
 
     @classmethod
     def of(cls, splits: Splits) -> DataFacts:
-        """Of images that are at hand."""
+        """The facts of loaded images."""
         names = splits.source.classes
         parts = [_counts(part, len(names)) for part in (splits.train, splits.valid, splits.test)]
         return cls(tuple(ClassImages(label, *about) for label, about in enumerate(zip(names, *parts, strict=True))))
 
     def record(self, rows: RowRecorder) -> None:
-        """Write them into a run that has not recorded them yet."""
+        """Record the facts, unless the run has recorded them already."""
         if not rows.rows(ClassImages):
             rows.replace(ClassImages, self.classes)
 

@@ -31,7 +31,7 @@ ENDS = {"a": 0.0, "b": 1.0}
 
 @dataclass(frozen=True)
 class Place(Row, table="interpolation"):
-    """A place on the line. Where a loss is not finite, neither it nor the accuracy means anything: None."""
+    """A place on the line. A loss that is not finite, and the accuracy beside it, are None."""
 
     alpha: float
     bn: BatchNorm
@@ -117,7 +117,7 @@ class InterpolateResult:
 
     @property
     def judged(self) -> BatchNorm:
-        """The mode that the verdict is by: measured anew, unless only averages were asked for."""
+        """The BatchNorm mode of the verdict: measured anew, unless only averages were asked for."""
         return next(iter(self.curves))
 
     @property
@@ -144,7 +144,7 @@ class InterpolateResult:
         return variance_limits(self.zeros)
 
     def summary(self) -> Summary:
-        """The result in plain values; nothing of a line that is not complete."""
+        """The result in plain values; empty where the line is not complete."""
         if not self.is_complete:
             return {}
         heights, limits = self.barriers, self.negative_variance

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hpcli.analysis.plane import Plane, plane_through
 from hpcli.config import Config
-from hpcli.recording.recorder import Rows
+from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row, columns
 from hpcli.results import Summary
 from hpcli.states import BatchNorm, RunStatus
@@ -67,6 +67,11 @@ class PlaneResult:
         losses = np.full(len(x) * len(y), np.nan)
         losses[: len(points["x"])] = points["valid_loss"]
         return cls(status, x, y, losses.reshape(len(y), len(x)), corners, statistics_of(config))
+
+    @classmethod
+    def from_run(cls, run: Record) -> PlaneResult:
+        """From the run folder of an interpolation, or whatever else can be read like one."""
+        return cls.from_rows(run.config, run.status, run)
 
     @property
     def has_begun(self) -> bool:

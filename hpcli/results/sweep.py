@@ -1,4 +1,4 @@
-"""What a sweep comes to: its table, what can be told apart, what to use."""
+"""The result of a sweep: its trials, the verdict on its values, and the value to use."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class SweepTrial(Row, table="sweep"):
 
     @property
     def has_begun(self) -> bool:
-        """Whether it has numbers of its own."""
+        """Whether the trial has trained at all."""
         return self.status not in (RunStatus.WAITING, RunStatus.FAILED)
 
     @property
@@ -146,7 +146,9 @@ class SweepResult:
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """Over the seeds that every value has had; None: there is none."""
+        """The verdict over the seeds that all values have been trained with; None: there is no such seed."""
+        if not self.trials:
+            return None
         states = np.array([[trial.status for trial in row] for row in self.grid])
         failed = states == RunStatus.FAILED
         complete = np.asarray((failed | np.isin(states, (RunStatus.FINISHED, RunStatus.DIVERGED))).all(0))
@@ -213,7 +215,7 @@ class SweepResult:
         }
 
     def _ranking(self, found: Verdict) -> list[Summary]:
-        """A line a setting, the lowest loss first; what has none comes last."""
+        """A line a setting, the lowest mean loss first, settings without a loss last."""
         lines = [self._line(index, each) for index, each in enumerate(found.comparisons)]
         order = np.argsort([math.inf if each.mean is None else each.mean for each in found.comparisons], kind="stable")
         return [lines[index] for index in order]

@@ -113,7 +113,7 @@ class TrainResult:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that count as an epoch."""
+        """The number of steps that count as an epoch."""
         return self.data.steps_per_epoch(self.config.data)
 
     @property

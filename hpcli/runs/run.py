@@ -1,4 +1,4 @@
-"""A run folder opened: what was asked, how it stands, its tables, its result, its weights, and the runs within it."""
+"""An opened run folder: config, status, tables, result, weights, and the runs within it."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ class Run(Folder):
 
     @property
     def command(self) -> str:
-        """Whose run it is: `train`, `lr-find` and so on."""
+        """The command that made the run: `train`, `lr-find` and so on."""
         standing = self.standing
         assert standing is not None
         return standing.command
 
     @cached_property
     def result(self) -> Result:
-        """What it came to: the same as the experiment returned. Of a run that goes on, what there is so far."""
+        """The result that the experiment returned. For a run that goes on, the result so far."""
         return result_class(self.command).from_run(self)
 
     @property
@@ -55,19 +55,25 @@ class Run(Folder):
         Raises:
             CheckpointError: it is damaged.
         """
-        path = self.path / "summary.json"
+        return self._json("summary.json", "delete it, and --resume writes it anew")
+
+    @property
+    def environment(self) -> Summary:
+        """Versions, devices, commit and command line of the run.
+
+        Raises:
+            CheckpointError: `environment.json` is damaged.
+        """
+        return self._json("environment.json", "restore or delete it") or {}
+
+    def _json(self, name: str, advice: str) -> Summary | None:
+        path = self.path / name
         if not path.exists():
             return None
         try:
             return dict(json.loads(path.read_bytes()))
         except (ValueError, TypeError) as error:
-            raise CheckpointError(f"{path}: damaged ({error}); delete it, and --resume writes it anew") from None
-
-    @property
-    def environment(self) -> Summary:
-        """What it was made with: versions, device, commit, command line."""
-        path = self.path / "environment.json"
-        return dict(json.loads(path.read_bytes())) if path.exists() else {}
+            raise CheckpointError(f"{path}: damaged ({error}); {advice}") from None
 
     @property
     def children(self) -> dict[str, Run]:

@@ -51,7 +51,7 @@ def reference(text: Path | str) -> Reference:
 
 
 def pinned(text: Path | str) -> str:
-    """The same reference as an absolute path, with the hash of what it means now.
+    """The reference as an absolute path, with the hash of the weights that it names now.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -79,7 +79,7 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
 
 
 def _read(found: Reference) -> tuple[Path, bytes]:
-    """The file of a reference, and what it holds, verified as far as there is something to verify it by."""
+    """The file of a reference and its bytes, compared with every hash that is known of it."""
     file, data = _of_run(found) if found.path.is_dir() else _of_file(found)
     if found.sha256 not in (None, hashlib.sha256(data).hexdigest()):
         raise CheckpointError(f"{found}: has changed since the config was written (another SHA-256); name it anew")
@@ -122,7 +122,7 @@ def config_beside(path: Path | str) -> Path | None:
 
 
 def shared_config(paths: Sequence[Path | str]) -> Path:
-    """The config to measure checkpoints by, that of the first one's run.
+    """The config to measure several checkpoints by: the config of the first one's run.
 
     Raises:
         CheckpointError: a checkpoint is not there, or the runs differ in their images or their network.

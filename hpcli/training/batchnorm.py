@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 @contextmanager
 def reestimated(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
-    """While entered, the model's BatchNorm statistics are plain averages over `batches`; then they are as before.
+    """While entered, the model's BatchNorm statistics are plain averages over `batches`. Leaving restores them.
 
     Only the BatchNorm modules are in training mode meanwhile, so dropout stays off.
 

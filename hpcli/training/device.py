@@ -35,14 +35,14 @@ GIB = 2**30
 
 
 def start_peak_memory(device: torch.device) -> None:
-    """From now on `peak_memory` counts; what is no longer used is given back first."""
+    """Start to count a GPU's peak memory, after giving unused memory back."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 
 
 def peak_memory(device: torch.device) -> tuple[float, float] | None:
-    """The most memory of a GPU that was in use, and what it has, in GiB; None for a CPU."""
+    """A GPU's peak memory in use and its total memory, in GiB; None for a CPU."""
     if device.type != "cuda":
         return None
     return torch.cuda.max_memory_allocated(device) / GIB, torch.cuda.get_device_properties(device).total_memory / GIB
@@ -54,7 +54,7 @@ Generators = dict[str, Any]
 
 @contextmanager
 def generators_kept() -> Iterator[None]:
-    """Afterwards the random generators of torch, numpy and python are where they were."""
+    """Leaving restores the random generators of torch, numpy and Python."""
     before = generator_states()
     try:
         yield

@@ -13,7 +13,7 @@ Pair = tuple[nn.Conv2d, nn.BatchNorm2d, nn.Conv2d]
 
 
 class FoldedNetwork:
-    """Another way through a network, in evaluation mode, for one that is evaluated often with ever other weights.
+    """A network with BatchNorm folded into its convolutions, for many evaluations with changing weights.
 
     Every layer is the network's own but the convolutions that a BatchNorm alone follows: those are copies, and
     `refresh` brings them up to date. A network that cannot be traced, or does not come out the same, is used as it is.

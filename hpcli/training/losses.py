@@ -29,7 +29,7 @@ class LossRecord:
             self._send()
 
     def take(self, *, wait: bool = False) -> list[StepLoss]:
-        """Pairs (step, loss) that have arrived since the last call; with `wait`, all that were written."""
+        """The losses that have arrived since the last call, as (step, loss); with `wait` all that were written."""
         first, last = self.taken, self._arrived(wait)
         self.taken = last
         return list(zip(range(first, last), self.host[first:last].tolist(), strict=True))

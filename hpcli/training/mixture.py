@@ -50,10 +50,11 @@ class Mixture:
         ]
         self.set(1.0, *[0.0] * (len(checkpoints) - 1))
         trainer.model.eval()
-        self.network = FoldedNetwork(trainer.model, trainer.data.loader.batch(0)[0])
+        with trainer.numerics.active():
+            self.network = FoldedNetwork(trainer.model, trainer.data.loader.batch(0)[0])
 
     def set(self, *coefficients: float) -> None:
-        """Give the network the sum; with coefficients 1 and 0 it is the one checkpoint, bit for bit."""
+        """Give the network the weighted sum. Coefficients 1 and 0 give the one checkpoint, bit for bit."""
         largest = self.checkpoints[int(np.argmax(coefficients))]
         with torch.no_grad():
             for name, target in self.targets.items():
@@ -66,14 +67,15 @@ class Mixture:
 
     @contextmanager
     def at(self, *coefficients: float, bn: BatchNorm) -> Iterator[None]:
-        """While entered, the network is the sum, its BatchNorm statistics as `bn` says.
+        """While entered, the network is the weighted sum, with BatchNorm statistics as `bn` says.
 
         Args:
             coefficients: one a checkpoint.
             bn: measured anew on 5,000 training images, or summed like the weights.
         """
         self.set(*coefficients)
-        with self.trainer.bn_statistics(BN_IMAGES if bn == BatchNorm.RECOMPUTE else 0):
+        images = BN_IMAGES if bn == BatchNorm.RECOMPUTE else 0
+        with self.trainer.numerics.active(), self.trainer.bn_statistics(images):
             self.network.refresh()
             yield
 

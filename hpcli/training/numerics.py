@@ -1,4 +1,4 @@
-"""In what precision a trainer computes, and whether it repeats itself to the bit."""
+"""The precision of a trainer, and whether its runs repeat to the bit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Numerics:
 
     @classmethod
     def of(cls, precision: str, device: torch.device, *, deterministic: bool = False) -> Numerics:
-        """What a precision of the config is on a device. `auto` is bfloat16 on a GPU that has it, else float32."""
+        """The numerics of `train.precision` on a device. `auto` is bfloat16 on a GPU with bfloat16, else float32."""
         if device.type != "cuda":
             return cls(device, torch.bfloat16 if precision == "bf16" else None)
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
@@ -48,14 +48,17 @@ class Numerics:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """While entered, torch's process-wide switches are this trainer's. A CPU has none: it repeats itself anyway."""
+        """While entered, torch's process-wide switches are this trainer's. Leaving restores them. A CPU needs none."""
         if self.device.type != "cuda":
             yield
             return
         backends: Any = torch.backends
         before = (
-            backends.fp32_precision, torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
-        )  # fmt: skip
+            backends.fp32_precision,
+            torch.backends.cudnn.benchmark,
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         try:
@@ -65,8 +68,8 @@ class Numerics:
             self._set(*before)
 
     @staticmethod
-    def _set(fp32_precision: str, benchmark: bool, deterministic: bool) -> None:
+    def _set(fp32_precision: str, benchmark: bool, deterministic: bool, warn_only: bool = False) -> None:
         backends: Any = torch.backends
         backends.fp32_precision = fp32_precision
         torch.backends.cudnn.benchmark = benchmark
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)

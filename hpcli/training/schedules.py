@@ -197,7 +197,7 @@ def lr_find_schedule(config: Config) -> Schedule:
 
 
 def one_cycle_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule:
-    """Cycles after one another, each 1cycle."""
+    """The table of one or more cycles, each 1cycle."""
     edges = np.linspace(0, num_steps, min(schedule.cycles, num_steps) + 1).round().astype(int)
     parts = [
         one_cycle(
@@ -218,7 +218,7 @@ def one_cycle_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedul
 
 
 def cyclical_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule:
-    """CLR, of the shape that the section names."""
+    """The table of CLR, with the shape that the section names."""
     return cyclical(
         num_steps,
         schedule.base_lr or schedule.max_lr / (schedule.div_factor or 4),
@@ -231,7 +231,7 @@ def cyclical_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule
 
 
 def piecewise_table(schedule: ScheduleConfig, num_steps: int, steps_per_epoch: int) -> Schedule:
-    """Drops at the milestones; none given: at a half and three quarters."""
+    """The table with drops at the milestones; by default at half and three quarters of the run."""
     epochs = num_steps // steps_per_epoch
     milestones = schedule.milestones or (epochs / 2, epochs * 3 / 4)
     steps = [round(epoch * steps_per_epoch) for epoch in milestones]
@@ -239,5 +239,5 @@ def piecewise_table(schedule: ScheduleConfig, num_steps: int, steps_per_epoch: i
 
 
 def constant_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule:
-    """One learning rate."""
+    """The table of one learning rate."""
     return constant(num_steps, schedule.max_lr, schedule.momentum.high)

@@ -49,7 +49,7 @@ class StepReport:
     _record: LossRecord
 
     def wait(self) -> tuple[StepLoss, ...]:
-        """The losses that had not arrived yet, up to this step's; a GPU is waited for."""
+        """Wait for a GPU, and return the losses up to this step that had not arrived."""
         return tuple(self._record.take(wait=True))
 
 
@@ -72,7 +72,7 @@ class Trainer:
         clip_norm: float | None = None,
         draw: Draw | None = None,
     ) -> None:
-        """Put a trainer together; `from_config` does it by a config.
+        """Make a trainer from its parts. `from_config` makes the parts too.
 
         Args:
             model: on the data's device.
@@ -219,7 +219,7 @@ class Trainer:
 
 
 def _drawn_by(config: Config, splits: Splits) -> Draw:
-    """The networks of a config, by seed; torch's generators are left as they were found."""
+    """The function that draws a config's network by seed. It leaves torch's generators as they were."""
     _, height, width, channels = splits.train.images.shape
 
     def draw(seed: int) -> nn.Module:
@@ -240,6 +240,6 @@ def _drawn_by(config: Config, splits: Splits) -> Draw:
 
 
 def _same(model: nn.Module) -> Draw:
-    """The model as it is now, for every seed."""
+    """The function that returns the model's present weights for every seed."""
     start = copy.deepcopy(model)
     return lambda _: start

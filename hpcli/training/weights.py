@@ -1,4 +1,4 @@
-"""A network's weights: how large they are, and whether a checkpoint's fit."""
+"""The norms of a network's weights, and whether a checkpoint fits a network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def weight_norms(model: nn.Module) -> dict[str, float]:
 
 
 def first_difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:
-    """The first tensor that a model and a checkpoint do not have alike, in words; None where they fit."""
+    """The first tensor in which a model and a checkpoint differ by name or shape, in words; None: they fit."""
     for name in [*own, *other]:
         ours, theirs = own.get(name), other.get(name)
         if ours is None or theirs is None or ours.shape != theirs.shape:

@@ -29,7 +29,7 @@ def run_trial(
     device: str = "auto",
     on_progress: OnProgress = silent,
 ) -> TrainResult:
-    """Bring a trial to its end, from nothing, from where it stopped, or from what it has recorded when it is over.
+    """Bring a trial to its end. A trial that is over is read back, an interrupted one is resumed.
 
     Args:
         spec: which trial.
@@ -78,7 +78,8 @@ class _Training:
             self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
         elif not trainer.is_fresh:
             recorder.save(self._state(), step=trainer.step - 1)  # weights that the config cannot draw again
-        self.lowest = min((epoch.valid_loss for epoch in recorder.rows(Epoch)), default=math.inf)
+        losses = (epoch.valid_loss for epoch in recorder.rows(Epoch))
+        self.lowest = min((loss for loss in losses if not math.isnan(loss)), default=math.inf)
 
     def goes_on_after(self, report: StepReport) -> bool:
         stopping, labels = self.recorder.should_stop(), self._labels(report)

@@ -34,7 +34,7 @@ class SerialExecutor:
         self.recorder, self.trainers = recorder, trainers
 
     def run(self, specs: Sequence[Spec], on_progress: OnProgress) -> Iterator[Outcome]:
-        """Bring trials to their end, an outcome after each. One that fails is an outcome, and stops no other.
+        """Bring trials to their end, yielding an outcome after each. A failed trial is an outcome too.
 
         Raises:
             OSError: the disk's, not a trial's.

@@ -1,4 +1,4 @@
-"""What a trial is: all that a process, here or elsewhere, needs to run it."""
+"""The description of a trial: all that a process needs to run the trial."""
 
 from __future__ import annotations
 

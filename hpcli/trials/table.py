@@ -1,4 +1,4 @@
-"""The trials of a sweep as a table: settings × seeds, what has come of each, and how far all of them are."""
+"""The trials of a sweep as a table, settings × seeds, with their outcomes and the sweep's progress."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class TrialTable:
         return self.planned
 
     def run(self, specs: Sequence[Spec]) -> None:
-        """Bring trials to their end; those first that an earlier process has finished, which cost nothing."""
+        """Bring trials to their end. Trials that an earlier process finished come first: reading them is quick."""
         over = {trial.trial for trial in self.before if trial.status.is_over}
         waiting = sorted((spec for spec in specs if not self._is_over(spec)), key=lambda spec: spec.key not in over)
         if self.is_stopped:
@@ -68,14 +68,14 @@ class TrialTable:
             self._say_forecast(waiting[place:])
 
     def rows(self) -> list[SweepTrial]:
-        """The table, as it stands."""
+        """The rows of the table so far."""
         return [
             _row(spec, self._outcomes.get(spec.key), JOINED.join(self.config.sweep.values)) for spec in self.planned
         ]
 
     @property
     def results(self) -> dict[str, TrainResult]:
-        """Trial → its run, of those that have numbers."""
+        """Trial → its training run, for every trial that has trained."""
         return {key: each.result for key, each in self._outcomes.items() if each.result is not None}
 
     @property
@@ -85,7 +85,7 @@ class TrialTable:
         return interrupted or self.recorder.should_stop()
 
     def seconds(self, spec: Spec) -> float:
-        """How long a trial took; 0 where it has not ended."""
+        """The seconds that a trial took; 0: it has not ended."""
         outcome = self._outcomes.get(spec.key)
         return (outcome and outcome.seconds) or 0.0
 

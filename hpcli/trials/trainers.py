@@ -33,7 +33,7 @@ def new_trainer(
 
 
 class Trainers:
-    """One trainer, kept from run to run and put back to its start; another one where the config asks for it.
+    """Keeps one trainer from run to run, and makes another one where the config needs one.
 
     The test images are left out: values are chosen on validation images.
     """
@@ -64,7 +64,7 @@ class Trainers:
         return kept
 
     def drop(self) -> None:
-        """Keep no trainer: the one there is may be broken."""
+        """Forget the kept trainer, which may be broken."""
         self._trainer = None
 
 
