@@ -11,6 +11,7 @@ checkpoints on the digits to docs/pictures/interpolation.png.
 from __future__ import annotations
 
 import argparse
+import copy
 import datetime
 import os
 import platform
@@ -25,19 +26,19 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from hpcli import (
+    DiskRecorder,
     ImageData,
-    InterpolationResult,
-    RunDir,
+    InterpolateResult,
     Split,
     Trainer,
     interpolate,
     load_config,
-    load_weights,
     plots,
     train,
 )
-from hpcli.config.interpolation import BN_IMAGES
+from hpcli.config.alphas import BN_IMAGES
 from hpcli.data.dataset import divide
+from hpcli.states import BatchNorm
 from hpcli.training.mixture import Mixture
 
 HERE = Path(__file__).parent
@@ -55,7 +56,7 @@ def noise_trainer() -> Trainer:
     every = Split(images, generator.integers(0, 10, count))
     source = ImageData(every, None, tuple("0123456789"), half, half, flip=True)
     config = load_config(None, {"data.validation": IMAGES / count, "model.name": "resnet20"})
-    return Trainer(config, splits=divide(source, config))
+    return Trainer.from_config(config, splits=divide(source, config))
 
 
 def two_weights(trainer: Trainer) -> list[dict[str, Tensor]]:
@@ -68,19 +69,19 @@ def two_weights(trainer: Trainer) -> list[dict[str, Tensor]]:
     return found
 
 
-def plain(trainer: Trainer, weights: list[dict[str, Tensor]], bn: str) -> Way:
+def plain(trainer: Trainer, weights: list[dict[str, Tensor]], bn: BatchNorm) -> Way:
     """A new state dict, load_state_dict and a DataLoader at every α."""
-    model, (one, other) = trainer._new_model(0), weights
-    normalize = trainer.loader.normalize
+    model, (one, other) = copy.deepcopy(trainer.model), weights
+    data, normalize = trainer.data, trainer.data.loader.normalize
     splits = {
-        "train": trainer.splits.train_sample(),
-        "valid": trainer.splits.valid,
-        "bn": trainer.splits.train_sample(BN_IMAGES),
+        "train": data.splits.train_sample(),
+        "valid": data.splits.valid,
+        "bn": data.splits.train_sample(BN_IMAGES),
     }
     loaders = {
         name: DataLoader(
             TensorDataset(normalize(torch.from_numpy(split.images)).contiguous(), torch.from_numpy(split.labels)),
-            batch_size=trainer.config.data.eval_batch_size,
+            batch_size=data.eval_batch_size,
         )
         for name, split in splits.items()
     }
@@ -96,7 +97,7 @@ def plain(trainer: Trainer, weights: list[dict[str, Tensor]], bn: str) -> Way:
     def at(alpha: float) -> tuple[float, float]:
         model.load_state_dict({name: (1 - alpha) * one[name] + alpha * other[name] for name in one})
         model.eval()
-        if bn == "recompute":
+        if bn == BatchNorm.RECOMPUTE:
             for module in model.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.reset_running_stats()
@@ -110,7 +111,7 @@ def plain(trainer: Trainer, weights: list[dict[str, Tensor]], bn: str) -> Way:
     return at
 
 
-def ours(trainer: Trainer, weights: list[dict[str, Tensor]], bn: str) -> Way:
+def ours(trainer: Trainer, weights: list[dict[str, Tensor]], bn: BatchNorm) -> Way:
     """What `interpolate` does at every α."""
     mixture = Mixture(trainer, *weights)
     assert mixture.network.pairs, "nothing was folded"
@@ -131,7 +132,8 @@ def seconds(ways: dict[str, Way]) -> dict[str, list[float]]:
             started = time.perf_counter()
             found[name] = way(float(alpha))
             taken[name] += [time.perf_counter() - started] if number else []
-        assert np.allclose(*found.values(), rtol=1e-3, equal_nan=True), found
+        one, other = found.values()
+        assert np.allclose(one, other, rtol=1e-3, equal_nan=True), found
     return taken
 
 
@@ -145,13 +147,13 @@ def measure_speed() -> None:
     with (HERE / "results" / "interpolation.csv").open("w") as file:
         file.write(f"# {datetime.date.today()}, {machine}, median of {len(ALPHAS)} alphas, taking turns\n")
         file.write("bn,plain_seconds,hpcli_seconds,speedup\n")
-        for bn in ("interpolate", "recompute"):
+        for bn in (BatchNorm.INTERPOLATE, BatchNorm.RECOMPUTE):
             taken = seconds({"plain": plain(trainer, weights, bn), "hpcli": ours(trainer, weights, bn)})
             ratio = np.median(np.array(taken["plain"]) / np.array(taken["hpcli"]))
             plain_seconds, own_seconds = (float(np.median(each)) for each in taken.values())
             file.write(f"{bn},{plain_seconds:.3f},{own_seconds:.3f},{ratio:.2f}\n")
             print(f"{bn}: plain {plain_seconds:.3f} s an alpha, hpcli {own_seconds:.3f} s, {ratio:.2f} times as fast")
-    at = ours(trainer, weights, "interpolate")
+    at = ours(trainer, weights, BatchNorm.INTERPOLATE)
     for count in (2, 4, 8):
         started = time.perf_counter()
         for alpha in ALPHAS[:count]:
@@ -162,27 +164,27 @@ def measure_speed() -> None:
 def trained(folder: Path, **keys: object) -> Path:
     """A run on the digits, with its checkpoints."""
     config = load_config(None, {key.replace("__", "."): value for key, value in keys.items()})
-    with RunDir.create("train", config, folder) as run:
-        result = train(config, store=run)
-        run.finish(result.status, result.summary)
+    with DiskRecorder.create("train", config, folder) as run:
+        result = train(config, recorder=run)
+        run.finish(result.status, result.summary())
     return folder
 
 
-def lines(folder: Path) -> dict[str, InterpolationResult]:
+def lines(folder: Path) -> dict[str, InterpolateResult]:
     """Two epochs of a run, two cycles of one, two seeds."""
-    one = trained(folder / "seed-0", train__epochs=10, train__checkpoint_epochs="[7]")
+    one = trained(folder / "seed-0", train__epochs=10, train__checkpoint_epochs=[7])
     other = trained(folder / "seed-1", train__epochs=10, seed=1)
     cycle = {"schedule__name": "triangular", "schedule__cycles": 2, "schedule__max_lr": 0.1, "schedule__base_lr": 1e-4}
     cycles = trained(folder / "cycles", train__epochs=30, **cycle)
-    pairs = {
-        "one run's epochs 7 and 9": (Path(f"{one}:epoch-0007"), one),
-        "two cycles of one run": (Path(f"{cycles}:cycle-0"), Path(f"{cycles}:cycle-1")),
+    pairs: dict[str, tuple[Path | str, Path | str]] = {
+        "one run's epochs 7 and 9": (f"{one}:epoch-0007", one),
+        "two cycles of one run": (f"{cycles}:cycle-0", f"{cycles}:cycle-1"),
         "two seeds": (one, other),
     }
     found = {}
     for name, (a, b) in pairs.items():
-        found[name] = interpolate(load_config(), load_weights(a), load_weights(b))
-        print(f"{name}: {found[name].summary['sentence']}")
+        found[name] = interpolate(a, b)
+        print(f"{name}: {found[name].summary()['sentence']}")
     return found
 
 

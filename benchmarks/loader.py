@@ -36,7 +36,7 @@ def trainer_for(folder: Path, name: str) -> Trainer:
     """hpcli's, with images as the model wants them."""
     allow_code("loader:tiny")
     data = {"data.name": "folder", "data.root": str(folder), "data.batch_size": BATCH}
-    return Trainer(load_config(None, {**data, "model.name": MODELS[name]}))
+    return Trainer.from_config(load_config(None, {**data, "model.name": MODELS[name]}))
 
 
 def tiny(num_classes: int, in_channels: int) -> nn.Module:
@@ -50,7 +50,7 @@ def tiny(num_classes: int, in_channels: int) -> nn.Module:
 
 def raw(trainer: Trainer) -> Turn:
     """The model-only limit: forward, backward and update of one batch."""
-    images, labels = trainer.loader.batch(0)
+    images, labels = trainer.data.loader.batch(0)
 
     def turn(steps: int) -> None:
         for _ in range(steps):
@@ -71,8 +71,8 @@ def hpcli(trainer: Trainer) -> Turn:
 
 def data_loader(trainer: Trainer, folder: Path, workers: int) -> Turn:
     """A plain loop over PyTorch's DataLoader, the optimizer torch's fused AdamW."""
-    size = trainer.loader.size
-    source = trainer.splits.source
+    size = trainer.data.loader.size
+    source = trainer.data.splits.source
     steps = [
         transforms.RandomCrop(size, padding=min(size) // 8), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
         transforms.Normalize(source.mean, source.std),

@@ -29,7 +29,7 @@ from hpcli.config import Config, with_overrides
 from hpcli.data.dataset import ImageData, Split, Splits, channel_statistics, divide, load_splits
 
 RESULTS = Path(__file__).parent / "results"
-CIFAR = {"data.batch_size": 128, "data.validation": 0.1, "model.options.num_blocks": "[1, 1, 1]"}
+CIFAR = {"data.batch_size": 128, "data.validation": 0.1, "model.options.num_blocks": [1, 1, 1]}
 GRID = {
     ("adamw", "digits"): (1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1),
     ("sgd", "digits"): (3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
@@ -70,7 +70,7 @@ def stability(folder: Path | None) -> Iterable[Mapping[str, Any]]:
     """Rows: optimizer, steps, seed, suggestion, range, break."""
     for optimizer in ("adamw", "sgd"):
         name, config, splits = prepared(folder, optimizer)
-        trainer = Trainer(config, splits=splits)
+        trainer = Trainer.from_config(config, splits=splits)
         for steps, seeds in ((210, 5), (630, 3)):
             result = lr_find(with_overrides(config, {"lr_find.steps": steps, "lr_find.seeds": seeds}), trainer=trainer)
             for curve in result.curves:
@@ -85,15 +85,16 @@ def choice(folder: Path | None) -> Iterable[Mapping[str, Any]]:
     """Rows: optimizer, learning rate (or the recommendation's), seed, validation loss after 1cycle."""
     for optimizer in ("adamw", "sgd"):
         name, config, splits = prepared(folder, optimizer, short=True)
-        trainer = Trainer(config, splits=splits)
-        recommended = lr_find(config, trainer=trainer).suggestion.suggested_lr
+        trainer = Trainer.from_config(config, splits=splits)
+        suggestion = lr_find(config, trainer=trainer).suggestion
+        recommended = suggestion.suggested_lr if suggestion else None
         for max_lr in (recommended, *GRID[optimizer, name]):
             for seed in range(3):
                 trainer.reset(seed)
                 result = train(with_overrides(config, {"schedule.max_lr": max_lr}), trainer=trainer)
                 yield {
                     "data": name, "optimizer": optimizer, "max_lr": max_lr, "recommended": max_lr == recommended, "seed": seed,
-                    "status": result.status, "valid_loss": result.summary["valid_loss"], "valid_accuracy": result.summary["valid_accuracy"],
+                    "status": result.status, "valid_loss": result.valid_loss, "valid_accuracy": result.valid_accuracy,
                 }  # fmt: skip
 
 

@@ -39,13 +39,13 @@ from hpcli.models import build_model
 SETTINGS = {"data.augment": "none", "data.validation": 0.4}
 START_LR, END_LR = 1e-6, 10.0
 CONFIG = with_overrides(load_config(), {**SETTINGS, "lr_find.start_lr": START_LR, "lr_find.end_lr": END_LR})
-TRAINER = Trainer(CONFIG)
+TRAINER = Trainer.from_config(CONFIG)
 Finder = Callable[[int, int], dict[str, float | None]]
 
 
 def images() -> tuple[Tensor, Tensor]:
     """All training images as the network gets them, and their labels."""
-    loader = TRAINER.loader
+    loader = TRAINER.data.loader
     return loader.normalize(loader.images), loader.labels
 
 
@@ -61,7 +61,8 @@ def with_hpcli(seed: int, steps: int) -> dict[str, float | None]:
     """One test by hpcli."""
     TRAINER.reset(seed)
     config = with_overrides(CONFIG, {"lr_find.steps": steps, "lr_find.seeds": 1})
-    return {"hpcli": lr_find(config, trainer=TRAINER).suggestion.suggested_lr}
+    suggestion = lr_find(config, trainer=TRAINER).suggestion
+    return {"hpcli": suggestion.suggested_lr if suggestion else None}
 
 
 def with_fastai(seed: int, steps: int) -> dict[str, float | None]:
@@ -118,7 +119,8 @@ def loss_at(max_lr: float) -> list[float]:
     losses = []
     for seed in range(5):
         TRAINER.reset(seed)
-        losses.append(train(with_overrides(CONFIG, {"schedule.max_lr": max_lr}), trainer=TRAINER).summary["valid_loss"])
+        result = train(with_overrides(CONFIG, {"schedule.max_lr": max_lr}), trainer=TRAINER)
+        losses.append(np.nan if result.valid_loss is None else result.valid_loss)
     return losses
 
 

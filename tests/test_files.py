@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcli.errors import RunInUseError
-from hpcli.run_dir.files import Lock, is_locked, point_link, write_atomic
+from hpcli.errors import RunInUseError, UsageError
+from hpcli.files import Lock, is_locked, make_dated, make_new, point_link, write_atomic
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,10 +29,17 @@ def test_file_is_synced_before_it_is_renamed_and_its_folder_after(
 ) -> None:
     calls: list[str] = []
     fsync, replace = os.fsync, Path.replace
-    monkeypatch.setattr(
-        os, "fsync", lambda fd: (calls.append("sync " + Path(f"/proc/self/fd/{fd}").readlink().name), fsync(fd))[1]
-    )
-    monkeypatch.setattr(Path, "replace", lambda self, to: (calls.append("rename"), replace(self, to))[1])
+
+    def synced(descriptor: int) -> None:
+        calls.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def renamed(self: Path, to: Path) -> Path:
+        calls.append("rename")
+        return replace(self, to)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", renamed)
     write_atomic(tmp_path / "file", b"data")
     assert calls == ["sync .file.tmp", "rename", f"sync {tmp_path.name}"]
 
@@ -60,6 +67,24 @@ def test_links_move_and_their_absence_is_no_error(tmp_path: Path, monkeypatch: p
         (tmp_path / name).mkdir()
         point_link(tmp_path / "latest", tmp_path / name)
         assert (tmp_path / "latest").resolve() == tmp_path / name
-    monkeypatch.setattr(Path, "symlink_to", lambda *_: (_ for _ in ()).throw(OSError(1, "no links here")))
+
+    def refuse(*_: object) -> None:
+        raise OSError(1, "no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
     point_link(tmp_path / "latest", tmp_path / "one")
     assert (tmp_path / "latest").resolve() == tmp_path / "two"
+
+
+def test_a_folder_that_is_there_is_not_made_anew(tmp_path: Path) -> None:
+    made = make_new(tmp_path / "deep/run")
+    (made / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match=r"run: exists already; choose another, or go on with it by --resume"):
+        make_new(made)
+    assert [path.name for path in made.iterdir()] == ["thesis.txt"]
+
+
+def test_folders_of_the_same_second_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hpcli.files.time.strftime", lambda _: "20260101-000000")
+    made = [make_dated(tmp_path / "runs", "train-digits").name for _ in range(3)]
+    assert made == [f"train-digits-20260101-000000{end}" for end in ("", "-2", "-3")]

@@ -12,7 +12,7 @@ from hpcli.errors import UsageError
 Sizes = Annotated[str | None, typer.Option(metavar="LIST", help="Only these: 64,128,256.")]
 
 
-@command()
+@command(checkpoints=())
 def batch_size(call: Call, sizes: Sizes = None) -> int:
     """Time training at each batch size: where throughput stops growing, and on a GPU the largest that fits."""
     session = call.session({} if sizes is None else {"batch_size.sizes": _numbers(sizes)})

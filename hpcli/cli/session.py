@@ -69,14 +69,15 @@ class Session:
         return load_config(self.shared.config or file, self.given)
 
     def _pinned(self, config: Config, checkpoints: tuple[str, ...]) -> Config:
-        """The config with the hash of every checkpoint that it names and this command loads."""
+        """The config with the hash of every checkpoint that it names and this command loads; a new run's are read."""
         from hpcli.config import with_overrides
         from hpcli.config.varying import value_of
         from hpcli.runs.weights import pinned, reference
 
         named = {key: str(value) for key in checkpoints if (value := value_of(config, key)) is not None}
-        bare = {key: pinned(text) for key, text in named.items() if reference(text).sha256 is None}
-        return with_overrides(config, bare) if bare else config
+        is_new = self.shared.resume is None
+        found = {key: pinned(text) for key, text in named.items() if is_new or reference(text).sha256 is None}
+        return with_overrides(config, found) if found else config
 
     def run(
         self,
@@ -136,7 +137,9 @@ class Session:
         words = ["-c", str(self.shared.config)] if self.shared.config else []
         for key, value in self.given.items():
             if scope_of(key) & Scope.RUN:
-                words += ["--set", f"{key}={written(value)}"]
+                short = written(value)
+                is_rounded = isinstance(value, float) and float(short) != value
+                words += ["--set", f"{key}={value if is_rounded else short}"]
         words += ["--device", self.shared.device] if self.shared.device != "auto" else []
         words += ["--allow-code"] if self.shared.allow_code else []
         return "".join(f" {shlex.quote(word)}" for word in words)

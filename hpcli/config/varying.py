@@ -145,10 +145,22 @@ def split_values(key: str, text: str) -> list[object]:
         UsageError: an empty value.
         ConfigError: a value that cannot be read.
     """
-    values = [value.strip() for value in re.split(r",(?![^\[{]*[\]}])", text)]
+    values = [value.strip() for value in _divided(text)]
     if not all(values):
         raise UsageError(f"--values {text}: an empty value; write for example 1e-5,1e-4,1e-3")
     return [read_text(key, value) for value in values]
+
+
+def _divided(text: str) -> list[str]:
+    """The parts between a text's commas, but for those within brackets, however deep."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
 
 
 def joined_values(first: Sequence[object], second: Sequence[object]) -> list[object]:

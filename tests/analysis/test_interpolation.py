@@ -5,14 +5,27 @@ import math
 import numpy as np
 import pytest
 
-from hpcli.analysis.line import Barrier, Limit, barrier, explain_nan, in_words, is_connected, variance_limits
+from hpcli.analysis.interpolation import (
+    Barrier,
+    Limit,
+    barrier,
+    explain_nan,
+    in_words,
+    is_connected,
+    variance_limits,
+    variance_zeros,
+)
+from hpcli.states import BatchNorm
+
+ANEW, AVERAGED = BatchNorm.RECOMPUTE, BatchNorm.INTERPOLATE
 
 
 def test_the_barrier_is_the_highest_rise_above_the_chord() -> None:
     alpha = [-0.5, 0, 0.25, 0.5, 0.75, 1, 1.5]
     loss = [9.0, 0.2, 0.5, 1.7, 1.9, 0.6, 9.0]  # the chord is 0.2 … 0.6
     found = barrier(alpha, loss)
-    assert (found.height, found.alpha) == (pytest.approx(1.9 - 0.5), 0.75)
+    assert found.height == pytest.approx(1.9 - 0.5)
+    assert found.alpha == 0.75
 
 
 def test_a_straight_line_and_a_bowl_have_none() -> None:
@@ -47,10 +60,15 @@ def test_connected_is_within_two_hundredths_or_two_standard_errors(
 
 def test_variances_turn_negative_where_their_line_crosses_zero() -> None:
     one, other = np.array([1.0, 1.0, 2.0]), np.array([1.0, 0.5, 2.2])
-    low, high = variance_limits({"bn1": (one, other), "bn2": (np.array([4.0]), np.array([2.5]))})
+    zeros = {"bn1": variance_zeros(one, other), "bn2": variance_zeros(np.array([4.0]), np.array([2.5]))}
+    assert zeros["bn1"] == pytest.approx((-10, 2))
+    assert zeros["bn2"] == (None, 4 / 1.5)
+    low, high = variance_limits(zeros)
     assert high == Limit("bn1", 2.0)  # 1 − 0.5α
-    assert low == Limit("bn1", pytest.approx(-10))  # 2 + 0.2α
-    assert variance_limits({"bn": (np.ones(2), np.ones(2))}) == (None, None)
+    assert low is not None
+    assert (low.layer, low.alpha) == ("bn1", zeros["bn1"][0])  # 2 + 0.2α
+    assert variance_zeros(np.ones(2), np.ones(2)) == (None, None)
+    assert variance_limits({"bn": (None, None)}) == (None, None)
     assert variance_limits({}) == (None, None)
 
 
@@ -59,16 +77,16 @@ def test_each_nan_is_explained() -> None:
     limits = (Limit("layer1.0.bn1", -0.5), Limit("layer3.4.bn2", 1.7))
     averaged = [math.nan, math.nan, 1, 1, math.nan]
     anew = [math.inf, 3, 1, 1, 2]
-    assert explain_nan(alpha, {"recompute": anew, "interpolate": averaged}, limits) == [
+    assert explain_nan(alpha, {ANEW: anew, AVERAGED: averaged}, limits) == [
         "recompute: the network's numbers overflow at α = -2",
         "interpolate: negative running variance in layer1.0.bn1 from α = -0.5 down",
         "interpolate: negative running variance in layer3.4.bn2 from α = 1.7 up",
     ]
-    assert explain_nan(alpha, {"interpolate": [1, 1, 1, 1, 1]}, limits) == []
+    assert explain_nan(alpha, {AVERAGED: [1, 1, 1, 1, 1]}, limits) == []
 
 
 def test_the_sentence() -> None:
-    far = {"recompute": Barrier(1.2, 0.5), "interpolate": Barrier(2.5, 0.4)}
+    far = {ANEW: Barrier(1.2, 0.5), AVERAGED: Barrier(2.5, 0.4)}
     text = in_words(far, 0.01, (1.1, 0.3))
     assert text.startswith(
         "A and B are separated along this line: the training loss rises 1.2 above its chord, at α = 0.5"
@@ -76,10 +94,10 @@ def test_the_sentence() -> None:
     assert "2.5 with BatchNorm's statistics averaged" in text
     assert "curved low-loss paths usually exist" in text
     assert text.endswith("The validation loss is lowest, 0.3, at α = 1.1.")
-    near = in_words({"interpolate": Barrier(0.0, 0.0)}, 0.01, None)
+    near = in_words({AVERAGED: Barrier(0.0, 0.0)}, 0.01, None)
     assert near == "A and B are connected: the training loss nowhere rises above its chord."
-    assert "rises at most 0.013 above" in in_words({"interpolate": Barrier(0.013, 0.3)}, 0.01, None)
-    peak = in_words({"recompute": Barrier(0.004, 0.5), "interpolate": Barrier(2.9, 0.4)}, 0.01, None)
+    assert "rises at most 0.013 above" in in_words({AVERAGED: Barrier(0.013, 0.3)}, 0.01, None)
+    peak = in_words({ANEW: Barrier(0.004, 0.5), AVERAGED: Barrier(2.9, 0.4)}, 0.01, None)
     assert peak.startswith("A and B are connected: ")
     assert "the 2.9 with BatchNorm's statistics averaged is BatchNorm's, not the weights'" in peak
-    assert "nothing can be said" in in_words({"interpolate": Barrier(math.nan, math.nan)}, 0.01, None)
+    assert "nothing can be said" in in_words({AVERAGED: Barrier(math.nan, math.nan)}, 0.01, None)

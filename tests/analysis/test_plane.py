@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -20,10 +22,10 @@ def test_coefficients_lead_to_the_weights_there() -> None:
     plane = plane_through(weights @ weights.T)
     for index, place in enumerate(plane.corners.values()):
         assert plane.coefficients(*place) == pytest.approx(np.eye(3)[index], abs=1e-12)
-    place = np.array([1.3, -0.4])
-    there = np.array(plane.coefficients(*place)) @ weights
-    assert sum(plane.coefficients(*place)) == pytest.approx(1)
-    assert np.linalg.norm(there - weights[0]) == pytest.approx(np.linalg.norm(place))
+    coefficients = plane.coefficients(1.3, -0.4)
+    there = np.array(coefficients) @ weights
+    assert sum(coefficients) == pytest.approx(1)
+    assert np.linalg.norm(there - weights[0]) == pytest.approx(math.hypot(1.3, -0.4))
 
 
 def test_the_grid_surrounds_the_corners() -> None:

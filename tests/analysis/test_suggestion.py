@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from hpcli.analysis.finder_rules import fastai_rules
-from hpcli.analysis.range_tests import combine, in_words, overfitting_lr, steps_sensitivity
+from hpcli.analysis.lr_find import combine, in_words, overfitting_lr, steps_sensitivity
 from hpcli.analysis.suggestion import Suggestion, suggest
+from hpcli.states import Refusal
 
 CHANCE = math.log(10)
 Array = NDArray[np.float64]
+GRID = np.geomspace(1e-6, 10, 210)
 
 
 def curve(
@@ -67,6 +70,7 @@ def test_the_sources_own_curve_is_refused() -> None:
     rows = np.loadtxt(Path(__file__).parent / "smith/source_lr_find.csv", delimiter=",", skiprows=2)
     found = suggest(rows[:, 0], rows[:, 1], chance_loss=math.log(100))
     assert found.suggested_lr is None
+    assert found.refusal is Refusal.FLAT
     assert "the curve says nothing" in (found.refused or "")
     assert "already trained" in found.notes[0]
 
@@ -88,6 +92,7 @@ def test_the_minimum_is_found_without_lag(lowest: float, seed: int) -> None:
 def test_a_suggestion_keeps_its_distance_from_the_break() -> None:
     found = suggest(*curve(lowest=1e-2, breaks=4e-2), chance_loss=CHANCE)
     assert found.blow_up_lr == pytest.approx(0.04, rel=0.1)
+    assert found.blow_up_lr is not None
     assert found.suggested_lr == pytest.approx(found.blow_up_lr / 8)
     assert found.high == found.suggested_lr
 
@@ -104,21 +109,24 @@ def test_a_plateau_is_a_candidate_for_super_convergence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lr", "loss", "why"),
+    ("lr", "loss", "why", "words"),
     [
-        (*curve(steps=50), "only .* usable steps"),
-        (np.geomspace(1e-6, 10, 210), 2.3 + np.random.default_rng(0).normal(0, 0.1, 210), "the curve says nothing"),
-        (np.geomspace(1e-6, 10, 210), np.where(np.arange(210) < 8, 2.3, np.nan), "not finite at .*lower start_lr"),
-        (np.geomspace(1e-6, 10, 210), np.linspace(2.3, 0.5, 210), "still falling at the end.*raise end_lr"),
-        (np.geomspace(1e-6, 10, 210), np.linspace(0.5, 2.3, 210), "lowest at the start"),
-        (np.array([1e-3]), np.array([np.nan]), "not finite|usable steps"),
+        (*curve(steps=50), Refusal.TOO_FEW_STEPS, "only .* usable steps"),
+        (GRID, 2.3 + np.random.default_rng(0).normal(0, 0.1, 210), Refusal.FLAT, "the curve says nothing"),
+        (GRID, np.where(np.arange(210) < 8, 2.3, np.nan), Refusal.LOST_AT_START, "not finite at .*lower start_lr"),
+        (GRID, np.linspace(2.3, 0.5, 210), Refusal.STILL_FALLING, "still falling at the end.*raise end_lr"),
+        (GRID, np.linspace(0.5, 2.3, 210), Refusal.LOWEST_AT_START, "lowest at the start"),
+        (np.array([1e-3]), np.array([np.nan]), Refusal.TOO_FEW_STEPS, "only 0 usable steps, 60 are needed"),
+        (np.array([]), np.array([]), Refusal.TOO_FEW_STEPS, "only 0 usable steps, 60 are needed"),
     ],
 )  # fmt: skip
-def test_what_says_nothing_is_refused_with_a_reason(lr: Array, loss: Array, why: str) -> None:
+def test_what_says_nothing_is_refused_with_a_reason(lr: Array, loss: Array, why: Refusal, words: str) -> None:
     found = suggest(lr, loss, chance_loss=CHANCE, initial_loss=2.3)
     assert found.suggested_lr is None
+    assert found.refusal is why
     assert found.refused is not None
-    assert re.search(why, found.refused), found.refused
+    assert re.search(words, found.refused), found.refused
+    assert not found.plateau
     assert in_words(found, num_seeds=1).startswith("No suggestion: ")
 
 
@@ -136,6 +144,7 @@ def test_any_curve_gives_an_ordered_answer(
         loss = np.where(lr >= breaks, np.nan, loss)
     found = suggest(lr, loss, chance_loss=CHANCE)
     assert found.blow_up_lr == pytest.approx(breaks, rel=0.2)
+    assert found.blow_up_lr is not None
     if found.suggested_lr is not None:
         assert found.low is not None
         assert found.high is not None
@@ -164,7 +173,7 @@ def test_a_curve_from_anywhere_will_do() -> None:
 
 
 def test_seeds_are_combined_by_medians_and_covered_by_the_range() -> None:
-    parts = [Suggestion(lr, lr / 2, lr * 2, None, 1.0, lr / 4, {"valley": lr}) for lr in (1e-3, 1e-2, 2e-2)]
+    parts = [Suggestion(lr, lr / 2, lr * 2, None, None, 1.0, lr / 4, {"valley": lr}) for lr in (1e-3, 1e-2, 2e-2)]
     both = combine(parts)
     assert both.suggested_lr == pytest.approx(1e-2)
     assert both.low == pytest.approx(1e-3)
@@ -173,13 +182,16 @@ def test_seeds_are_combined_by_medians_and_covered_by_the_range() -> None:
 
 
 def test_seeds_that_disagree_are_noted() -> None:
-    good = Suggestion(1e-2, 5e-3, 2e-2, None, 1.0, 1e-3, {})
-    refused = Suggestion(None, None, None, "flat", None, None, {})
+    good = Suggestion(1e-2, 5e-3, 2e-2, None, None, 1.0, 1e-3, {})
+    refused = Suggestion(None, None, None, Refusal.FLAT, "flat", None, None, {})
+    other = replace(refused, refusal=Refusal.STILL_FALLING, refused="still falling")
     mostly = combine([good, good, refused])
     assert mostly.suggested_lr == pytest.approx(1e-2)
     assert any("1 of 3 seeds say nothing: flat" in note for note in mostly.notes)
     assert any("2 of 3 seeds break" in note for note in mostly.notes)
-    assert combine([good, refused, refused]).refused == "flat"
+    nothing = combine([good, refused, other])
+    assert (nothing.refusal, nothing.refused) == (Refusal.FLAT, "flat")
+    assert (mostly.refusal, mostly.refused) == (None, None)
 
 
 def test_sensitivity_to_the_number_of_points() -> None:

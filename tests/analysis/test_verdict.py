@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hpcli import verdict
 from hpcli.analysis.noise import _dunnett, _studentized
 from hpcli.analysis.verdict import Verdict
+from hpcli.states import Judgement
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ def table(means: list[float], *, seeds: int = 5, noise: float = 0.01, shared: fl
     return np.array(means)[:, None] + together + random.normal(0, noise, (len(means), seeds))
 
 
-def words(found: Verdict) -> list[str]:
+def words(found: Verdict) -> list[Judgement]:
     return [each.verdict for each in found.comparisons]
 
 
@@ -40,10 +41,10 @@ def test_critical_values_are_the_printed_ones() -> None:
 def test_the_sources_claim_is_not_supported() -> None:
     """The notebook chose momentum (0.99, 0.90) for 3.0841 against 3.0953; two equal runs of its own differ by 0.035."""
     alone = verdict([[3.0841], [3.0953]], ["0.99-0.90", "0.95-0.85"])
-    assert words(alone) == ["best", "cannot tell"]
+    assert words(alone) == [Judgement.BEST, Judgement.CANNOT_TELL]
     assert alone.resolution is None
     known = verdict([[3.0841], [3.0953]], ["0.99-0.90", "0.95-0.85"], noise=(0.035 / math.sqrt(2), 1))
-    assert words(known) == ["best", "undecided"]
+    assert words(known) == [Judgement.BEST, Judgement.UNDECIDED]
     assert known.comparisons[1].candidate
     assert known.resolution is not None
     assert known.resolution > 0.1
@@ -53,7 +54,7 @@ def test_pairing_finds_what_unpaired_seeds_would_hide() -> None:
     """A gap of 0.05 under seeds that move everything by 0.2."""
     found = verdict(table([1.0, 1.05, 1.001], shared=0.2), ["a", "b", "c"])
     assert found.best in ("a", "c")
-    assert found.comparisons[1].verdict == "worse"
+    assert found.comparisons[1].verdict == Judgement.WORSE
     assert not found.comparisons[1].candidate
     assert found.seed_correlation is not None
     assert found.seed_correlation > 0.9
@@ -62,8 +63,11 @@ def test_pairing_finds_what_unpaired_seeds_would_hide() -> None:
 
 def test_equal_is_said_where_the_interval_is_small() -> None:
     found = verdict(table([1.0, 1.0005], seeds=12, noise=0.002), matters=0.01)
-    assert sorted(words(found)) == ["best", "equal"]
-    assert sorted(words(verdict(table([1.0, 1.0005], seeds=3, noise=0.05), matters=0.01))) == ["best", "undecided"]
+    assert sorted(words(found)) == [Judgement.BEST, Judgement.EQUAL]
+    assert sorted(words(verdict(table([1.0, 1.0005], seeds=3, noise=0.05), matters=0.01))) == [
+        Judgement.BEST,
+        Judgement.UNDECIDED,
+    ]
 
 
 def test_a_diverged_value_never_wins_and_leaves_the_others_alone() -> None:
@@ -72,12 +76,12 @@ def test_a_diverged_value_never_wins_and_leaves_the_others_alone() -> None:
     losses[2, 1] = math.nan
     losses[2, 0] = -100.0
     found = verdict(losses)
-    assert found.comparisons[2].verdict == "diverged"
+    assert found.comparisons[2].verdict == Judgement.DIVERGED
     assert [each for each in found.comparisons if each.value != 2] == list(clean.comparisons)
     losses[2] = [0.5, 0.5, 0.5, 0.5, 9.0]
-    assert verdict(losses, ceiling=2.3).comparisons[2].verdict == "diverged"
+    assert verdict(losses, ceiling=2.3).comparisons[2].verdict == Judgement.DIVERGED
     nothing = verdict(np.full((2, 3), np.nan))
-    assert (nothing.best, words(nothing)) == (None, ["diverged", "diverged"])
+    assert (nothing.best, words(nothing)) == (None, [Judgement.DIVERGED, Judgement.DIVERGED])
 
 
 def test_an_unstable_value_stays_out_of_the_noise() -> None:
@@ -85,10 +89,10 @@ def test_an_unstable_value_stays_out_of_the_noise() -> None:
     clean = verdict(losses[:3])
     losses[3] = [0.9, 1.6, 1.1, 2.0, 0.95]
     found = verdict(losses)
-    assert found.comparisons[3].verdict == "unstable"
+    assert found.comparisons[3].verdict == Judgement.UNSTABLE
     assert found.noise_sd == clean.noise_sd
     losses[3] += 1.0
-    assert verdict(losses).comparisons[3].verdict == "worse"
+    assert verdict(losses).comparisons[3].verdict == Judgement.WORSE
 
 
 def rates(
@@ -102,8 +106,8 @@ def rates(
         losses = losses + random.normal(size=(k, S)) * np.broadcast_to(sds, k)[:, None]
         losses[-1] += gap
         found = words(verdict(10 + losses, matters=0.0, level=level))
-        any_worse += "worse" in found
-        last_worse += found[-1] == "worse"
+        any_worse += Judgement.WORSE in found
+        last_worse += found[-1] == Judgement.WORSE
     return any_worse / draws, last_worse / draws
 
 
@@ -155,9 +159,9 @@ def test_the_sources_six_weight_decays() -> None:
     """Six single runs (1e-4 was chosen): nothing can be told; with the noise of a setting it ran twice, nothing is worse."""
     names = ["0", "1e-5", "3e-5", "1e-4", "3e-4", "1e-3"]
     losses = [[3.4375], [3.5044], [3.4910], [3.4598], [3.4645], [3.5310]]
-    assert set(words(verdict(losses, names))) == {"best", "cannot tell"}
+    assert set(words(verdict(losses, names))) == {Judgement.BEST, Judgement.CANNOT_TELL}
     known = verdict(losses, names, noise=(0.0248, 1))
-    assert set(words(known)) == {"best", "undecided"}
+    assert set(words(known)) == {Judgement.BEST, Judgement.UNDECIDED}
     assert all(each.candidate for each in known.comparisons)
 
 
@@ -188,7 +192,7 @@ def test_properties(means: list[float], seeds: int, seed: int, shift: float) -> 
     for each in found.comparisons:
         if each.low is not None and each.high is not None:
             assert each.low <= (each.difference or 0) <= each.high
-        if each.verdict == "best":
+        if each.verdict == Judgement.BEST:
             assert each.candidate
             assert each.value == found.best
 
@@ -211,4 +215,4 @@ def test_a_table_that_another_tool_exported() -> None:
     seeds = sorted({row["user_attrs_seed"] for row in rows})
     losses = {(row["params_weight_decay"], row["user_attrs_seed"]): float(row["value"]) for row in rows}
     found = verdict([[losses[value, seed] for seed in seeds] for value in values], values)
-    assert (found.best, words(found)) == ("0.0001", ["best", "worse", "worse"])
+    assert (found.best, words(found)) == ("0.0001", [Judgement.BEST, Judgement.WORSE, Judgement.WORSE])

@@ -9,18 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpcli import catalog
 from hpcli.cli import main
 
 FAST = ["--set", "model.name=shallow3", "--set", "data.batch_size=8", "--device", "cpu"]
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(catalog, "allowed_code", set())
 
 
 @pytest.fixture
@@ -61,20 +52,25 @@ def test_a_folder_is_trained_on_and_evaluated(photographs: Path, capsys: pytest.
     ("arguments", "code", "why"),
     [
         (["evaluate", "nowhere"], 2, "nowhere: no run folder around it"),
-        (["evaluate", "run", "--split", "best"], 2, "--split best: choose from train, valid, test"),
+        (["evaluate", "nowhere", "-c", "c.yaml"], 4, "nowhere: cannot be read (No such file or directory)"),
+        (["evaluate"], 2, "CKPT: none given; name a run folder or a file"),
+        (["evaluate", "-c", "c.yaml"], 2, "CKPT: none given, and none in c.yaml; name a run folder or a file"),
+        (["evaluate", "run", "-c", "c.yaml", "--split", "best"], 2, "evaluate.split=best: best: did you mean test?"),
         (["train", "--set", "data.name=folder", "--set", "data.root=nowhere"], 3, "nowhere: no folder train/ in it"),
         (["train", "--set", "model.name=torchvision/resnet19", "--out", "o"], 2, "did you mean resnet1"),
         (["train", "--set", "model.name=mine:net", "--out", "o"], 2, "add --allow-code if you trust it"),
         (["train", "--dry-run", "--set", "data.name=mine:images"], 2, "add --allow-code if you trust it"),
         (["train", "--set", "data.name=cifar12"], 2, "did you mean cifar1"),
     ],
-)
+)  # fmt: skip
 def test_errors_are_one_line(arguments: list[str], code: int, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("c.yaml").write_text("seed: 0\n")
     assert main([*arguments, *(["--device", "cpu"] if arguments[0] == "train" else [])]) == code
     printed = capsys.readouterr().err
     assert why in printed
     assert "Traceback" not in printed
     assert len([line for line in printed.splitlines() if line.startswith("error: ")]) == 1
+    assert "evaluate" not in arguments or not Path("runs").exists()
 
 
 def test_code_of_ones_own_runs_with_allow_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,8 +12,11 @@ import pytest
 import torch
 
 from hpcli.cli import main
-from hpcli.experiments.store import Progress
-from hpcli.run_dir.tables import read_rows
+from hpcli.recording.csv_files import read_rows
+from hpcli.recording.progress import Progress
+from hpcli.results.interpolate import Place
+from hpcli.results.plane import PlanePoint
+from hpcli.results.train import Epoch
 
 SMALL = ["--set", "data.train_fraction=0.2", "--set", "data.batch_size=32", "--set", "model.options.num_blocks=[1,1,1]"]
 CPU = ["--device", "cpu", "-q"]
@@ -31,11 +34,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _runs_here(tmp_path: Path, runs: Path) -> None:
     shutil.copytree(runs, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def line(a: str, b: str, *more: str) -> list[str]:
@@ -54,9 +54,9 @@ def test_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert header == "alpha,bn,train_loss,train_accuracy,valid_loss,valid_accuracy"
     assert len(rows) == 2 * 5
     for end, run in (("a", "0"), ("b", "1")):  # in float32, what the run itself recorded
-        recorded = read_rows(Path(run) / "metrics.csv")[-1]
-        assert summary["endpoints"]["interpolate"][end]["valid_loss"] == pytest.approx(recorded["valid_loss"], abs=1e-5)
-        assert summary["endpoints"]["interpolate"][end]["valid_accuracy"] == recorded["valid_accuracy"]
+        recorded = read_rows(Path(run) / "metrics.csv", Epoch)[-1]
+        assert summary["endpoints"]["interpolate"][end]["valid_loss"] == pytest.approx(recorded.valid_loss, abs=1e-5)
+        assert summary["endpoints"]["interpolate"][end]["valid_accuracy"] == recorded.valid_accuracy
 
 
 @pytest.mark.parametrize("alphas", ["-10,-5,0,1", "-10:4:3", "-1"])
@@ -79,7 +79,7 @@ def test_checkpoints_by_label_and_by_file(capsys: pytest.CaptureFixture[str]) ->
         assert main(line(a, "0:cycle-1", "--alphas", "0,1", "--bn", "interpolate", "--json", "-q")) == 0
         found.append(json.loads(capsys.readouterr().out)["endpoints"]["interpolate"]["a"])
     assert found[0] == found[1]
-    assert found[0]["valid_loss"] == pytest.approx(read_rows(Path("0/metrics.csv"))[2]["valid_loss"], abs=1e-5)
+    assert found[0]["valid_loss"] == pytest.approx(read_rows(Path("0/metrics.csv"), Epoch)[2].valid_loss, abs=1e-5)
     assert main(line("0/model.safetensors", "1/model.safetensors", "--alphas", "0,1", "-q")) == 0
 
 
@@ -104,7 +104,7 @@ def test_the_plane_through_three(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr()
     assert "the plane: 9 points, about " in printed.err
     assert set(json.loads(printed.out)["plane"]["corners"]) == {"a", "b", "c"}
-    assert len(read_rows(Path("p/plane.csv"))) == 9
+    assert len(read_rows(Path("p/plane.csv"), PlanePoint)) == 9
     assert Path("p/plane.png").exists()
 
 
@@ -119,9 +119,9 @@ def test_interrupted_and_resumed_the_csv_is_the_same(
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.MonkeyPatch.context() as context:
-        context.setattr("hpcli.console.silent", interrupt)
+        context.setattr("hpcli.cli.terminal.silent", interrupt)
         assert main([*arguments, "--out", "half"]) == 143
-    assert len(read_rows(Path("half/interpolation.csv"))) == 4
+    assert len(read_rows(Path("half/interpolation.csv"), Place)) == 4
     assert not Path("half/summary.json").exists()
     capsys.readouterr()
     Path("elsewhere").mkdir()

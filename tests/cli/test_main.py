@@ -9,8 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from hpcli.cli import main
+from hpcli.recording.disk import DiskRecorder
+from hpcli.results.train import Epoch
+from hpcli.states import RunStatus
 
 FAST = [
     "--set",
@@ -22,13 +26,6 @@ FAST = [
     "--device",
     "cpu",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 def fresh(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -95,7 +92,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["trian"], 2, "No such command 'trian'. Did you mean 'train'?"),
         (["train", "--epoch"], 2, "No such option: --epoch"),
-        (["train", "--epochs", "ten"], 2, "--epochs"),
+        (["train", "--epochs", "ten"], 2, 'train.epochs=ten: "ten": must be a whole number'),
         (["train", "--epochs", "0"], 2, "train.epochs=0: 0: must be at least 1"),
         (["train", "--set", "train.epoch=3"], 2, "train.epoch=3: unknown key; did you mean epochs?"),
         (["train", "--set", "epochs"], 2, "--set epochs: write KEY=VALUE"),
@@ -164,7 +161,7 @@ def test_train_and_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     summary = json.loads(printed.out)
     assert (summary["command"], summary["status"], summary["run_dir"], summary["epochs"]) == (
         "train",
-        "finished",
+        RunStatus.FINISHED,
         "a run",
         2,
     )
@@ -185,64 +182,35 @@ def test_train_and_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert "differs in train.epochs" in capsys.readouterr().err
 
 
+def test_each_picture_is_drawn_once_those_of_the_start_before_the_first_epoch_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[tuple[str, int]] = []
+
+    def keep(recorder: DiskRecorder, name: str, _: Figure) -> None:
+        drawn.append((name, len(recorder.rows(Epoch))))
+
+    monkeypatch.setattr(DiskRecorder, "keep_figure", keep)
+    assert main(["train", "--epochs", "2", "-q", *FAST]) == 0
+    assert drawn == [("schedule", 0), ("batch", 0), ("loss", 2), ("accuracy", 2)]
+
+
+def test_a_damaged_summary_is_written_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--epochs", "1", "-q", "--out", "a", *FAST]) == 0
+    before, steps = json.loads(Path("a/summary.json").read_text()), Path("a/steps.csv").read_bytes()
+    for damage in ("{", "3", ""):
+        Path("a/summary.json").write_text(damage)
+        assert main(["train", "--resume", "a", "--json", "-q", "--device", "cpu"]) == 0
+        assert json.loads(capsys.readouterr().out) | {"seconds": 0} == before | {"seconds": 0}
+        assert json.loads(Path("a/summary.json").read_text()) | {"seconds": 0} == before | {"seconds": 0}
+        assert Path("a/steps.csv").read_bytes() == steps
+
+
 def test_a_run_folders_config_runs_it_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--epochs", "1", "-q", "--out", "one", *FAST]) == 0
     assert main(["train", "-c", "one/config.yaml", "-q", "--out", "two", "--device", "cpu"]) == 0
     assert capsys.readouterr().out == ""
     assert Path("one/steps.csv").read_bytes() == Path("two/steps.csv").read_bytes()
-
-
-def test_lr_find_and_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["lr-find", "--steps", "40", "--json", *FAST]) == 0
-    summary = json.loads(capsys.readouterr().out)
-    folder = Path(summary["run_dir"])
-    assert folder.parent == Path("runs")
-    assert Path("runs/latest").resolve() == folder.resolve()
-    assert {"lr_find.csv", "lr_find.png", "steps.csv", "summary.json"} <= {path.name for path in folder.iterdir()}
-    assert len((folder / "lr_find.csv").read_text().splitlines()) == summary["steps"] + 1
-
-
-def test_lr_find_overlays_a_list_and_takes_a_single_value(capsys: pytest.CaptureFixture[str]) -> None:
-    short = ["--steps", "10", "--seeds", "1", "--json", *FAST]
-    assert main(["lr-find", "--weight-decay", "1e-4,1e-2", *short]) == 0
-    assert list(json.loads(capsys.readouterr().out)["by_value"]) == ["1e-4", "1e-2"]
-    assert main(["lr-find", "--momentum", "0.9", "--out", "one", *short]) == 0
-    assert "by_value" not in json.loads(capsys.readouterr().out)
-    assert "momentum: 0.9" in Path("one/config.yaml").read_text()
-    for arguments, what in {
-        ("--weight-decay", "1e-4,x"): 'optimizer.weight_decay=x: "x": must be a number',
-        ("--weight-decay", "1,2", "--momentum", "0.9,0.8"): "overlay one of them at a time",
-        ("--momentum", "0.9,1.5"): "below 1",
-        ("--seeds", "0"): "must be at least 1",
-    }.items():
-        assert main(["lr-find", *arguments]) == 2
-        assert what in capsys.readouterr().err
-
-
-def test_lr_find_refuses_and_strictly_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["lr-find", "--steps", "20", "--seeds", "1", *FAST]
-    assert main(arguments) == 0
-    printed = capsys.readouterr()
-    assert "No suggestion: only " in printed.out
-    assert "usable steps, 60 are needed: raise steps." in printed.out
-    assert "next:" not in printed.err
-    assert main([*arguments, "--strict"]) == 6
-
-
-def test_lr_find_writes_its_choice_into_a_config(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", "digits"]) == 0
-    settings = [f"--set={each}" for each in ("model.options.num_blocks=[1,1,1]", "lr_find.steps=150")]
-    assert (
-        main(["lr-find", "-c", "digits.yaml", "--seeds", "1", "--apply", "digits.yaml", "--device", "cpu", *settings])
-        == 0
-    )
-    printed = capsys.readouterr()
-    assert "max_lr 0.0" in printed.out
-    assert "next: hpcli sweep schedule.max_lr --values 0.0" in printed.err
-    assert printed.err.rstrip().endswith(" -c digits.yaml")
-    assert "wrote schedule.max_lr" in printed.err
-    assert "max_lr: 1e-2" not in Path("digits.yaml").read_text()
-    assert main(["train", "-c", "digits.yaml", "--dry-run", "-q"]) == 0
 
 
 def test_starting_from_weights(capsys: pytest.CaptureFixture[str]) -> None:
@@ -269,7 +237,7 @@ def test_divergence_is_exit_6_with_advice(capsys: pytest.CaptureFixture[str]) ->
     ]
     assert main(arguments) == 6
     assert "lower schedule.max_lr" in capsys.readouterr().err
-    assert json.loads(Path("d/summary.json").read_text())["status"] == "diverged"
+    assert json.loads(Path("d/summary.json").read_text())["status"] == RunStatus.DIVERGED
     assert json.loads(Path("d/status.json").read_text())["exit_code"] == 6
 
 

@@ -16,20 +16,20 @@ from typing import Any
 import pytest
 
 from hpcli.cli import main
-from hpcli.config import load_config
-from hpcli.experiments import trials
+from hpcli.config import Config, load_config
+from hpcli.recording.progress import OnProgress
+from hpcli.recording.recorder import Recorder
+from hpcli.results.train import TrainResult
+from hpcli.states import RunStatus
+from hpcli.training.trainer import Trainer
+from hpcli.trials import run as trials
 
 FAST = [
     *("--set=data.train_fraction=0.1", "--set=data.batch_size=32", "--set=model.name=shallow3"),
     *("--set=schedule.max_lr=3e-3", "--device=cpu", "--epochs=2"),
 ]
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "200")
+OWN = {"seconds": "", "reused": ""}
+"""What a row says of the process that wrote it."""
 
 
 def swept(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
@@ -42,6 +42,15 @@ def table(folder: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def comparable(folder: str) -> list[dict[str, str]]:
+    return [row | OWN for row in table(folder)]
+
+
+def finished_trials(folder: str) -> list[Path]:
+    files = Path(folder).glob("trials/*/status.json")
+    return [file for file in files if json.loads(file.read_text())["status"] == RunStatus.FINISHED]
+
+
 def test_what_a_sweep_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sweep-wd", "--values", "1e-4,1e-2,1", "--seeds", "3", "--out", "a", *FAST]) == 0
     printed = capsys.readouterr()
@@ -52,9 +61,10 @@ def test_what_a_sweep_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"sweep.csv", "sweep.png", "sweep_curves.png", "summary.json", "trials", "config.yaml"} <= names
     trial = next(Path("a/trials").iterdir())
     assert {path.name for path in trial.iterdir()} == {
-        "config.yaml", "environment.json", "metrics.csv", "status.json", "steps.csv", "summary.json", ".lock",
+        "classes.csv", "config.yaml", "environment.json", "metrics.csv", "status.json", "steps.csv", "summary.json",
+        "weight_norms.csv", ".lock",
     }  # fmt: skip
-    assert json.loads((trial / "status.json").read_text())["status"] == "finished"
+    assert json.loads((trial / "status.json").read_text())["status"] == RunStatus.FINISHED
     assert load_config(trial / "config.yaml").train.epochs == 2
     rows = table("a")
     assert list(rows[0])[:8] == [
@@ -84,7 +94,7 @@ def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]
     before = table("a")
     mended = swept(capsys, "sweep-mom", "--resume", "a", "--device", "cpu")
     assert (mended["trained"], mended["reused"]) == (3, 6)
-    assert [row | {"seconds": ""} for row in table("a")] == [row | {"seconds": ""} for row in before]
+    assert comparable("a") == [row | OWN for row in before]
 
 
 @pytest.mark.parametrize(
@@ -97,10 +107,11 @@ def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]
         (["sweep-wd", "--values", "1e-5,"], 2, "an empty value"),
         (["sweep-mom", "--values", "0.85-0.95"], 2, "write 0.95-0.85"),
         (["sweep-mom", "--values", "0.9,1.0"], 2, "schedule.momentum=1.0: 1.0: a momentum must be at least 0 and below 1"),
-        (["sweep"], 2, "write KEY --values LIST"),
+        (["sweep"], 2, "none given; for example hpcli sweep schedule.max_lr --values 3e-3,1e-2,3e-2"),
+        (["sweep", "--values", "1"], 2, "0 keys and 1 lists of values: write KEY --values LIST"),
         (["sweep", "optimizer.eps"], 2, "1 keys and 0 lists of values"),
-        (["sweep", "optimizer.wd", "--values", "1"], 2, "optimizer.wd=1: unknown key"),
-        (["sweep", "seed", "--values", "1,2"], 2, "seed: cannot be swept"),
+        (["sweep", "optimizer.wd", "--values", "1"], 2, "optimizer.wd: unknown key"),
+        (["sweep", "seed", "--values", "1,2"], 2, "error: sweep.values.seed: cannot be varied, it does not change"),
         (["sweep", "data.batch_size", "--values", "16,5000"], 2, "data.batch_size: 5000 is more than the 1151 training"),
         (["sweep-wd", "--values", "1", "--seeds", "many"], 2, "must be a number of seeds from 1 to 100, or the word auto"),
         (["sweep-wd", "--values", "1", "--refine", "--until-decided"], 2, "one at a time"),
@@ -114,6 +125,13 @@ def test_bad_input(arguments: list[str], code: int, says: str, capsys: pytest.Ca
     (line,) = printed.err.splitlines()
     assert line.startswith("error: ")
     assert says in line
+
+
+def test_a_named_sweep_takes_no_config_of_another_key(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mom.yaml").write_text("sweep: {values: {schedule.momentum: [0.9, 0.8]}}\n")
+    for command, code in (("sweep-mom", 0), ("sweep", 0), ("sweep-wd", 2)):
+        assert main([command, "-c", "mom.yaml", "--dry-run", "-q"]) == code
+    assert "--values: none given; for example hpcli sweep-wd --values 1e-5" in capsys.readouterr().err
 
 
 def test_a_resumed_sweep_keeps_its_config(capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,24 +151,24 @@ def test_divergence_is_exit_6_and_failures_are_exit_9(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost = swept(capsys, "sweep", "schedule.max_lr", "--values", "1e8,1e9", "--seeds", "2", "--out", "a", *FAST, code=6)
-    assert (lost["status"], lost["choice"]) == ("diverged", None)
-    assert {row["status"] for row in table("a")} == {"diverged"}
-    real = trials.train
+    assert (lost["status"], lost["choice"]) == (RunStatus.DIVERGED, None)
+    assert {row["status"] for row in table("a")} == {RunStatus.DIVERGED}
+    real = trials.run_training
 
-    def fails(config: Any, **about: Any) -> Any:
+    def fails(config: Config, trainer: Trainer, recorder: Recorder, on_progress: OnProgress) -> TrainResult:
         if config.optimizer.weight_decay == 1:
             raise RuntimeError("a fault")
-        return real(config, **about)
+        return real(config, trainer, recorder, on_progress)
 
-    monkeypatch.setattr(trials, "train", fails)
+    monkeypatch.setattr(trials, "run_training", fails)
     assert main(["sweep-wd", "--values", "0,1", "--seeds", "2", "--out", "b", *FAST]) == 9
     assert "2 trials failed: their error.log in b/trials says why" in capsys.readouterr().err
     some = json.loads(Path("b/summary.json").read_text())
-    assert (some["status"], some["failed"], some["choice"]) == ("finished", 2, 0.0)
+    assert (some["status"], some["failed"], some["choice"]) == (RunStatus.FINISHED, 2, 0.0)
     assert json.loads(Path("b/status.json").read_text())["exit_code"] == 9
     (log,) = Path("b/trials").glob("1-seed-0-*/error.log")
     assert "a fault" in log.read_text()
-    monkeypatch.setattr(trials, "train", real)
+    monkeypatch.setattr(trials, "run_training", real)
     assert swept(capsys, "sweep-wd", "--resume", "b")["trained"] == 2
     assert not list(Path("b/trials").glob("*/error.log"))
 
@@ -188,10 +206,12 @@ def test_stopped_anywhere_it_goes_on_to_the_same_table(number: signal.Signals, t
     subprocess.run([*command, *arguments, "--out", "whole", "-q"], check=True)
     child = subprocess.Popen([*command, *arguments, "--out", "cut", "-q"], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
-    while not list(Path("cut/trials").glob("*/summary.json")) and time.monotonic() < deadline:
+    while not finished_trials("cut") and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(child.pid, number)
     child.communicate()
     assert child.returncode == (130 if number == signal.SIGINT else -number)
     subprocess.run([*command, "sweep-wd", "--resume", "cut", "-q"], check=True)
-    assert [row | {"seconds": ""} for row in table("cut")] == [row | {"seconds": ""} for row in table("whole")]
+    assert comparable("cut") == comparable("whole")
+    assert {row["reused"] for row in table("whole")} == {"0"}
+    assert {row["reused"] for row in table("cut")} == {"0", "1"}

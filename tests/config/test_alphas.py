@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from hpcli.config import load_config, with_overrides
-from hpcli.config.interpolation import parse_alphas
+from hpcli.config import load_config, to_yaml, with_overrides
+from hpcli.config.alphas import parse_alphas
+from hpcli.config.keys import read_text
 from hpcli.errors import ConfigError
 
 
@@ -50,10 +51,23 @@ def test_what_does_not_parse_is_said(text: str, what: str) -> None:
 def test_a_config_may_have_a_list_or_a_number(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("interpolate: {alphas: [-10, 0.5, 4]}\n")
     assert load_config(tmp_path / "c.yaml").interpolate.alphas == "-10,0.5,4"
-    assert with_overrides(load_config(), {"interpolate.alphas": "-3"}).interpolate.alphas == "-3"
-    with pytest.raises(ConfigError, match=r"interpolate\.alphas"):
-        with_overrides(load_config(), {"interpolate.alphas": "true"})
+    for value, text in ((-3, "-3"), (0.25, "0.25"), ([-10, 0.5], "-10,0.5"), ((0.5, 2), "0.5,2"), ("0:1:3", "0:1:3")):
+        config = with_overrides(load_config(), {"interpolate.alphas": value})
+        assert config.interpolate.alphas == text
+        (tmp_path / "again.yaml").write_text(to_yaml(config))
+        assert load_config(tmp_path / "again.yaml") == config
+    faulty: list[object] = [True, None, {}, [True], ["x"], [[1]]]
+    for wrong in faulty:
+        with pytest.raises(ConfigError, match=r"interpolate\.alphas"):
+            with_overrides(load_config(), {"interpolate.alphas": wrong})
+
+
+@pytest.mark.parametrize("text", ["-0.5:1.5:41", "0.25", "-10,0.5,4", "-3"])
+def test_the_command_line_takes_it_as_it_is_written(text: str) -> None:
+    assert read_text("interpolate.alphas", text) == text
+    assert with_overrides(load_config(), {"interpolate.alphas": read_text("interpolate.alphas", text)})
 
 
 def test_a_path_is_text_whatever_it_is_called() -> None:
     assert with_overrides(load_config(), {"interpolate.ckpt_a": Path("a: b/7")}).interpolate.ckpt_a == "a: b/7"
+    assert read_text("interpolate.ckpt_a", "7") == "7"

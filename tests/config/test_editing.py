@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hpcli.config import load_config, set_in_file, shipped_config
+from hpcli.config import Momentum, load_config, set_in_file, shipped_config, with_overrides
 from hpcli.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ from hpcli.errors import ConfigError
 def test_one_value_changes_and_nothing_else(tmp_path: Path, before: str, after: str) -> None:
     path = tmp_path / "c.yaml"
     path.write_text(before)
-    set_in_file(path, "schedule.max_lr", "0.02")
+    set_in_file(path, "schedule.max_lr", 0.02)
     assert path.read_text() == after
     assert load_config(path).schedule.max_lr == 0.02
 
@@ -32,16 +32,51 @@ def test_comments_of_a_shipped_config_survive(tmp_path: Path) -> None:
     path = tmp_path / "digits.yaml"
     text = shipped_config("digits").read_text()
     path.write_text(text)
-    set_in_file(path, "schedule.max_lr", "0.02")
+    set_in_file(path, "schedule.max_lr", 0.02)
     assert path.read_text() == text.replace("max_lr: 1e-2", "max_lr: 0.02")
 
 
 def test_what_cannot_be_set_leaves_the_file_alone(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("schedule: {max_lr: 1e-3}\n")
+    with pytest.raises(ConfigError, match="must be a number"):
+        set_in_file(path, "schedule.max_lr", "0.02")  # text is not read
     with pytest.raises(ConfigError, match="must be above 0"):
-        set_in_file(path, "schedule.max_lr", "-1")
+        set_in_file(path, "schedule.max_lr", -1)
     assert path.read_text() == "schedule: {max_lr: 1e-3}\n"
     path.write_text("nonsense: 1\n")
     with pytest.raises(ConfigError, match="unknown key"):
-        set_in_file(path, "schedule.max_lr", "0.1")
+        set_in_file(path, "schedule.max_lr", 0.1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "text"),
+    [
+        ("schedule.momentum", Momentum(0.99, 0.9), "0.99-0.9"),
+        ("schedule.momentum", "0.95-0.85", "0.95-0.85"),
+        ("schedule.momentum", 0.9, "0.9"),
+        ("optimizer.weight_decay", 1e-5, "1e-5"),
+        ("optimizer.nesterov", False, "false"),
+        ("data.valid_limit", None, "null"),
+        ("data.batch_size", 512, "512"),
+        ("train.checkpoint_epochs", [1, 2], "[1, 2]"),
+    ],
+)
+def test_values_are_written_as_a_person_writes_them(tmp_path: Path, key: str, value: object, text: str) -> None:
+    section, name = key.split(".")
+    path = tmp_path / "c.yaml"
+    path.write_text(f"# mine\n{section}: {{ }}\nseed: 3\n")
+    set_in_file(path, key, value)
+    assert path.read_text() == f"# mine\n{section}: {{{name}: {text} }}\nseed: 3\n"
+    assert load_config(path) == with_overrides(load_config(path), {key: value})
+    assert load_config(path).seed == 3
+
+
+def test_ends_of_lines_stay_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"seed: 1\r\nschedule:\r\n  cycles: 1\r\n")
+    set_in_file(path, "schedule.max_lr", 0.02)
+    set_in_file(path, "optimizer.weight_decay", 0.5)
+    assert path.read_bytes() == (
+        b"seed: 1\r\nschedule:\r\n  max_lr: 0.02\r\n  cycles: 1\r\noptimizer:\r\n  weight_decay: 0.5\r\n"
+    )

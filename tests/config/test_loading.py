@@ -1,14 +1,26 @@
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpcli.config import differing_keys, load_config, shipped_config, shipped_configs, to_yaml, with_overrides
+from hpcli.config import (
+    Momentum,
+    differing_keys,
+    load_config,
+    shipped_config,
+    shipped_configs,
+    to_dict,
+    to_yaml,
+    with_overrides,
+)
+from hpcli.config.keys import read_text
 from hpcli.config.schema import Config
 from hpcli.errors import ConfigError, HpcliWarning
 
@@ -49,7 +61,7 @@ def test_every_fault_at_once_in_the_order_of_the_file(tmp_path: Path) -> None:
         "3:3: schedule.momentum: 0.85-0.95: the higher momentum comes first, since it mirrors the learning rate: "
         "write 0.95-0.85",
         '4:3: schedule.max_lr: "1e-3": must be a number',
-        "5:3: schedule.name: one_cicle: did you mean one_cycle?",
+        "5:3: schedule.name: one_cicle: unknown schedule; did you mean one_cycle?",
         "6:9: model.name: resnet57: unknown model; did you mean resnet56?",
         "7:1: trian: unknown key; did you mean train?",
     )
@@ -88,12 +100,47 @@ def test_overrides_name_themselves(tmp_path: Path) -> None:
     )
 
 
-def test_overrides_win_and_are_read_as_yaml() -> None:
-    config = load_config(None, {"model.options.num_blocks": "[9, 8, 8]", "schedule.max_lr": "1e-1", "train.epochs": 2})
+def test_overrides_win_and_are_values() -> None:
+    config = load_config(None, {"model.options.num_blocks": [9, 8, 8], "schedule.max_lr": 1e-1, "train.epochs": 2})
     assert config.model.options == {"num_blocks": [9, 8, 8]}
     assert config.schedule.max_lr == 0.1
     assert with_overrides(config, {"train.epochs": 7}).train.epochs == 7
     assert config.train.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "value"),
+    [("model.options.num_blocks", "[9, 8, 8]", [9, 8, 8]), ("schedule.max_lr", "1e-1", 0.1), ("train.epochs", "2", 2)],
+)
+def test_text_is_read_on_the_command_line_alone(key: str, text: str, value: object) -> None:
+    """What is passed in Python is taken as it is: a number as text is a fault, as in a file."""
+    assert read_text(key, text) == value
+    if key.startswith("model.options"):
+        assert with_overrides(load_config(), {key: text}).model.options == {"num_blocks": text}
+    else:
+        with pytest.raises(ConfigError, match=rf'{key}={text}: "{text}": must be a'):
+            with_overrides(load_config(), {key: text})
+
+
+def test_values_of_notebooks_are_taken_as_what_they_are() -> None:
+    config = with_overrides(
+        load_config(),
+        {
+            "data.root": Path("a: b"),
+            "schedule.max_lr": np.float64(0.25),
+            "train.epochs": np.int64(4),
+            "train.checkpoint_epochs": (np.int64(1), 2),
+            "schedule.momentum": Momentum(0.9, 0.8),
+            "model.options.num_blocks": (1, 2, 3),
+            "optimizer.weight_decay": np.float32(0.5),
+        },
+    )
+    assert (config.data.root, config.schedule.max_lr, config.train.epochs) == ("a: b", 0.25, 4)
+    assert config.train.checkpoint_epochs == (1, 2)
+    assert config.schedule.momentum == Momentum(0.9, 0.8)
+    assert config.model.options == {"num_blocks": [1, 2, 3]}
+    assert config.optimizer.weight_decay == 0.5
+    assert with_overrides(config, {}) == config
 
 
 @pytest.mark.parametrize(("value", "what"), [("0.09", "did you mean a pair"), ("0", "did you mean a pair")])
@@ -129,6 +176,17 @@ def test_a_config_survives_being_written(tmp_path: Path) -> None:
     path = tmp_path / "again.yaml"
     path.write_text(to_yaml(config))
     assert load_config(path) == config
+
+
+def test_a_config_is_plain_data(tmp_path: Path) -> None:
+    """A momentum pair is text, a constant one a number; tuples are lists. Read back it is the same config."""
+    pair, one = (load_config(None, {"schedule.momentum": each}) for each in (Momentum(0.99, 0.9), 0.9))
+    assert to_dict(pair)["schedule"]["momentum"] == "0.99-0.9"
+    assert to_dict(one)["schedule"]["momentum"] == 0.9
+    assert json.loads(json.dumps(to_dict(pair))) == to_dict(pair)
+    for config in (pair, one):
+        (tmp_path / "c.yaml").write_text(to_yaml(config))
+        assert load_config(tmp_path / "c.yaml") == config
 
 
 def test_differing_keys() -> None:

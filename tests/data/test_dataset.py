@@ -11,6 +11,7 @@ from hpcli.errors import ConfigError, DataError, HpcliWarning
 
 def test_digits_are_the_1797_in_two_fixed_parts() -> None:
     data = digits()
+    assert data.test is not None
     assert (len(data.train), len(data.test)) == (1438, 359)
     assert data.train.images.shape[1:] == (8, 8, 1)
     assert data.train.images.dtype == np.uint8

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -180,7 +181,9 @@ def test_what_cameras_and_editors_make(tmp_path: Path) -> None:
         (lambda root: [each.write_text("x") for each in root.rglob("*.png")], "none of its 12 files can be read"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_learnt_from_says_why(root: Path, cache: Path, spoil, why: str) -> None:  # type: ignore[no-untyped-def]
+def test_what_cannot_be_learnt_from_says_why(
+    root: Path, cache: Path, spoil: Callable[[Path], object], why: str
+) -> None:
     spoil(root)
     with pytest.raises(DataError, match=why):
         folder(root, cache_dir=cache)

@@ -16,6 +16,7 @@ from hpcli.experiments.train import train
 from hpcli.models import build_model
 from hpcli.models.freezing import head_of
 from hpcli.models.hub import replace_last
+from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer
 
 HEADS = {
@@ -57,9 +58,10 @@ def test_a_new_last_layer_leaves_the_rest() -> None:
 def test_a_frozen_body_stays_as_it_is(name: str, config: Config) -> None:
     """Weights and BatchNorm statistics of the body are the same after training; the head's are not."""
     settings = {"model.name": name, "model.freeze": "body", "train.epochs": 1, "data.steps_per_epoch": 3}
-    trainer = Trainer(with_overrides(config, settings))
+    config = with_overrides(config, settings)
+    trainer = Trainer.from_config(config)
     before = trainer.state_dict()["model"]
-    train(trainer.config, trainer=trainer)
+    train(config, trainer=trainer)
     after, head = trainer.state_dict()["model"], head_of(trainer.model)
     changed = {key.partition(".")[0] for key in before if not torch.equal(before[key], after[key])}
     assert changed == {head}
@@ -171,11 +173,11 @@ def test_a_network_and_images_of_ones_own(config: Config) -> None:
     names = {"data.name": "mine_of_test:images", "model.name": "mine_of_test:net"}
     own = with_overrides(config, {**names, "model.options.width": 6, "data.batch_size": 8, "data.train_fraction": 1.0})
     with pytest.raises(ConfigError, match=r"data\.name: mine_of_test:images would run code .* --allow-code"):
-        Trainer(own)
+        Trainer.from_config(own)
     catalog.allow_code(*names.values())
-    trainer = Trainer(own)
+    trainer = Trainer.from_config(own)
     assert trainer.model[0].out_channels == 6  # type: ignore[index]
-    assert train(own, trainer=trainer).status == "finished"
+    assert train(own, trainer=trainer).status == RunStatus.FINISHED
 
 
 @pytest.mark.usefixtures("mine")
@@ -203,5 +205,5 @@ def test_a_network_and_images_of_ones_own(config: Config) -> None:
 def test_what_is_wrong_with_it_is_one_line(key: str, name: str, why: str, config: Config) -> None:
     catalog.allow_code(name)
     with pytest.raises((ConfigError, DataError), match=why) as found:
-        Trainer(with_overrides(config, {f"{key}.name": name}))
+        Trainer.from_config(with_overrides(config, {f"{key}.name": name}))
     assert "\n" not in str(found.value)

@@ -6,14 +6,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation
 
 from hpcli import plots
 from hpcli.config import Config, with_overrides
-from hpcli.experiments.interpolate import InterpolationResult, interpolate
-from hpcli.experiments.lr_find import early_overfitting, lr_find
-from hpcli.experiments.plane import PlaneResult
+from hpcli.experiments.interpolate import interpolate
+from hpcli.experiments.lr_find import lr_find
 from hpcli.experiments.sweep import sweep
-from hpcli.experiments.train import TrainResult, train
+from hpcli.experiments.train import train
+from hpcli.plots.train import early_figures
+from hpcli.results.batch_size import BatchSize, BatchSizeResult
+from hpcli.results.evaluate import EvaluateResult, Score
+from hpcli.results.interpolate import InterpolateResult
+from hpcli.results.lr_find import early_overfitting
+from hpcli.results.plane import Corner, PlaneResult
+from hpcli.results.train import TrainResult
+from hpcli.states import BatchNorm, Judgement, RunStatus
 from hpcli.training.schedules import training_schedule
 from hpcli.training.trainer import Trainer
 
@@ -63,6 +71,8 @@ def test_accuracy_is_in_per_cent(result: TrainResult, tmp_path: Path) -> None:
 @pytest.mark.parametrize("end_lr", [1e-2, 1e3])
 def test_lr_find_is_logarithmic_and_marks_the_break(config: Config, tmp_path: Path, end_lr: float) -> None:
     result = lr_find(with_overrides(config, {"lr_find.end_lr": end_lr, "lr_find.steps": 80, "lr_find.seeds": 2}))
+    assert result.suggestion is not None
+    assert list(plots.figures(result)) == ["lr_find"]
     figure = plots.lr_find(result)
     (axes,) = figure.axes
     assert axes.get_xscale() == "log"
@@ -76,15 +86,16 @@ def test_lr_find_is_logarithmic_and_marks_the_break(config: Config, tmp_path: Pa
 def test_early_overfitting_is_marked_and_said(config: Config, tmp_path: Path) -> None:
     """Smith's early sign (1803.09820, figure 1): the validation loss dips and rises while the training loss falls on."""
     result = lr_find(with_overrides(config, {"lr_find.steps": 80, "lr_find.end_lr": 1e-2, "lr_find.seeds": 2}))
-    dip = [(1e-3, 1.0, 1.0), (2e-3, 0.8, 0.73), (3e-3, 0.7, 0.78), (4e-3, 0.6, 0.85)]
-    result.curves[0].valid = dip
-    assert early_overfitting(result.curves) is None  # one of two seeds is no majority
-    assert "overfits" not in texts(plots.lr_find(result))
-    result.curves[1].valid = dip
-    figure = plots.lr_find(result)
+    dip = ((1e-3, 1.0, 1.0), (2e-3, 0.8, 0.73), (3e-3, 0.7, 0.78), (4e-3, 0.6, 0.85))
+    first, second = result.curves
+    one = replace(result, curves=(replace(first, valid=dip), second))
+    assert early_overfitting(one.curves) is None  # one of two seeds is no majority
+    assert "overfits" not in texts(plots.lr_find(one))
+    both = replace(result, curves=(replace(first, valid=dip), replace(second, valid=dip)))
+    figure = plots.lr_find(both)
     assert "overfits from here" in texts(figure)
     assert labels_of(figure) == [("learning rate", "loss (nats)")]
-    assert any(list(line.get_xdata()) == [2e-3, 2e-3] for line in figure.axes[0].lines)
+    assert any(np.asarray(line.get_xdata()).tolist() == [2e-3, 2e-3] for line in figure.axes[0].lines)
     figure.savefig(tmp_path / "lr_find.png")
 
 
@@ -102,24 +113,41 @@ def test_a_batch_is_a_grid_with_labels(tmp_path: Path, channels: int, count: int
 def test_what_cannot_be_drawn_well_is_still_drawn(config: Config, tmp_path: Path) -> None:
     """A run stopped in its first epoch, and losses that are not numbers."""
     short = train(with_overrides(config, {"train.epochs": 1}))
-    empty = TrainResult(
-        "interrupted", short.schedule, 7, {name: values[:2] for name, values in short.steps.items()}, {}, {}
-    )
+    no_epoch = {name: values[:0] for name, values in short.epochs.items()}
+    few = {name: values[:2] for name, values in short.steps.items()}
+    empty = replace(short, status=RunStatus.INTERRUPTED, steps=few, epochs=no_epoch, batch=None)
     broken = {**short.steps, "train_loss": np.full(7, np.nan)}
-    for result in (empty, TrainResult("diverged", short.schedule, 7, broken, {}, {})):
-        plots.loss(result).savefig(tmp_path / "loss.png")
-        plots.accuracy(result).savefig(tmp_path / "accuracy.png")
-    assert (tmp_path / "loss.png").stat().st_size > 1000
+    lost = replace(short, status=RunStatus.DIVERGED, steps=broken, epochs=no_epoch)
+    for result in (empty, lost):
+        figures = plots.figures(result)
+        assert ("batch" in figures) == (result.batch is not None)
+        assert figures["loss"].axes[0].get_title(loc="left") == f"Loss ({result.status})"
+        for name, figure in figures.items():
+            figure.savefig(tmp_path / f"{name}.png")
+            assert (tmp_path / f"{name}.png").stat().st_size > 1000
 
 
-def test_before_training(config: Config) -> None:
-    assert sorted(plots.before_training(Trainer(config))) == ["batch", "schedule"]
+def test_what_can_be_seen_before_training(result: TrainResult) -> None:
+    assert list(early_figures(result)) == ["schedule", "batch"]
+    assert list(early_figures(replace(result, batch=None))) == ["schedule"]
+    assert list(plots.figures(result)) == ["schedule", "batch", "loss", "accuracy"]
+
+
+def test_the_batch_that_was_kept_is_drawn_with_its_classes(result: TrainResult) -> None:
+    assert result.batch is not None
+    grid = [axes for axes in early_figures(result)["batch"].axes if axes.images]
+    assert len(grid) == 32
+    assert [axes.get_title() for axes in grid] == [str(label) for label in result.batch.labels]
+    assert all(
+        np.array_equal(np.asarray(axes.images[0].get_array()), picture.squeeze(-1))
+        for axes, picture in zip(grid, result.batch.images, strict=True)
+    )
 
 
 def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) -> None:
     short = with_overrides(config, {"sweep.epochs": 2, "sweep.seeds": 3, "data.train_fraction": 0.1})
-    result = sweep(short, {"schedule.max_lr": ["1e-3", "3e-3", "1e9"]})
-    figures = plots.sweep(result)
+    result = sweep(short, {"schedule.max_lr": [1e-3, 3e-3, 1e9]})
+    figures = plots.figures(result)
     assert sorted(figures) == ["sweep", "sweep_curves"]
     (axes,) = figures["sweep"].axes
     assert (axes.get_xlabel(), axes.get_ylabel()) == (
@@ -133,9 +161,11 @@ def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) ->
     assert "best" in words
     assert "diverged" in words
     assert "too small to matter" in words
-    dots = [line for line in axes.lines if len(line.get_ydata()) == 3]
-    paired = result.losses[:2] - result.losses[[each.verdict for each in result.verdict.comparisons].index("best")]  # type: ignore[union-attr]
-    assert sorted(dot.get_ydata().tolist() for dot in dots) == sorted(paired.tolist())
+    dots = [line for line in axes.lines if len(np.asarray(line.get_ydata())) == 3]
+    assert result.verdict is not None
+    best = [each.verdict for each in result.verdict.comparisons].index(Judgement.BEST)
+    paired = result.losses[:2] - result.losses[best]
+    assert sorted(np.asarray(dot.get_ydata()).tolist() for dot in dots) == sorted(paired.tolist())
     assert labels_of(figures["sweep_curves"]) == [("epoch (from 0)", "validation loss (nats)")]
     for name, figure in figures.items():
         figure.savefig(tmp_path / f"{name}.png")
@@ -143,31 +173,34 @@ def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) ->
 
 def test_two_keys_are_a_map_and_nothing_is_drawn_of_nothing(config: Config, tmp_path: Path) -> None:
     short = with_overrides(config, {"sweep.epochs": 1, "sweep.seeds": 2, "data.train_fraction": 0.1})
-    result = sweep(short, {"schedule.max_lr": ["1e-3", "1e9"], "weight_decay": ["0", "1"]})
-    figure = plots.sweep(result)["sweep_map"]
+    result = sweep(short, {"schedule.max_lr": [1e-3, 1e9], "weight_decay": [0.0, 1.0]})
+    figure = plots.figures(result)["sweep_map"]
     assert labels_of(figure)[0] == ("optimizer.weight_decay", "schedule.max_lr")
     assert texts(figure).count("diverged") == 2
     figure.savefig(tmp_path / "map.png")
-    assert plots.sweep(sweep(short, {"schedule.max_lr": ["1e9"]})).keys() <= {"sweep_curves"}
+    assert plots.figures(sweep(short, {"schedule.max_lr": [1e9]})).keys() <= {"sweep_curves"}
 
 
-def line_between(config: Config, alphas: str) -> InterpolationResult:
-    small = {"model.name": "resnet20", "model.options.num_blocks": "[1, 1, 1]", "interpolate.alphas": alphas}
+def line_between(config: Config, alphas: str) -> InterpolateResult:
+    small = {"model.name": "resnet20", "model.options.num_blocks": [1, 1, 1], "interpolate.alphas": alphas}
     config = with_overrides(config, small)
-    states = [Trainer(with_overrides(config, {"seed": seed})).model.state_dict() for seed in (0, 1)]
-    states[1]["bn1.running_var"].fill_(0.5)  # negative from α = 2 up
-    return interpolate(config, *states)
+    a, b = (Trainer.from_config(with_overrides(config, {"seed": seed})).model.state_dict() for seed in (0, 1))
+    b["bn1.running_var"].fill_(0.5)  # negative from α = 2 up
+    return interpolate(a, b, config=config)
 
 
 def test_a_line_shows_every_number_its_ends_and_its_nan(config: Config, tmp_path: Path) -> None:
     result = line_between(config, "-1:3:9")
-    figure = plots.interpolation(result)
+    figure = plots.figures(result)["interpolation"]
     top, bottom = figure.axes
     assert labels_of(figure)[0] == ("", "cross-entropy (nats)")
     assert bottom.get_ylabel() == "images right"
     for axes, measure in ((top, "loss"), (bottom, "accuracy")):
         drawn = {line.get_label(): (line.get_linestyle(), np.asarray(line.get_ydata())) for line in axes.lines}
-        for bn, name, style in (("recompute", "measured anew", "-"), ("interpolate", "averaged", "--")):
+        for bn, name, style in (
+            (BatchNorm.RECOMPUTE, "measured anew", "-"),
+            (BatchNorm.INTERPOLATE, "averaged", "--"),
+        ):
             for part, who in (("train", "training"), ("valid", "validation")):
                 found, values = drawn[f"{who}, BatchNorm {name}"]
                 assert found == style
@@ -179,11 +212,20 @@ def test_a_line_shows_every_number_its_ends_and_its_nan(config: Config, tmp_path
 
 def test_the_title_says_what_was_found(config: Config, tmp_path: Path) -> None:
     result = line_between(config, "0:1:3")
-    for connected, title in ((True, "Connected"), (False, "Separated by a barrier of 1.2"), (None, "Not finite")):
-        barrier = {"recompute": {"train": 1.2, "valid": 1.0}}
-        found = replace(result, summary={**result.summary, "connected": connected, "barrier": barrier})
+    curve = result.curves[BatchNorm.RECOMPUTE]
+    for middle, connected, title in (
+        (1.0, True, "Connected"),
+        (2.2, False, "Separated by a barrier of 1.2"),
+        (np.nan, None, "Not finite"),
+    ):
+        shaped = {**curve, "train_loss": np.array([1.0, middle, 1.0])}
+        found = replace(result, curves={**result.curves, BatchNorm.RECOMPUTE: shaped})
+        assert found.connected is connected
         figure = plots.interpolation(found)
-        assert figure.axes[0].get_title(loc="left") == title
+        top = figure.axes[0]
+        assert top.get_title(loc="left") == title
+        arrows = [each.arrow_patch for each in top.texts if isinstance(each, Annotation) and each.arrow_patch]
+        assert len(arrows) == (connected is False)
         figure.savefig(tmp_path / "interpolation.png")
     figure = plots.interpolations({"one": result, "other": result})
     assert len(figure.axes) == 4
@@ -196,7 +238,54 @@ def test_a_plane_marks_its_corners(tmp_path: Path, known: int) -> None:
     side = np.linspace(-1, 5, 4)
     losses = np.where(np.arange(16) < known, np.linspace(0.1, 3, 16), np.nan).reshape(4, 4)
     corners = {"a": (0.0, 0.0), "b": (4.0, 0.0), "c": (1.0, 3.0)}
-    summary = {"corners": {name: {"valid_loss": loss} for name, loss in zip("abc", (0.1, 0.2, None), strict=True)}}
-    figure = plots.plane(PlaneResult("finished", side, side, losses, corners, summary))
+    found = tuple(Corner(name, *corners[name], loss) for name, loss in zip("abc", (0.1, 0.2, None), strict=True))
+    figure = plots.plane(PlaneResult(RunStatus.FINISHED, side, side, losses, found, BatchNorm.RECOMPUTE))
     assert texts(figure) == "A  0.1 B  0.2 C"
     figure.savefig(tmp_path / "plane.png")
+
+
+def test_a_plane_is_drawn_once_it_is_complete(config: Config) -> None:
+    small = {"interpolate.alphas": "0,1", "interpolate.plane_points": 3}
+    states = [Trainer.from_config(with_overrides(config, {"seed": seed})).model.state_dict() for seed in range(3)]
+    result = interpolate(*states, config=with_overrides(config, small))
+    assert list(plots.figures(result)) == ["interpolation", "plane"]
+    assert list(plots.figures(replace(result, status=RunStatus.INTERRUPTED))) == ["interpolation"]
+    stopped = replace(result, status=RunStatus.INTERRUPTED, plane=None)
+    assert plots.figures(stopped) == {}
+
+
+def test_batch_sizes_show_every_rate_and_what_does_not_fit(config: Config, tmp_path: Path) -> None:
+    rows = (
+        BatchSize(16, 1000.0, 0.016, 0.5, True),
+        BatchSize(32, 1900.0, 0.017, 0.6, True),
+        BatchSize(64, 1950.0, 0.033, 0.7, True),
+        BatchSize(128, None, None, None, False),
+    )
+    result = BatchSizeResult(RunStatus.FINISHED, config, rows)
+    figure = plots.figures(result)["batch_size"]
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    assert np.asarray(axes.lines[0].get_xdata()).tolist() == [16, 32, 64]
+    assert np.asarray(axes.lines[0].get_ydata()).tolist() == [1000, 1900, 1950]
+    assert texts(figure) == "enough: 32 does not fit"
+    assert plots.figures(replace(result, rows=rows[3:])) == {}
+    figure.savefig(tmp_path / "batch_size.png")
+
+
+@pytest.mark.parametrize("num_classes", [3, 40])
+def test_a_confusion_shows_each_share_by_name_or_by_colour(tmp_path: Path, num_classes: int) -> None:
+    counts = np.diag(np.full(num_classes, 4))
+    counts[0, 1], counts[0, 0] = 3, 1
+    names = tuple(f"class {number}" for number in range(num_classes))
+    score = Score("valid", int(counts.sum()), 0.5, 0.9, 1.0)
+    result = EvaluateResult(RunStatus.FINISHED, None, names, counts, (), score)
+    figure = plots.figures(result)["confusion"]
+    axes = figure.axes[0]
+    shares = np.asarray(axes.images[0].get_array())
+    assert (shares[0, 0], shares[0, 1], shares[1, 1]) == (0.25, 0.75, 1.0)
+    accuracy = counts.trace() / counts.sum()
+    assert axes.get_title(loc="left") == f"{accuracy:.1%} of {counts.sum()} valid images right"
+    assert texts(figure) == ("25 75 100 100" if num_classes == 3 else "")
+    assert ("by its row" in axes.get_ylabel()) == (num_classes == 40)
+    assert plots.figures(replace(result, score=None)) == {}
+    figure.savefig(tmp_path / "confusion.png")

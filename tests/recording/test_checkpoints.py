@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import torch
 
+from hpcli.config import Config
 from hpcli.errors import CheckpointError, HpcliWarning
-from hpcli.run_dir import checkpoints as module
-from hpcli.run_dir.checkpoints import Checkpoints
+from hpcli.recording import checkpoints as module
+from hpcli.recording.checkpoints import Checkpoints
+from hpcli.recording.disk import DiskRecorder
+from hpcli.results.train import Epoch, Step
 
 
 def state(step: int) -> dict[str, Any]:
@@ -57,18 +60,18 @@ def test_two_generations_the_best_and_the_labelled_are_kept(tmp_path: Path) -> N
 
 def test_saving_is_due_when_it_is_cheap_or_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("hpcli.recording.checkpoints.time.monotonic", lambda: now[0])
     checkpoints = Checkpoints(tmp_path / "c")
-    assert checkpoints.due(ends_epoch=True)
-    assert not checkpoints.due(ends_epoch=False)
+    assert checkpoints.is_due(ends_epoch=True)
+    assert not checkpoints.is_due(ends_epoch=False)
     checkpoints._save_seconds = 2.0
     now[0] += 99
-    assert not checkpoints.due(ends_epoch=True)
+    assert not checkpoints.is_due(ends_epoch=True)
     now[0] += 1
-    assert checkpoints.due(ends_epoch=True)
-    assert not checkpoints.due(ends_epoch=False)
+    assert checkpoints.is_due(ends_epoch=True)
+    assert not checkpoints.is_due(ends_epoch=False)
     now[0] += 200
-    assert checkpoints.due(ends_epoch=False)
+    assert checkpoints.is_due(ends_epoch=False)
 
 
 def damaged(path: Path, generator: random.Random) -> None:
@@ -150,7 +153,7 @@ def test_a_disk_that_fails_leaves_the_old_checkpoint(
 
     with monkeypatch.context() as patch:
         if call == "fsync":
-            patch.setattr(module.write_atomic.__globals__["os"], "fsync", failing(os.fsync))
+            patch.setattr(os, "fsync", failing(os.fsync))
         elif call == "replace":
             patch.setattr(Path, "replace", failing(Path.replace))
         else:
@@ -182,9 +185,20 @@ def test_a_kill_between_any_two_file_operations_loses_nothing(tmp_path: Path, mo
 
     checkpoints = Checkpoints(tmp_path / "c")
     checkpoints.load_newest()
+
+    def replaced(self: Path, to: Path) -> Path:
+        snapshot()
+        moved = replace(self, to)
+        snapshot()
+        return moved
+
+    def unlinked(self: Path, missing_ok: bool = False) -> None:
+        snapshot()
+        unlink(self, missing_ok=missing_ok)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", lambda self, to: (snapshot(), replace(self, to), snapshot())[1])
-        patch.setattr(Path, "unlink", lambda self, **kwargs: (snapshot(), unlink(self, **kwargs))[1])
+        patch.setattr(Path, "replace", replaced)
+        patch.setattr(Path, "unlink", unlinked)
         checkpoints.save(state(2), step=2, tables={})
     assert len(copies) >= 5
     steps = []
@@ -192,6 +206,98 @@ def test_a_kill_between_any_two_file_operations_loses_nothing(tmp_path: Path, mo
         loaded = Checkpoints(copy).load_newest()
         assert loaded is not None
         steps.append(loaded[1].step)
+        for entry in Checkpoints(copy).read_index():  # the one to fall back on, too
+            assert Checkpoints(copy).read(entry)
         assert torch.equal(loaded[0]["weights"], state(loaded[1].step)["weights"])
     assert steps == sorted(steps)
     assert (steps[0], steps[-1]) == (1, 2)
+
+
+def recorded(folder: Path, config: Config) -> DiskRecorder:
+    """A run that has written rows, none of them durably."""
+    recorder = DiskRecorder.create("train", config, folder)
+    for step in range(3):
+        recorder.add(Step(step, 0.1, 0.9, 2.0))
+    recorder.add(Epoch(0, 2, 2.0, 2.0, 2.0, 0.1, 0.5, 0.1, 0.9, 1.0))
+    return recorder
+
+
+def test_a_checkpoint_never_knows_of_rows_that_a_power_cut_takes_back(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables are synced before the checkpoint is written, that before the index, and all before anything is said."""
+    recorder = recorded(tmp_path / "run", config)
+    calls: list[str] = []
+    fsync, replace, rename = os.fsync, os.replace, os.rename
+
+    def synced(descriptor: int) -> None:
+        calls.append(f"sync {Path(f'/proc/self/fd/{descriptor}').readlink().name}")
+        fsync(descriptor)
+
+    def moved(name: str, original: Any) -> Any:
+        def move(source: Any, target: Any, **options: Any) -> None:
+            calls.append(f"{name} {Path(target).name}")
+            original(source, target, **options)
+
+        return move
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", moved("replace", replace))
+    monkeypatch.setattr(os, "rename", moved("rename", rename))
+    recorder.save(state(2), step=2, labels=("epoch-0000",))
+    assert sorted(calls[:2]) == ["sync metrics.csv", "sync steps.csv"]
+    assert calls[2:] == [
+        "sync .epoch-0000.pt.tmp", "replace epoch-0000.pt", "sync checkpoints",
+        "sync .index.json.tmp", "replace index.json", "sync checkpoints",
+        "sync .status.json.tmp", "replace status.json", "sync run",
+    ]  # fmt: skip
+    (entry,) = recorder.checkpoints.read_index()
+    assert entry.tables == {name: (tmp_path / f"run/{name}.csv").stat().st_size for name in ("steps", "metrics")}
+
+
+def test_a_disk_that_cannot_sync_its_tables_gets_no_checkpoint(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorder, fsync = recorded(tmp_path / "run", config), os.fsync
+
+    def failing(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".csv":
+            raise OSError(5, "Input/output error")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(OSError, match="Input/output error"):
+        recorder.save(state(2), step=2)
+    assert not (tmp_path / "run/checkpoints").exists()
+
+
+def test_checkpoints_are_found_by_what_they_are_and_by_their_names(tmp_path: Path) -> None:
+    """Of two with the same loss the earlier one is the best; one whose loss is no number is not."""
+    checkpoints = Checkpoints(tmp_path / "c")
+    assert [checkpoints.find(label) for label in ("best", "last", "epoch-0001")] == [None, None, None]
+    saves: list[tuple[tuple[str, ...], float | None]] = [
+        (("epoch-0000",), 0.5), (("epoch-0001", "cycle-0"), 0.25), ((), 0.25), (("epoch-0003",), float("nan")), ((), None),
+    ]  # fmt: skip
+    for step, (labels, loss) in enumerate(saves):
+        checkpoints.save(state(step), step=step, tables={}, labels=labels, valid_loss=loss)
+    found = {label: Checkpoints(tmp_path / "c").find(label) for label in ("best", "last", "epoch-0001", "cycle-0")}
+    assert {label: entry and entry.step for label, entry in found.items()} == {
+        "best": 1, "last": 4, "epoch-0001": 1, "cycle-0": 1,
+    }  # fmt: skip
+    assert checkpoints.find("epoch-0007") is None
+
+
+def test_what_a_resumed_run_left_behind_is_no_longer_among_the_best(tmp_path: Path) -> None:
+    """Gone back to an earlier, intact state, it knows nothing of a later one."""
+    checkpoints = Checkpoints(tmp_path / "c")
+    for step, loss in enumerate((0.5, 0.1)):
+        checkpoints.save(state(step), step=step, tables={}, valid_loss=loss)
+    (tmp_path / "c/step-00000001.pt").write_bytes(b"")
+    again = Checkpoints(tmp_path / "c")
+    with pytest.warns(HpcliWarning, match="using the one before it"):
+        again.load_newest()
+    again.save(state(5), step=5, tables={}, valid_loss=0.3)
+    best = again.find("best")
+    assert best is not None
+    assert best.step == 5
+    assert files(tmp_path / "c") == ["index.json", "step-00000000.pt", "step-00000005.pt"]

@@ -1,88 +1,226 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from hpcli.errors import CheckpointError
-from hpcli.run_dir.tables import Tables, read_rows
+from hpcli.recording.csv_files import CsvFiles, read_rows
+from hpcli.recording.rows import Row
 
 
-def filled(folder: Path, rows: int = 3) -> Tables:
-    tables = Tables(folder)
+@dataclass(frozen=True)
+class Step(Row, table="steps"):
+    step: int
+    lr: float
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Epoch(Row, table="metrics"):
+    epoch: int
+
+
+@dataclass(frozen=True)
+class Words(Row, table="words"):
+    text: str
+    nan: float
+    tiny: float
+
+
+@dataclass(frozen=True)
+class Line(Row, table="line"):
+    alpha: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class OtherLine(Row, table="line"):
+    alpha: float
+    accuracy: float
+
+
+def filled(folder: Path, rows: int = 3) -> CsvFiles:
+    files = CsvFiles(folder)
     for step in range(rows):
-        tables.append("steps", {"step": step, "lr": 0.1 / (step + 1), "note": None})
-    return tables
+        files.append(Step(step, 0.1 / (step + 1)))
+    return files
 
 
 def test_rows_come_back_as_they_went(tmp_path: Path) -> None:
-    tables = filled(tmp_path)
-    tables.append("words", {"text": 'a,"b"\n', "nan": float("nan"), "tiny": 1e-300})
-    assert tables.rows("steps")[2] == {"step": 2, "lr": 0.1 / 3, "note": None}
+    files = filled(tmp_path)
+    files.append(Words('a,"b"\n', float("nan"), 1e-300))
+    assert files.rows(Step)[2] == Step(2, 0.1 / 3, None)
     assert (tmp_path / "steps.csv").read_text().splitlines()[:2] == ["step,lr,note", "0,0.1,"]
-    row = tables.rows("words")[0]
-    assert row["text"] == 'a,"b"\n'
-    assert row["nan"] != row["nan"]
-    assert row["tiny"] == 1e-300
-    assert tables.rows("nothing") == []
+    (row,) = files.rows(Words)
+    assert row.text == 'a,"b"\n'
+    assert row.nan != row.nan
+    assert row.tiny == 1e-300
+    assert files.rows(Epoch) == []
 
 
 def test_a_row_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tables = filled(tmp_path)
+    files = filled(tmp_path)
     writes: list[bytes] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: (writes.append(data), write(fd, data))[1])
-    tables.append("steps", {"step": 3, "lr": 0.5, "note": "x"})
+
+    def watched(descriptor: int, data: bytes) -> int:
+        writes.append(data)
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", watched)
+    files.append(Step(3, 0.5, "x"))
     assert writes == [b"3,0.5,x\n"]
 
 
-def test_the_columns_are_fixed_by_the_first_row(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has the columns"):
-        filled(tmp_path).append("steps", {"step": 3, "loss": 0.5})
+def test_a_disk_that_takes_part_of_a_row_is_given_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is full by then, the row is torn, and the next process goes on without it."""
+    files, write, calls = filled(tmp_path), os.write, [0]
+
+    def short(descriptor: int, data: bytes) -> int:
+        calls[0] += 1
+        if calls[0] == 4:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, data[:3] if calls[0] % 2 else data)
+
+    monkeypatch.setattr(os, "write", short)
+    files.append(Step(3, 0.5, "x"))
+    assert files.rows(Step)[3] == Step(3, 0.5, "x")
+    with pytest.raises(OSError, match="No space"):
+        files.append(Step(4, 0.5, "x"))
+    assert (tmp_path / "steps.csv").read_bytes().endswith(b"3,0.5,x\n4,0")
+    monkeypatch.undo()
+    CsvFiles(tmp_path).append(Step(4, 0.25))
+    assert [row.step for row in files.rows(Step)] == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("junk", ["", "3,0.0", "3,0.025,\n4,0.02,\n", "\0\0\0\0", "3,0.025,\n\0\0"])
+def test_the_columns_are_those_of_the_declaration(tmp_path: Path) -> None:
+    """Also of a table without rows; a file with other columns is neither read as it nor gone on with."""
+    files = CsvFiles(tmp_path)
+    files.replace(Step, [])
+    assert (tmp_path / "steps.csv").read_bytes() == b"step,lr,note\n"
+    assert files.rows(Step) == []
+    files.append(Line(0.0, 1.5))
+    files.close()
+    before = (tmp_path / "line.csv").read_bytes()
+    with pytest.raises(CheckpointError, match=r"line\.csv:1: it has no column accuracy"):
+        read_rows(tmp_path / "line.csv", OtherLine)
+    with pytest.raises(CheckpointError, match=r"line\.csv:1: its columns are alpha,loss, not alpha,accuracy"):
+        CsvFiles(tmp_path).append(OtherLine(1.0, 0.5))
+    assert (tmp_path / "line.csv").read_bytes() == before
+
+
+def test_columns_are_found_by_name(tmp_path: Path) -> None:
+    """Whatever their order, and whatever else is there: a spreadsheet may have saved the file."""
+    (tmp_path / "line.csv").write_bytes(b"loss,mine,alpha\r\n1.5,x,0.0\r\n2.5,y,0.5\r\n")
+    assert read_rows(tmp_path / "line.csv", Line) == [Line(0.0, 1.5), Line(0.5, 2.5)]
+
+
+@pytest.mark.parametrize("junk", ["", "3,0.0", "3,0.025,\n4,0.02,\n", "\0\0\0\0", "3,0.025,\n\0\0", '3,0.1,"a\nb'])
 def test_what_came_after_a_checkpoint_is_cut_off(tmp_path: Path, junk: str) -> None:
-    tables = filled(tmp_path)
-    sizes, content = tables.sizes(), (tmp_path / "steps.csv").read_bytes()
-    tables.append("metrics", {"epoch": 0})
+    files = filled(tmp_path)
+    sizes, content = files.sizes(), (tmp_path / "steps.csv").read_bytes()
+    files.append(Epoch(0))
     with (tmp_path / "steps.csv").open("a") as file:
         file.write(junk)
-    resumed = Tables(tmp_path)
+    resumed = CsvFiles(tmp_path)
     resumed.cut_back(sizes)
     assert (tmp_path / "steps.csv").read_bytes() == content
     assert not (tmp_path / "metrics.csv").exists()
-    resumed.append("steps", {"step": 3, "lr": 0.025, "note": None})
-    assert [row["step"] for row in resumed.rows("steps")] == [0, 1, 2, 3]
+    resumed.append(Step(3, 0.025))
+    assert [row.step for row in resumed.rows(Step)] == [0, 1, 2, 3]
 
 
 def test_a_table_that_lost_rows_is_refused(tmp_path: Path) -> None:
-    tables = filled(tmp_path)
-    sizes = tables.sizes()
+    files = filled(tmp_path)
+    sizes = files.sizes()
     os.truncate(tmp_path / "steps.csv", 10)
     with pytest.raises(CheckpointError, match=r"steps\.csv: shorter"):
-        Tables(tmp_path).cut_back(sizes)
+        CsvFiles(tmp_path).cut_back(sizes)
     (tmp_path / "steps.csv").unlink()
     with pytest.raises(CheckpointError, match=r"steps\.csv: shorter"):
-        Tables(tmp_path).cut_back(sizes)
+        CsvFiles(tmp_path).cut_back(sizes)
 
 
-def test_an_unterminated_tail_is_not_a_row(tmp_path: Path) -> None:
-    (tmp_path / "t.csv").write_text("a,b\n1,2\n3,")
-    assert read_rows(tmp_path / "t.csv") == [{"a": 1, "b": 2}]
+@pytest.mark.parametrize("tail", ["3,", "3,0.5,", '3,0.5,"a\n', '3,0.5,"a\n""b\n""'])
+def test_an_unterminated_tail_is_not_a_row(tmp_path: Path, tail: str) -> None:
+    (tmp_path / "steps.csv").write_text(f'step,lr,note\n1,0.5,"a\n""b\n"\n{tail}')
+    assert read_rows(tmp_path / "steps.csv", Step) == [Step(1, 0.5, 'a\n"b\n')]
 
 
 def test_a_table_of_an_earlier_process_is_gone_on_with(tmp_path: Path) -> None:
     """Its header stays, and a row that a crash tore is dropped."""
-    first = Tables(tmp_path)
-    first.append("line", {"alpha": 0.0, "loss": 1.5})
+    first = CsvFiles(tmp_path)
+    first.append(Line(0.0, 1.5))
     first.close()
     with (tmp_path / "line.csv").open("a") as file:
         file.write("0.5,2.")
-    second = Tables(tmp_path)
-    second.append("line", {"alpha": 0.5, "loss": 2.5})
-    with pytest.raises(ValueError, match="has the columns"):
-        second.append("line", {"alpha": 1.0, "accuracy": 0.5})
+    second = CsvFiles(tmp_path)
+    second.append(Line(0.5, 2.5))
+    with pytest.raises(TypeError, match="loss: 'much' is a str, the column holds float"):
+        second.append(Line(1.0, "much"))  # type: ignore[arg-type]
     second.close()
     assert (tmp_path / "line.csv").read_text() == "alpha,loss\n0.0,1.5\n0.5,2.5\n"
+
+
+def test_a_header_that_was_torn_is_written_anew(tmp_path: Path) -> None:
+    (tmp_path / "line.csv").write_text("alp")
+    files = CsvFiles(tmp_path)
+    assert files.rows(Line) == []
+    files.append(Line(0.0, 1.5))
+    assert (tmp_path / "line.csv").read_text() == "alpha,loss\n0.0,1.5\n"
+
+
+def test_rows_added_after_a_table_was_replaced_join_it(tmp_path: Path) -> None:
+    files = filled(tmp_path)
+    files.replace(Step, [Step(7, 0.5)])
+    files.append(Step(8, 0.25))
+    assert [row.step for row in files.rows(Step)] == [7, 8]
+    assert files.sizes() == {"steps": (tmp_path / "steps.csv").stat().st_size}
+
+
+def test_a_table_that_is_replaced_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = filled(tmp_path)
+    before = (tmp_path / "steps.csv").read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        files.replace(Step, [Step(7, 0.5)])
+    assert (tmp_path / "steps.csv").read_bytes() == before
+
+
+JUNK = {
+    b"1,0.5,\nx,0.5,\n": r":3: step: 'x' is not of type int",
+    b"1,0.5,\n1.5,0.5,\n": r":3: step: '1\.5' is not of type int",
+    b"1,,\n": r":2: lr: '' is not of type float",
+    b"1,0.5\n": r":2: 2 fields under 3 columns",
+    b"1,0.5,,\n": r":2: 4 fields under 3 columns",
+    b"1,0.5,a\n\n": r":3: 0 fields under 3 columns",
+    b'1,0.5,"a"b\n': r":2: .*expected after",
+    b"1,0.5,a\n2,0.5,\xff\n": r":3: .*not UTF-8",
+    b"1,0.5,\"a\nb\"\nx,0.5,\n": r":4: step: 'x'",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("junk", "fault"), JUNK.items())
+def test_junk_is_an_error_that_names_file_line_and_column(tmp_path: Path, junk: bytes, fault: str) -> None:
+    path = tmp_path / "steps.csv"
+    path.write_bytes(b"step,lr,note\n" + junk)
+    with pytest.raises(CheckpointError, match=rf"steps\.csv{fault}.*; restore the file, or start anew") as found:
+        read_rows(path, Step)
+    assert str(path) in str(found.value)
+    assert "\n" not in str(found.value)
+
+
+def test_a_stray_quote_in_a_long_table_is_answered_quickly(tmp_path: Path) -> None:
+    path = tmp_path / "steps.csv"
+    path.write_bytes(b'step,lr,note\n0,0.5,\n1,0.5,"\n' + b"2,0.5,\n" * 200_000)
+    started = time.process_time()
+    assert read_rows(path, Step) == [Step(0, 0.5)]
+    assert time.process_time() - started < 2

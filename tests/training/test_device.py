@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hpcli.errors import HpcliWarning, UsageError
+from hpcli.errors import UsageError
 from hpcli.training import device as devices
 
 
@@ -21,20 +21,23 @@ def test_auto_is_what_there_is() -> None:
     assert devices.choose_device("cpu") == torch.device("cpu")
 
 
-def test_a_cpu_computes_in_float32() -> None:
-    cpu = torch.device("cpu")
-    assert devices.autocast_dtype("auto", cpu) is None
-    assert devices.autocast_dtype("fp32", cpu) is None
-
-
-def test_bf16_on_a_cpu_without_it_warns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    with pytest.warns(HpcliWarning, match="bf16 is many times slower"):
-        assert devices.autocast_dtype("bf16", torch.device("cpu")) is torch.bfloat16
-
-
 def test_generator_states_bring_every_generator_back() -> None:
     states = devices.generator_states()
     drawn = (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random(), random.gauss(0, 1))
     devices.set_generator_states(states)
     assert (torch.rand(2).tolist(), np.random.rand(2).tolist(), random.random(), random.gauss(0, 1)) == drawn
+
+
+def test_generators_are_kept_whatever_happens_meanwhile() -> None:
+    states = devices.generator_states()
+    with pytest.raises(ZeroDivisionError), devices.generators_kept():
+        torch.rand(2), np.random.rand(2), random.random()
+        _ = 1 / 0
+    after = devices.generator_states()
+    assert torch.equal(after["torch"], states["torch"])
+    assert (after["python"], after["numpy"][2:]) == (states["python"], states["numpy"][2:])
+
+
+def test_a_cpus_memory_is_not_measured() -> None:
+    devices.start_peak_memory(torch.device("cpu"))
+    assert devices.peak_memory(torch.device("cpu")) is None

@@ -1,19 +1,30 @@
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from hpcli.config import Config, with_overrides
 from hpcli.errors import CheckpointError
+from hpcli.states import BatchNorm
 from hpcli.training.mixture import Mixture
+from hpcli.training.numerics import Numerics
 from hpcli.training.schedules import constant
 from hpcli.training.trainer import Trainer
 
 
 @pytest.fixture
-def trainer(config: Config) -> Trainer:
-    return Trainer(with_overrides(config, {"model.name": "resnet20", "model.options.num_blocks": "[1, 1, 1]"}))
+def small(config: Config) -> Config:
+    return with_overrides(config, {"model.name": "resnet20", "model.options.num_blocks": [1, 1, 1]})
+
+
+@pytest.fixture
+def trainer(small: Config) -> Trainer:
+    return Trainer.from_config(small)
 
 
 def snapshots(trainer: Trainer, *steps: int) -> list[dict[str, Tensor]]:
@@ -43,17 +54,17 @@ def test_integers_are_copied_from_the_nearer_checkpoint(trainer: Trainer) -> Non
         assert trainer.model.state_dict()["bn1.num_batches_tracked"].item() == batches
 
 
-def test_evaluation_is_the_trainers(trainer: Trainer) -> None:
+def test_evaluation_is_the_trainers(trainer: Trainer, small: Config) -> None:
     """Folded, and with statistics measured anew, as `evaluate` of the trainer itself finds."""
     one, other = snapshots(trainer, 3, 6)
     mixture = Mixture(trainer, one, other)
     assert mixture.network.pairs
     for alpha in (0.0, 0.3, 1.0):
         weights = {name: (1 - alpha) * one[name] + alpha * other[name] for name in one}
-        for bn, images in (("interpolate", 0), ("recompute", 5000)):
+        for bn, images in ((BatchNorm.INTERPOLATE, 0), (BatchNorm.RECOMPUTE, 5000)):
             with mixture.at(1 - alpha, alpha, bn=bn):
                 found = mixture.evaluate("valid")
-            plain = Trainer(trainer.config)
+            plain = Trainer.from_config(small)
             plain.load_weights(weights)
             expected = plain.evaluate("valid", bn_images=images)
             assert found.loss == pytest.approx(expected.loss, rel=1e-5)
@@ -69,24 +80,52 @@ def test_only_batchnorm_is_in_training_mode_and_in_full_precision(trainer: Train
             seen.append((self.training, x.dtype))
             return super().forward(x)
 
-    trainer.dtype = torch.bfloat16
-    trainer.model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Watched(0.9), nn.BatchNorm1d(10))
+    trainer.numerics = dataclasses.replace(trainer.numerics, dtype=torch.bfloat16)
+    norm = nn.BatchNorm1d(10)
+    trainer.model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Watched(0.9), norm)
+    assert norm.running_mean is not None
     weights = trainer.model.state_dict()
     mixture = Mixture(trainer, weights, weights)
     trainer.model.train()
     seen.clear()
     found = []
     for _ in range(2):
-        with mixture.at(0.5, 0.5, bn="recompute"):
-            found.append(trainer.model[3].running_mean.clone())  # type: ignore[union-attr,operator]
+        with mixture.at(0.5, 0.5, bn=BatchNorm.RECOMPUTE):
+            found.append(norm.running_mean.clone())
     assert torch.equal(*found)
     assert set(seen) == {(False, torch.float32)}
-    assert torch.equal(trainer.model[3].running_mean, torch.zeros(10))  # type: ignore[arg-type]
+    assert torch.equal(norm.running_mean, torch.zeros(10))
+
+
+def test_all_of_it_is_computed_by_the_trainers_numerics(trainer: Trainer) -> None:
+    """Statistics measured anew too: on a GPU they would otherwise be in another precision than the losses."""
+    inside, seen = [False], []
+
+    class Watched(Numerics):
+        @contextmanager
+        def active(self) -> Iterator[None]:
+            before, inside[0] = inside[0], True
+            try:
+                yield
+            finally:
+                inside[0] = before
+
+    trainer.numerics = Watched(trainer.device)
+    for module in trainer.model.modules():
+        module.register_forward_pre_hook(lambda *_: seen.append(inside[0]))
+    weights = trainer.state_dict()["model"]
+    mixture = Mixture(trainer, weights, weights)
+    for bn in BatchNorm:
+        with mixture.at(0.5, 0.5, bn=bn):
+            mixture.evaluate("valid")
+    assert len(seen) > 30
+    assert all(seen)
+    assert inside == [False]
 
 
 def test_another_network_is_refused_by_letter_and_tensor(trainer: Trainer, config: Config) -> None:
     fitting = trainer.model.state_dict()
-    other = Trainer(config).model.state_dict()
+    other = Trainer.from_config(config).model.state_dict()
     with pytest.raises(CheckpointError, match=r"checkpoint B: conv1\.weight: the model has \[16, 1, 3, 3\]"):
         Mixture(trainer, fitting, other)
 

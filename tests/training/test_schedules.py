@@ -14,10 +14,10 @@ from hpcli.config.momentum import Momentum
 from hpcli.training.schedules import (
     DIALECTS,
     cyclical,
+    lr_find,
+    lr_find_schedule,
     one_cycle,
     piecewise,
-    range_test,
-    range_test_schedule,
     training_schedule,
 )
 
@@ -25,7 +25,7 @@ PAIR = Momentum(0.95, 0.85)
 
 
 def fastai_cos(start: float, end: float, share: float) -> float:
-    return end + (start - end) / 2 * (np.cos(np.pi * share) + 1)
+    return float(end + (start - end) / 2 * (np.cos(np.pi * share) + 1))
 
 
 @pytest.mark.parametrize(
@@ -162,17 +162,17 @@ def test_piecewise_is_multisteplr() -> None:
 
 
 def test_range_test_by_factors_and_by_differences() -> None:
-    factors = range_test(211, 1e-6, 10, 0.85)
+    factors = lr_find(211, 1e-6, 10, 0.85)
     assert factors.lr[0] == 1e-6
     assert factors.lr[-1] == pytest.approx(10)
     assert np.allclose(factors.lr[1:] / factors.lr[:-1], 10 ** (7 / 210))
-    linear = range_test(11, 0, 3, 0.9, mode="linear")
+    linear = lr_find(11, 0, 3, 0.9, mode="linear")
     assert np.allclose(linear.lr, np.linspace(0, 3, 11))
-    assert range_test(1, 1e-6, 10, 0.9).lr.tolist() == [1e-6]
+    assert lr_find(1, 1e-6, 10, 0.9).lr.tolist() == [1e-6]
 
 
 def test_a_range_test_uses_the_momentum_that_meets_the_highest_rate() -> None:
-    table = range_test_schedule(load_config())
+    table = lr_find_schedule(load_config())
     assert len(table) == 210
     assert set(table.momentum) == {0.85}
 
@@ -182,7 +182,7 @@ def test_tables_from_a_config() -> None:
     table = training_schedule(config, 10)
     assert table.cycle_ends == (19, 39, 59)
     assert [table.lr[start : start + 20].argmax() for start in (0, 20, 40)] == [6, 6, 6]
-    flat = {"schedule.momentum": "0.9"}
+    flat = {"schedule.momentum": 0.9}
     steps = training_schedule(with_overrides(config, {**flat, "schedule.name": "piecewise"}), 10)
     assert [int(np.sum(np.isclose(steps.lr, lr))) for lr in (1e-2, 1e-3, 1e-4)] == [30, 15, 15]
     even = training_schedule(with_overrides(config, {**flat, "schedule.name": "constant"}), 10)

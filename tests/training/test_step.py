@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hpcli.config.schema import OptimizerConfig
 from hpcli.models import build_model
+from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
-from hpcli.training.step import Step
+from hpcli.training.step import CrossEntropy, Step
 
+CPU = Numerics(torch.device("cpu"))
 Parameters = Iterable[nn.Parameter]
 STEPS = [(1e-3, 0.95), (5e-3, 0.9), (1e-2, 0.85), (4e-3, 0.9)]
 
@@ -51,7 +54,7 @@ def model() -> nn.Module:
 
 
 def ours(network: nn.Module, settings: dict[str, object]) -> Optimizer:
-    return Optimizer(network, OptimizerConfig(weight_decay=0.05, **settings))  # type: ignore[arg-type]
+    return Optimizer.from_config(network, OptimizerConfig(weight_decay=0.05, **settings))  # type: ignore[arg-type]
 
 
 def set_row(optimizer: torch.optim.Optimizer, lr: float, momentum: float) -> None:
@@ -66,7 +69,7 @@ def test_an_update_is_torchs_plain_one(
 ) -> None:
     """Same gradients, learning rate and momentum changing from step to step."""
     plain = model()
-    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)
     optimizer, update = reference(plain.parameters()), ours(fast, settings)
     generator = torch.Generator().manual_seed(1)
     for lr, momentum in STEPS:
@@ -86,8 +89,8 @@ def test_a_whole_step_is_the_textbooks(
 ) -> None:
     """Forward, backward and update. (Adam's first updates turn rounding into signs, so SGD shows it.)"""
     plain = model()
-    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer, take_step = reference(plain.parameters()), Step(fast, ours(fast, settings), dtype=None)
+    fast = copy.deepcopy(plain).to(memory_format=torch.channels_last)
+    optimizer, take_step = reference(plain.parameters()), Step(fast, ours(fast, settings), CrossEntropy(), numerics=CPU)
     generator = torch.Generator().manual_seed(1)
     for lr, momentum in STEPS:
         images = torch.randn(16, 1, 8, 8, generator=generator)
@@ -106,7 +109,7 @@ def one_weight(decay: str, name: str = "sgd", **settings: object) -> tuple[nn.Li
     layer = nn.Linear(1, 1)
     nn.init.constant_(layer.weight, 2.0)
     nn.init.constant_(layer.bias, 3.0)
-    return layer, Optimizer(layer, OptimizerConfig(name=name, decay=decay, weight_decay=0.1, **settings))  # type: ignore[arg-type]
+    return layer, Optimizer.from_config(layer, OptimizerConfig(name=name, decay=decay, weight_decay=0.1, **settings))  # type: ignore[arg-type]
 
 
 def step_without_gradient(layer: nn.Linear, optimizer: Optimizer, lr: float) -> None:
@@ -144,8 +147,9 @@ def test_biases_can_be_spared(name: str) -> None:
 def test_the_gradients_norm_is_clipped() -> None:
     layer = nn.Linear(4, 2, bias=False)
     before = layer.weight.detach().clone()
-    optimizer = Optimizer(layer, OptimizerConfig(name="sgd", weight_decay=0.0))
-    Step(layer, optimizer, dtype=None, clip_norm=0.01)(100 * torch.ones(3, 4), torch.tensor([0, 1, 0]), 1.0, 0.0)
+    optimizer = Optimizer.from_config(layer, OptimizerConfig(name="sgd", weight_decay=0.0))
+    step = Step(layer, optimizer, CrossEntropy(), numerics=CPU, clip_norm=0.01)
+    step(100 * torch.ones(3, 4), torch.tensor([0, 1, 0]), 1.0, 0.0)
     assert (layer.weight - before).norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
@@ -154,8 +158,53 @@ def test_label_smoothing_raises_the_loss_of_a_sure_guess() -> None:
     layer.weight.data = torch.tensor([[50.0], [-50.0]])
     losses = []
     for smoothing in (0.0, 0.1):
-        optimizer = Optimizer(layer, OptimizerConfig(name="sgd", weight_decay=0.0))
-        step = Step(layer, optimizer, dtype=None, label_smoothing=smoothing)
+        optimizer = Optimizer.from_config(layer, OptimizerConfig(name="sgd", weight_decay=0.0))
+        step = Step(layer, optimizer, CrossEntropy(smoothing), numerics=CPU)
         losses.append(step(torch.ones(1, 1), torch.tensor([0]), 0.0, 0.0).item())
     assert losses[0] < 1e-6
     assert losses[1] == pytest.approx(5.0, rel=1e-4)
+
+
+def test_any_loss_of_logits_and_labels_is_descended() -> None:
+    """It gets logits in single precision, whatever they were computed in; what it says is what is returned."""
+    layer = nn.Linear(2, 3, bias=False)
+    before, seen = layer.weight.detach().clone(), []
+
+    def sum_of_logits(logits: Tensor, labels: Tensor) -> Tensor:
+        seen.append((logits.dtype, labels.tolist()))
+        return logits.sum()
+
+    optimizer = Optimizer.from_config(layer, OptimizerConfig(name="sgd", weight_decay=0.0))
+    bf16 = Numerics(torch.device("cpu"), torch.bfloat16)
+    step = Step(layer, optimizer, sum_of_logits, numerics=bf16)
+    loss = step(torch.ones(1, 2), torch.tensor([2]), 0.5, 0.0)
+    assert seen == [(torch.float32, [2])]
+    assert loss.item() == pytest.approx(before.sum().item(), abs=0.02)
+    assert torch.allclose(layer.weight, before - 0.5)
+
+
+def test_the_optimizer_may_be_one_of_torchs_own() -> None:
+    """Its learning rate and momentum are set at every step; a group that is spared keeps its decay of none."""
+    layer = nn.Linear(1, 1)
+    groups: list[dict[str, Any]] = [
+        {"params": [layer.weight]},
+        {"params": [layer.bias], "spared": True, "weight_decay": 0.0},
+    ]
+    optimizer = Optimizer(torch.optim.SGD(groups, lr=7.0, momentum=0.5))
+    optimizer.set_weight_decay(0.25)
+    assert [group["weight_decay"] for group in optimizer.torch_optimizer.param_groups] == [0.25, 0.0]
+    step_without_gradient(layer, optimizer, 0.125)
+    assert [(group["lr"], group["momentum"]) for group in optimizer.torch_optimizer.param_groups] == [(0.125, 0.9)] * 2
+
+
+def test_the_weight_decay_can_be_changed_and_moments_forgotten() -> None:
+    for decay, name in (("decoupled", "sgd"), ("decoupled", "adamw"), ("coupled", "sgd")):
+        layer, optimizer = one_weight(decay, name, decay_norm_and_bias=False)
+        optimizer.set_weight_decay(0.5)
+        step_without_gradient(layer, optimizer, 0.5)
+        assert layer.weight.item() == pytest.approx(2.0 * (1 - 0.25))
+        assert layer.bias.item() == 3.0
+        assert optimizer.state_dict()["state"] != {}
+        optimizer.reset()
+        assert optimizer.state_dict()["state"] == {}
+        assert layer.weight.grad is None

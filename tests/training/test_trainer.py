@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from hpcli.config import Config, with_overrides
+from hpcli.data.dataset import load_splits
+from hpcli.data.on_device import DeviceData
+from hpcli.errors import CheckpointError
 from hpcli.training import device as devices
-from hpcli.training.losses import LossRecord
+from hpcli.training.losses import LossRecord, StepLoss
+from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import training_schedule
+from hpcli.training.step import Loss
 from hpcli.training.trainer import Trainer
 
 
@@ -30,22 +36,25 @@ def digest(state: Any) -> str:
     return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
-def run(trainer: Trainer, start: int = 0, stop: int | None = None) -> list[float]:
-    schedule = training_schedule(trainer.config, trainer.steps_per_epoch)
-    for _ in trainer.train(schedule, start, stop):
-        pass
-    return [loss for _, loss in trainer.losses.take(wait=True)]
+def run(config: Config, trainer: Trainer, start: int = 0, stop: int | None = None) -> list[float]:
+    """Train by a config's schedule; the losses, of which the reports have each once and in order."""
+    schedule = training_schedule(config, trainer.data.steps_per_epoch)
+    reports = list(trainer.train(schedule, start, stop))
+    losses = [each for report in reports for each in report.losses]
+    assert [step for step, _ in losses] == list(range(start, len(schedule) if stop is None else stop))
+    assert reports[-1].wait() == ()
+    return [loss for _, loss in losses]
 
 
-SETTINGS = [
+SETTINGS: list[dict[str, object]] = [
     {"model.name": "shallow3"},
-    {"model.name": "resnet20", "model.options.num_blocks": "[1, 1, 1]"},
+    {"model.name": "resnet20", "model.options.num_blocks": [1, 1, 1]},
     {"optimizer.name": "sgd", "optimizer.decay": "coupled"},
     {
         "optimizer.name": "sgd",
         "optimizer.nesterov": True,
         "model.name": "resnet20",
-        "model.options.num_blocks": "[1, 1, 1]",
+        "model.options.num_blocks": [1, 1, 1],
     },
     {"data.steps_per_epoch": 3, "schedule.dialect": "smith"},
 ]
@@ -55,54 +64,57 @@ SETTINGS = [
 def test_stopped_anywhere_and_resumed_is_the_same_run(config: Config, settings: dict[str, object]) -> None:
     """Bit for bit, with BatchNorm, dropout and augmentation, through a file."""
     config = with_overrides(config, settings)
-    whole = Trainer(config)
-    losses = run(whole)
+    whole = Trainer.from_config(config)
+    losses = run(config, whole)
     stop = random.Random(str(settings)).randrange(1, len(losses) - 1)
-    first = Trainer(config)
-    assert run(first, 0, stop) == losses[:stop]
+    first = Trainer.from_config(config)
+    assert run(config, first, 0, stop) == losses[:stop]
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
-    run(first, stop, stop + 1)  # a snapshot is not changed by what comes after it
+    run(config, first, stop, stop + 1)  # a snapshot is not changed by what comes after it
     torch.rand(3), np.random.rand(3), random.random()
-    second = Trainer(with_overrides(config, {"seed": 0}))
+    second = Trainer.from_config(with_overrides(config, {"seed": 7}))
     file.seek(0)
     second.load_state_dict(torch.load(file, weights_only=True))
     assert second.step == stop
-    assert run(second, stop) == losses[stop:]
+    assert run(config, second, stop) == losses[stop:]
     for part in ("model", "optimizer", "step"):
         assert digest(second.state_dict()[part]) == digest(whole.state_dict()[part])
 
 
 def test_a_seed_is_a_run_and_reset_is_a_new_trainer(config: Config) -> None:
-    trainer = Trainer(config)
-    first = run(trainer)
+    trainer = Trainer.from_config(config)
+    first = run(config, trainer)
     trainer.reset(1)
-    other = run(trainer)
+    assert (trainer.step, trainer.seed, trainer.is_fresh) == (0, 1, True)
+    other = run(config, trainer)
     trainer.reset(0)
-    assert run(trainer) == first
+    assert run(config, trainer) == first
     assert other != first
-    assert run(Trainer(with_overrides(config, {"seed": 1}))) == other
+    assert run(config, Trainer.from_config(with_overrides(config, {"seed": 1}))) == other
 
 
 def test_building_a_trainer_leaves_the_generators_alone(config: Config) -> None:
     before = digest(devices.generator_states())
-    Trainer(config)
+    Trainer.from_config(config).reset(5)
     assert digest(devices.generator_states()) == before
 
 
 def test_dropout_depends_on_the_step_not_on_what_was_drawn_before(config: Config) -> None:
-    config = with_overrides(config, {"model.name": "resnet20", "model.options.num_blocks": "[1, 1, 1]"})
+    config = with_overrides(config, {"model.name": "resnet20", "model.options.num_blocks": [1, 1, 1]})
     schedule = training_schedule(config, 7)
-    undisturbed = run(Trainer(config))
-    trainer = Trainer(config)
-    for _ in trainer.train(schedule):
+    undisturbed = run(config, Trainer.from_config(config))
+    losses = []
+    for report in Trainer.from_config(config).train(schedule):
         torch.rand(17)
-    assert [loss for _, loss in trainer.losses.take(wait=True)] == undisturbed
+        losses += [loss for _, loss in report.losses]
+    assert losses == undisturbed
 
 
 def test_reports_count_from_zero(config: Config) -> None:
-    trainer = Trainer(with_overrides(config, {"data.steps_per_epoch": 3}))
-    schedule = training_schedule(trainer.config, trainer.steps_per_epoch)
+    config = with_overrides(config, {"data.steps_per_epoch": 3})
+    trainer = Trainer.from_config(config)
+    schedule = training_schedule(config, trainer.data.steps_per_epoch)
     reports = list(trainer.train(schedule))
     assert [(report.step, report.epoch, report.ends_epoch) for report in reports[:4]] == [
         (0, 0, False),
@@ -117,10 +129,10 @@ def test_reports_count_from_zero(config: Config) -> None:
 
 def test_evaluation_is_the_mean_over_images(config: Config) -> None:
     """Weighted by images: batches of 50 leave a last one of 37."""
-    trainer = Trainer(with_overrides(config, {"data.eval_batch_size": 50}))
-    run(trainer)
-    split = trainer.splits.valid
-    source = trainer.splits.source
+    trainer = Trainer.from_config(with_overrides(config, {"data.eval_batch_size": 50}))
+    run(config, trainer)
+    split = trainer.data.splits.valid
+    source = trainer.data.splits.source
     images = torch.from_numpy((split.images / 255 - np.array(source.mean)) / np.array(source.std)).float()
     trainer.model.eval()
     with torch.no_grad():
@@ -135,9 +147,9 @@ def test_evaluation_is_the_mean_over_images(config: Config) -> None:
 
 
 def test_evaluating_changes_nothing(config: Config) -> None:
-    config = with_overrides(config, {"model.name": "resnet20", "model.options.num_blocks": "[1, 1, 1]"})
-    trainer = Trainer(config)
-    run(trainer, 0, 5)
+    config = with_overrides(config, {"model.name": "resnet20", "model.options.num_blocks": [1, 1, 1]})
+    trainer = Trainer.from_config(config)
+    run(config, trainer, 0, 5)
     before = digest(trainer.state_dict())
     for split in ("valid", "train", "test"):
         trainer.evaluate(split)
@@ -146,17 +158,101 @@ def test_evaluating_changes_nothing(config: Config) -> None:
 
 
 def test_the_model_learns(config: Config) -> None:
-    trainer = Trainer(with_overrides(config, {"train.epochs": 10, "data.train_fraction": 1.0}))
-    losses = run(trainer)
+    config = with_overrides(config, {"train.epochs": 10, "data.train_fraction": 1.0})
+    trainer = Trainer.from_config(config)
+    losses = run(config, trainer)
     assert losses[0] > 2
     assert trainer.evaluate("valid").accuracy > 0.9
 
 
 def test_weights_are_channels_last_and_optimizers_fused(config: Config) -> None:
-    trainer = Trainer(config)
+    trainer = Trainer.from_config(config)
     weight = trainer.model.conv2.weight  # type: ignore[union-attr]
     assert weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
     assert trainer.optimizer.torch_optimizer.defaults["fused"]
+
+
+def by_hand(config: Config, loss: Loss | None = None) -> Trainer:
+    """A trainer put together from its parts, without a config of its own."""
+    splits = load_splits(config)
+    data = DeviceData(splits, batch_size=32, augmentation="standard", seed=3)
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    return Trainer(model, data, Optimizer.from_config(model, config.optimizer), loss, seed=3)
+
+
+def test_a_trainer_of_parts_is_the_one_of_the_config(config: Config) -> None:
+    made = Trainer.from_config(config)
+    data = DeviceData(load_splits(config), batch_size=32, seed=config.seed)
+    assert data.loader.augmentation == "none"
+    data = DeviceData(load_splits(config), batch_size=32, augmentation=config.data.augment, seed=config.seed)
+    model = Trainer.from_config(config).model
+    parts = Trainer(model, data, Optimizer.from_config(model, config.optimizer), seed=config.seed)
+    assert run(config, parts) == run(config, made)
+    assert digest(parts.state_dict()) == digest(made.state_dict())
+    assert parts.evaluate("valid") == made.evaluate("valid")
+
+
+def test_without_a_way_to_draw_weights_a_reset_goes_back_to_the_first(config: Config) -> None:
+    trainer = by_hand(config)
+    before = digest(trainer.state_dict()["model"])
+    losses = run(config, trainer)
+    assert digest(trainer.state_dict()["model"]) != before
+    trainer.reset(3)
+    assert digest(trainer.state_dict()["model"]) == before
+    assert run(config, trainer) == losses
+    trainer.reset(4)
+    assert digest(trainer.state_dict()["model"]) == before
+    assert run(config, trainer) != losses  # in another order
+
+
+def test_any_loss_is_descended_and_evaluation_stays_cross_entropy(config: Config) -> None:
+    plain, doubled = by_hand(config), by_hand(config, lambda logits, labels: 2 * F.cross_entropy(logits, labels))
+    assert doubled.evaluate("valid") == plain.evaluate("valid")
+    first = run(config, plain, 0, 1), run(config, doubled, 0, 1)
+    assert first[1][0] == pytest.approx(2 * first[0][0])
+
+
+def test_who_stops_early_has_every_loss_up_to_there(config: Config) -> None:
+    trainer = Trainer.from_config(config)
+    schedule = training_schedule(config, trainer.data.steps_per_epoch)
+    losses: list[StepLoss] = []
+    for report in trainer.train(schedule):
+        losses += report.losses
+        if report.step == 4:
+            losses += report.wait()
+            break
+    assert [step for step, _ in losses] == [0, 1, 2, 3, 4]
+    assert [loss for _, loss in losses] == run(config, Trainer.from_config(config))[:5]
+    assert trainer.step == 5
+
+
+def test_weights_are_started_from_and_others_refused(config: Config) -> None:
+    trained = Trainer.from_config(config)
+    run(config, trained)
+    weights = trained.state_dict()["model"]
+    trainer = Trainer.from_config(config, weights=weights)
+    assert not trainer.is_fresh
+    assert digest(trainer.state_dict()["model"]) == digest(weights)
+    trainer.reset(0)
+    assert trainer.is_fresh
+    assert digest(trainer.state_dict()["model"]) == digest(Trainer.from_config(config).state_dict()["model"])
+    with pytest.raises(CheckpointError, match=r"extra: the model has None, the checkpoint \[1\]; same config\?"):
+        trainer.load_weights({**weights, "extra": torch.zeros(1)})
+    name = next(iter(weights))
+    with pytest.raises(CheckpointError, match=rf"{name}: the model has \[.*\], the checkpoint None"):
+        trainer.load_weights({other: tensor for other, tensor in weights.items() if other != name})
+
+
+def test_what_is_taken_for_what_adds_up(config: Config) -> None:
+    trainer = Trainer.from_config(config)
+    run(config, trainer)
+    scores = trainer.evaluate("valid", by_class=True)
+    assert scores.confusion is not None
+    labels = trainer.data.splits.valid.labels
+    assert scores.confusion.sum(1).tolist() == np.bincount(labels, minlength=10).tolist()
+    assert np.trace(scores.confusion) / len(labels) == pytest.approx(scores.accuracy)
+    assert trainer.evaluate("valid").confusion is None
 
 
 def test_losses_are_taken_once_each() -> None:
@@ -186,11 +282,11 @@ def test_losses_arrive_from_a_gpu_in_order() -> None:
 @pytest.mark.gpu
 def test_a_gpu_run_resumes_bit_for_bit_when_deterministic(config: Config) -> None:
     config = with_overrides(config, {"train.deterministic": True, "model.name": "resnet20"})
-    whole = Trainer(config, device="cuda")
-    losses = run(whole)
-    first = Trainer(config, device="cuda")
-    run(first, 0, 9)
-    second = Trainer(config, device="cuda")
+    whole = Trainer.from_config(config, device="cuda")
+    losses = run(config, whole)
+    first = Trainer.from_config(config, device="cuda")
+    run(config, first, 0, 9)
+    second = Trainer.from_config(config, device="cuda")
     second.load_state_dict(first.state_dict())
-    assert run(second, 9) == losses[9:]
+    assert run(config, second, 9) == losses[9:]
     assert digest(second.state_dict()["model"]) == digest(whole.state_dict()["model"])
