@@ -7,6 +7,7 @@ import time
 
 from hpcli import catalog
 from hpcli.config import Config
+from hpcli.errors import UsageError
 from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.recorder import ChildRecorder, Recorder, State
 from hpcli.results.data import DataFacts
@@ -52,9 +53,15 @@ def run_training(config: Config, trainer: Trainer, recorder: Recorder, on_progre
     """Train by the config's schedule, from where the recorder's newest state was, or the trainer is.
 
     The random generators of torch, numpy and python are afterwards as they were found.
+
+    Raises:
+        UsageError: the trainer has taken all steps of the schedule already, and nothing is recorded of them.
     """
     with generators_kept():
         run = _Training(config, trainer, recorder, on_progress)
+        if trainer.step >= len(run.schedule) and not recorder.rows(Step):
+            steps = len(run.schedule)
+            raise UsageError(f"trainer: has taken all {steps} steps already; pass a new one, or raise train.epochs")
         for report in trainer.train(run.schedule, start=trainer.step):
             if not run.goes_on_after(report):
                 break

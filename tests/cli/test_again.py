@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from hpcli import Run
 from hpcli.cli import main
 from hpcli.commands import COMMANDS
+from hpcli.recording.disk import DiskRecorder
 
 CLOCK = {"seconds", "step_seconds", "images_per_second"}
 """Columns of a clock."""
@@ -42,8 +44,13 @@ def test_every_command_is_run_again(kinds: dict[str, list[str]]) -> None:
     assert {line[0] for line in kinds.values()} == COMMANDS.keys()
 
 
+def no_picture(recorder: DiskRecorder, name: str, _: Figure) -> None:
+    (recorder.path / f"{name}.png").touch()
+
+
 @pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
-def test_a_runs_config_runs_it_again(run_of_each_kind: Path, tmp_path: Path) -> None:
+def test_a_runs_config_runs_it_again(run_of_each_kind: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DiskRecorder, "keep_figure", no_picture)
     run, again = Run.open(run_of_each_kind), tmp_path / "again"
     standing = run.standing
     assert standing is not None

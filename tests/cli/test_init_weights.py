@@ -16,6 +16,7 @@ import torch
 from hpcli import Run, load_config, load_weights
 from hpcli.cli import main
 from hpcli.recording.checkpoints import Checkpoints
+from hpcli.recording.disk import DiskRecorder
 from hpcli.states import RunStatus
 
 FAST = ["--set=data.train_fraction=0.2", "--set=data.batch_size=32", "--set=model.name=shallow3", "--device=cpu", "-q"]
@@ -28,6 +29,11 @@ from hpcli.cli import main
 
 main(sys.argv[1:])
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DiskRecorder, "keep_figure", lambda *_: None)
 
 
 def train(out: str, *more: str) -> int:

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from hpcli.config import Config, with_overrides
 from hpcli.data.dataset import Splits
 from hpcli.data.randomness import ORDER, random_bits
+from hpcli.errors import UsageError
 from hpcli.experiments.train import train
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
@@ -407,3 +408,10 @@ def test_a_state_of_the_very_end_is_a_finished_run_when_it_is_resumed(config: Co
     again = train(config, recorder=Resumed(recorder))
     assert again.status == RunStatus.FINISHED
     assert again.summary() == whole.summary()
+
+
+def test_a_trainer_that_has_nothing_left_to_train_is_refused(config: Config) -> None:
+    trainer = Trainer.from_config(config)
+    train(config, trainer=trainer)
+    with pytest.raises(UsageError, match="has taken all 21 steps already; pass a new one, or raise train.epochs"):
+        train(config, trainer=trainer)
