@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from hpcli.commands import COMMANDS
-from hpcli.config import load_config
+from hpcli.config import Momentum, load_config
 from hpcli.config.keys import fields
 from hpcli.config.varying import written
+from tests.commands import Commands
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -48,19 +49,31 @@ def test_the_readme_is_short_and_installs_in_a_line() -> None:
     assert text.count("pip install -e '.[dev]' && pytest\n") == 1
 
 
+@pytest.fixture(scope="module")
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    with Commands(tmp_path_factory.mktemp("commands")) as commands:
+        yield commands
+
+
 @pytest.mark.parametrize(("kind", "block"), of_kind("bash"))
-def test_commands(kind: str, block: str, tmp_path: Path) -> None:
+def test_commands(kind: str, block: str, tmp_path: Path, commands: Commands) -> None:
     """What follows the installation; of the tests, that they are found (they are running); of the recipe, the plans."""
     found = f"{sys.executable} -m pytest --collect-only -q -p no:xdist -o addopts=--import-mode=importlib {ROOT}"
     script = INSTALL.sub("", block).replace("pytest", found)
     if "sweep-mom" in block:
         script = RECIPE.sub(r"\1 --dry-run", script)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PATH": path},
+        env=commands.environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_installed_command_is_there(tmp_path: Path) -> None:
+    command = [str(Path(sys.executable).parent / "hpcli"), "train", "--dry-run"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "train would run" in done.stdout
 
 
 @pytest.mark.parametrize(("kind", "block"), of_kind("yaml"))
@@ -70,12 +83,12 @@ def test_configs(kind: str, block: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kind", "block"), of_kind("python"))
-def test_code(kind: str, block: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
+def test_code(kind: str, block: str, tmp_path: Path, commands: Commands) -> None:
+    environment = commands.environment | {"TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
     (tmp_path / "here").mkdir()
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", block], cwd=tmp_path / "here", capture_output=True, text=True,
+        [str(commands.folder / "python"), "-c", block], cwd=tmp_path / "here", capture_output=True, text=True,
         check=False, env=environment,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -90,13 +103,8 @@ def test_every_command_is_documented() -> None:
 def test_every_key_is_in_the_list_of_keys() -> None:
     text = (ROOT / "docs/configs.md").read_text()
     for key, field in fields():
-        default = field.default
-        plain = default is None or isinstance(default, bool | list | tuple | dict)
-        shown = (
-            json.dumps(default)
-            if plain and not hasattr(default, "high")
-            else written(str(default) if hasattr(default, "high") else default)
-        )
+        plain = field.default
+        shown = written(plain) if isinstance(plain, Momentum | str | float | int) else json.dumps(plain)
         about = " ".join((field.description or "").split()).replace("|", "\\|")
         assert f"| `{key}` | `{shown}` | {about} |\n" in text
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 LEVEL = 0.05
 POWER = 0.8
@@ -53,7 +53,7 @@ class Ruler:
     def clearly_above(self, own: Array, best: Array) -> bool:
         """Whether an unstable value [S] is above the best one, by its own variance alone."""
         error = float((own - best).std(ddof=1)) / math.sqrt(len(own))
-        point = float(stats.t.ppf(1 - self.level / 2, len(own) - 1))
+        point = float(_stats().t.ppf(1 - self.level / 2, len(own) - 1))
         return bool(own.min() > best.max() and (own - best).mean() > point * error)
 
     def resolution(self) -> float | None:
@@ -89,7 +89,7 @@ def mean_correlation(table: Array) -> float | None:
 @cache
 def _studentized(num_values: int, df: int, level: float = LEVEL) -> float:
     """q(level; k, df) / √2."""
-    return float(stats.studentized_range.ppf(1 - level, num_values, df)) / math.sqrt(2)
+    return float(_stats().studentized_range.ppf(1 - level, num_values, df)) / math.sqrt(2)
 
 
 @cache
@@ -120,10 +120,11 @@ def _dunnett(comparisons: int, df: int, level: float = LEVEL) -> float:
     """Dunnett's one-sided point: of `comparisons` differences from one mean, in standard errors."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)
     weights = weights / weights.sum()
-    scale = np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, df) / df)
+    normal = _stats().norm
+    scale = np.sqrt(_stats().chi2.ppf((np.arange(400) + 0.5) / 400, df) / df)
 
     def below(point: float) -> float:
-        inside = stats.norm.cdf(nodes[:, None] + math.sqrt(2) * point * scale)
+        inside = normal.cdf(nodes[:, None] + math.sqrt(2) * point * scale)
         return float((weights[:, None] * inside**comparisons).sum(0).mean()) - (1 - level)
 
     low, high = 0.0, 50.0
@@ -131,3 +132,10 @@ def _dunnett(comparisons: int, df: int, level: float = LEVEL) -> float:
         middle = (low + high) / 2
         low, high = (middle, high) if below(middle) < 0 else (low, middle)
     return high
+
+
+def _stats() -> Any:
+    """Scipy's distributions, imported when the first table is judged: a second that training need not wait for."""
+    from scipy import stats
+
+    return stats

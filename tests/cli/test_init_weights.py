@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,20 +19,24 @@ from hpcli.recording.disk import DiskRecorder
 from hpcli.states import RunStatus
 
 FAST = ["--set=data.train_fraction=0.2", "--set=data.batch_size=32", "--set=model.name=shallow3", "--device=cpu", "-q"]
-KILLED_AT_THE_FIRST_SAVE = """
-import os, signal, sys
-from hpcli.recording.checkpoints import Checkpoints
-
-Checkpoints.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)
-from hpcli.cli import main
-
-main(sys.argv[1:])
-"""
 
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DiskRecorder, "keep_figure", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("finished") / "first"
+    assert train(str(path)) == 0
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _first(finished: Path, tmp_path: Path) -> None:
+    """A finished run, `first`, to start from."""
+    shutil.copytree(finished, tmp_path / "first")
 
 
 def train(out: str, *more: str) -> int:
@@ -42,8 +45,12 @@ def train(out: str, *more: str) -> int:
 
 def killed(*arguments: str) -> None:
     """A run that is killed when it is about to save its first checkpoint."""
-    done = subprocess.run([sys.executable, "-c", KILLED_AT_THE_FIRST_SAVE, *arguments, *FAST], check=False)
-    assert done.returncode == -signal.SIGKILL
+    child = os.fork()
+    if not child:
+        Checkpoints.save = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[method-assign]
+        main([*arguments, *FAST])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
 
 def table(path: str) -> list[dict[str, str]]:
@@ -57,9 +64,8 @@ def error_of(capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize("weights", ["first", "first:best", "first/model.safetensors"])
+@pytest.mark.parametrize("weights", ["first:best", "first/model.safetensors"])
 def test_killed_before_its_first_checkpoint_it_starts_from_the_same_weights(weights: str) -> None:
-    assert train("first") == 0
     assert train("whole", "--seed=1", "--init", weights) == 0
     killed("train", "--epochs=2", "--out", "cut", "--seed=1", "--init", weights)
     assert Run.open("cut").status is RunStatus.CRASHED
@@ -75,7 +81,6 @@ def test_killed_before_its_first_checkpoint_it_starts_from_the_same_weights(weig
 @pytest.mark.parametrize("weights", ["first", "first/model.safetensors"])
 def test_other_weights_in_their_place_are_refused(weights: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Also by a run from the config, and once they are back it goes on."""
-    assert train("first") == 0
     killed("train", "--epochs=2", "--out", "cut", "--init", weights)
     Path("first").rename("kept")
     assert train("first", "--seed=5") == 0
@@ -94,7 +99,6 @@ def test_other_weights_in_their_place_are_refused(weights: str, capsys: pytest.C
 
 def test_the_first_step_is_of_the_weights_that_were_named() -> None:
     """With a learning rate of next to nothing the network stays what it was."""
-    assert train("first") == 0
     assert train("second", "--init=first:best", "--max-lr=1e-12", "--weight-decay=0") == 0
     before, after = load_weights("first:best"), load_weights("second")
     assert before.keys() == after.keys()
@@ -115,7 +119,6 @@ def test_the_first_step_is_of_the_weights_that_were_named() -> None:
 def test_weights_that_are_not_there_leave_no_run_folder(
     arguments: list[str], what: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train("first") == 0
     shutil.rmtree("runs", ignore_errors=True)
     before = sorted(Path().rglob("*"))
     assert main([*arguments, *FAST]) == 4
@@ -129,7 +132,6 @@ def test_a_measurement_of_batch_sizes_loads_no_weights() -> None:
 
 
 def test_weights_of_another_network_are_refused_by_the_first_difference(capsys: pytest.CaptureFixture[str]) -> None:
-    assert train("first") == 0
     assert main(["train", "--init", "first", "--out", "mine", *FAST, "--set=model.options.num_blocks=[1,1,1]",
                  "--set=model.name=resnet20"]) == 4  # fmt: skip
     assert "conv1.weight" in error_of(capsys)
@@ -137,7 +139,6 @@ def test_weights_of_another_network_are_refused_by_the_first_difference(capsys: 
 
 
 def test_every_trial_of_a_sweep_starts_from_the_weights(capsys: pytest.CaptureFixture[str]) -> None:
-    assert train("first") == 0
     words = ["--values=1e-4,1", "--seeds=2", "--epochs=1", "--max-lr=1e-12"]
     assert main(["sweep-wd", *words[:-1], "--set=schedule.max_lr=1e-12", "--init=first", "--out=s", *FAST]) == 0
     losses = {float(row["valid_loss"]) for row in table("s/sweep.csv")}

@@ -413,5 +413,5 @@ def test_a_state_of_the_very_end_is_a_finished_run_when_it_is_resumed(config: Co
 def test_a_trainer_that_has_nothing_left_to_train_is_refused(config: Config) -> None:
     trainer = Trainer.from_config(config)
     train(config, trainer=trainer)
-    with pytest.raises(UsageError, match="has taken all 21 steps already; pass a new one, or raise train.epochs"):
+    with pytest.raises(UsageError, match=r"has taken all 21 steps already; pass a new one, or raise train\.epochs"):
         train(config, trainer=trainer)
