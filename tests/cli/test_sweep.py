@@ -7,8 +7,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -202,16 +200,17 @@ def test_two_keys_draw_their_map(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_anywhere_it_goes_on_to_the_same_table(number: signal.Signals, tmp_path: Path) -> None:
     arguments = ["sweep-wd", "--values", "0,1", "--seeds", "2", *FAST]
-    command = [sys.executable, "-m", "hpcli"]
-    subprocess.run([*command, *arguments, "--out", "whole", "-q"], check=True)
-    child = subprocess.Popen([*command, *arguments, "--out", "cut", "-q"], stderr=subprocess.PIPE)
+    assert main([*arguments, "--out", "whole", "-q"]) == 0
+    child = os.fork()
+    if not child:
+        os._exit(main([*arguments, "--out", "cut", "-q"]))
     deadline = time.monotonic() + 60
     while not finished_trials("cut") and time.monotonic() < deadline:
         time.sleep(0.005)
-    os.kill(child.pid, number)
-    child.communicate()
-    assert child.returncode == (130 if number == signal.SIGINT else -number)
-    subprocess.run([*command, "sweep-wd", "--resume", "cut", "-q"], check=True)
+    os.kill(child, number)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code == (130 if number == signal.SIGINT else -number)
+    assert main(["sweep-wd", "--resume", "cut", "-q"]) == 0
     assert comparable("cut") == comparable("whole")
     assert {row["reused"] for row in table("whole")} == {"0"}
     assert {row["reused"] for row in table("cut")} == {"0", "1"}
