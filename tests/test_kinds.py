@@ -40,7 +40,7 @@ KINDS = {
         *("train", "--epochs=2", *SMALL, *NET, "--max-lr=1e9", "--momentum=0.9"),
         *("--set=optimizer.name=sgd", "--set=schedule.name=constant"),
     ],
-    "lr-find": ["lr-find", "--steps=150", "--start-lr=1e-6", "--seeds=2", "--valid", *SMALL, *NET],
+    "lr-find": ["lr-find", "--steps=120", "--start-lr=1e-6", "--seeds=2", "--valid", *SMALL, *NET],
     "lr-find, weight decays": [
         *("lr-find", "--steps=120", "--start-lr=1e-6", "--seeds=1", "--weight-decay=1e-4,1e-1", *SMALL, *NET),
     ],
