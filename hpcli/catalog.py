@@ -32,13 +32,16 @@ DATASETS = {
 }
 
 SCHEDULES = {
-    "one_cycle": "hpcli.training.schedules:one_cycle_table",
+    "one_cycle": "hpcli.training.one_cycle:one_cycle_table",
     "triangular": "hpcli.training.schedules:cyclical_table",
     "triangular2": "hpcli.training.schedules:cyclical_table",
     "exp_range": "hpcli.training.schedules:cyclical_table",
     "piecewise": "hpcli.training.schedules:piecewise_table",
     "constant": "hpcli.training.schedules:constant_table",
 }
+
+MOMENTUM_CYCLES = ("one_cycle", "triangular", "triangular2", "exp_range")
+"""Schedules that take a pair of momenta, high-low, and mirror the learning rate with it."""
 
 LIBRARIES = ("torchvision", "timm")
 """Models are also named `torchvision/NAME` and `timm/NAME`."""

@@ -23,6 +23,7 @@ class Experiment:
     result: str  # class in results
     about: str  # its line in `hpcli --help`
     swept: str | None = None  # of a sweep with a name of its own: the key
+    example: str = ""  # the rest of a command line, for who gives too little
 
 
 COMMANDS = {
@@ -35,17 +36,20 @@ COMMANDS = {
         "SweepResult",
         "Compare momenta, pairs and constants, by short runs of several seeds, and say which to use.",
         "schedule.momentum",
+        "--values 0.95-0.85,0.99-0.90,0.9",
     ),
     "sweep-wd": Experiment(
         "sweep",
         "SweepResult",
         "Compare weight decays by short runs of several seeds: which can differ at all, which to use.",
         "optimizer.weight_decay",
+        "--values 1e-5,1e-4,1e-3",
     ),
     "sweep": Experiment(
         "sweep",
         "SweepResult",
         "Compare values of a config key, or of two, by short runs of several seeds, and say which to use.",
+        example="schedule.max_lr --values 3e-3,1e-2,3e-2",
     ),
     "batch-size": Experiment(
         "batch_size",

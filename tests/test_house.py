@@ -15,8 +15,12 @@ from pathlib import Path
 import pytest
 
 import hpcli
-from hpcli.config.keys import fields
+from hpcli import catalog
+from hpcli.config import Momentum, load_config
+from hpcli.config.keys import fields, find_field
+from hpcli.errors import ConfigError
 from hpcli.states import BatchNorm, Judgement, Refusal, RunStatus
+from hpcli.training.schedules import training_schedule
 
 HOUSE = Path(hpcli.__file__).parent
 FILES = sorted(HOUSE.rglob("*.py"))
@@ -84,6 +88,26 @@ def test_there_is_one_training_loop() -> None:
     """`backward` is called in one place, and that place in one loop."""
     assert [path.name for path in FILES if ".backward()" in path.read_text()] == ["step.py"]
     assert [path.name for path in FILES if "self.take_step(" in path.read_text()] == ["trainer.py"]
+
+
+@pytest.mark.parametrize(
+    ("key", "names"), [("schedule.name", catalog.SCHEDULES), ("data.name", catalog.DATASETS)], ids=["schedule", "data"]
+)
+def test_a_key_lists_the_names_of_its_catalog(key: str, names: dict[str, str]) -> None:
+    field = find_field(key)
+    assert field is not None
+    assert not [name for name in names if name not in (field.description or "")], f"{key} in config/schema.py"
+
+
+def test_momenta_cycle_in_the_schedules_that_say_so() -> None:
+    """A pair of momenta is refused to all others, which would train at the higher one alone."""
+    for name in catalog.SCHEDULES:
+        if name in catalog.MOMENTUM_CYCLES:
+            config = load_config(overrides={"schedule.name": name, "schedule.momentum": Momentum(0.9, 0.8)})
+            assert training_schedule(config, 20).momentum.min() == pytest.approx(0.8, abs=0.02), name
+        else:
+            with pytest.raises(ConfigError, match=f"the pair 0.9-0.8 needs a learning rate that cycles, and {name}"):
+                load_config(overrides={"schedule.name": name, "schedule.momentum": Momentum(0.9, 0.8)})
 
 
 def literals(path: Path) -> Iterator[tuple[str, int]]:
@@ -172,7 +196,7 @@ def test_batchnorm_modes_are_those_of_the_config() -> None:
 
 
 TOY = {
-    "results/count.py": '''
+    "results/tally.py": '''
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -185,42 +209,42 @@ from hpcli.states import RunStatus
 
 
 @dataclass(frozen=True)
-class Count(Row, table="count"):
+class Tally(Row, table="tally"):
     label: int
     images: int
 
 
 @dataclass(frozen=True)
-class CountResult:
+class TallyResult:
     status: RunStatus
     counts: Columns
 
     @classmethod
-    def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> CountResult:
-        return cls(status, columns(Count, rows.rows(Count)))
+    def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> TallyResult:
+        return cls(status, columns(Tally, rows.rows(Tally)))
 
     @classmethod
-    def from_run(cls, run: Record) -> CountResult:
+    def from_run(cls, run: Record) -> TallyResult:
         return cls.from_rows(run.config, run.status, run)
 
     def summary(self) -> Summary:
         return {"images": int(self.counts["images"].sum())}
 ''',
-    "experiments/count.py": '''
+    "experiments/tally.py": '''
 from __future__ import annotations
 
 import numpy as np
 
-from hpcli.results.count import Count, CountResult
+from hpcli.results.tally import Tally, TallyResult
 from hpcli.states import RunStatus
 
 
-def count(config, *, recorder, on_progress, device, splits):
+def tally(config, *, recorder, on_progress, device, splits):
     for label, images in enumerate(np.bincount(splits.train.labels).tolist()):
-        recorder.add(Count(label, images))
-    return CountResult.from_rows(config, RunStatus.FINISHED, recorder)
+        recorder.add(Tally(label, images))
+    return TallyResult.from_rows(config, RunStatus.FINISHED, recorder)
 ''',
-    "plots/count.py": '''
+    "plots/tally.py": '''
 from __future__ import annotations
 
 from matplotlib.figure import Figure
@@ -229,7 +253,7 @@ from hpcli.plots.style import styled
 
 
 def figures(result):
-    return {"count": bars(result)}
+    return {"tally": bars(result)}
 
 
 @styled
@@ -238,14 +262,14 @@ def bars(result):
     figure.subplots().bar(result.counts["label"], result.counts["images"])
     return figure
 ''',
-    "cli/count.py": '''
+    "cli/tally.py": '''
 from __future__ import annotations
 
 from hpcli.cli.command import Call, command
 
 
 @command(["data.train_fraction"])
-def count(call: Call) -> int:
+def tally(call: Call) -> int:
     """Count the training images of each class."""
     return call.session().run()
 ''',
@@ -258,10 +282,10 @@ from hpcli.cli import main
 
 main(["--help"])
 for arguments in (
-    ["count", "--help"],
-    ["count", "--dry-run"],
-    ["count", "--train-fraction", "0.5", "--out", "one"],
-    ["count", "-c", "one/config.yaml", "--out", "two", "-q"],
+    ["tally", "--help"],
+    ["tally", "--dry-run"],
+    ["tally", "--train-fraction", "0.5", "--out", "one"],
+    ["tally", "-c", "one/config.yaml", "--out", "two", "-q"],
 ):
     assert main(arguments) == 0
 run = hpcli.Run.open("one")
@@ -276,7 +300,7 @@ def test_a_command_is_added_as_contributing_says(copied: Path) -> None:
         path.write_text(f'"""A toy."""\n{text}')
     registry = copied / "hpcli/commands.py"
     before = registry.read_text()
-    line = '    "count": Experiment("count", "CountResult", "Count the training images of each class."),\n'
+    line = '    "tally": Experiment("tally", "TallyResult", "Count the training images of each class."),\n'
     registry.write_text(before.replace("COMMANDS = {\n", f"COMMANDS = {{\n{line}"))
 
     try:
@@ -289,9 +313,9 @@ def test_a_command_is_added_as_contributing_says(copied: Path) -> None:
         assert "--train-fraction" in done.stdout
         assert re.search(r"train images +1151 ", done.stdout)  # the plan
         assert re.search(r"\n images +575 ", done.stdout)  # the run
-        assert (copied / "one/count.csv").read_bytes() == (copied / "two/count.csv").read_bytes()
-        assert (copied / "one/count.png").exists()
-        assert done.stdout.endswith("{'images': 575} ['count']\n")
+        assert (copied / "one/tally.csv").read_bytes() == (copied / "two/tally.csv").read_bytes()
+        assert (copied / "one/tally.png").exists()
+        assert done.stdout.endswith("{'images': 575} ['tally']\n")
         assert lint_imports(copied).returncode == 0
     finally:
         registry.write_text(before)

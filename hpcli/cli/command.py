@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpcli.cli.options import Given, Shared, key_parameters, read_given, shared_parameters
+from hpcli.cli.options import Given, Options, Shared, key_parameters, read_given, shared_parameters
 from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
 
@@ -23,7 +23,7 @@ class Call:
     command: str
     shared: Shared
     keys: Given
-    checkpoints: tuple[str, ...]
+    options: Options
 
     def session(self, keys: Mapping[str, object] | None = None, *, config: Path | None = None) -> Session:
         """The session of this call.
@@ -32,16 +32,7 @@ class Call:
             keys: more keys that the command line sets.
             config: the config to use where none is named.
         """
-        return Session(self.command, self.shared, {**self.keys, **(keys or {})}, self.checkpoints, config)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a command adds to the options that all share."""
-
-    keys: tuple[str, ...] = ()
-    checkpoints: tuple[str, ...] = ()
-    resumes: bool = False
+        return Session(self.command, self.shared, {**self.keys, **(keys or {})}, self.options, config)
 
 
 _OPTIONS: dict[CommandBody, Options] = {}
@@ -78,7 +69,7 @@ def typer_callback(name: str) -> CommandBody:
         shared_names = [parameter.name for parameter in shared]
         common = Shared(**{each: given.pop(each) for each in shared_names})  # type: ignore[arg-type]
         keys = read_given(given, by_key)
-        return body(Call(name, common, keys, options.checkpoints), **given)
+        return body(Call(name, common, keys, options), **given)
 
     parameters = [*own, *by_key.values(), *shared]
     ordered = sorted(parameters, key=lambda each: each.kind)

@@ -36,6 +36,15 @@ METAVARS = {"init.weights": "CKPT", "data.root": "DIR"}
 
 
 @dataclass(frozen=True)
+class Options:
+    """What a command adds to the options that all share."""
+
+    keys: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    resumes: bool = False
+
+
+@dataclass(frozen=True)
 class Shared:
     """What was given by the options that all experiments share."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from hpcli import catalog
-from hpcli.cli.options import Given, Shared
+from hpcli.cli.options import Given, Options, Shared
 from hpcli.commands import COMMANDS, result_class
 from hpcli.errors import UsageError
 from hpcli.states import RunStatus
@@ -39,23 +39,21 @@ class Session:
     The config is read at once, so that a fault in it is answered before anything heavy is imported.
     """
 
-    def __init__(
-        self, command: str, shared: Shared, keys: Given, checkpoints: tuple[str, ...], config_file: Path | None
-    ) -> None:
+    def __init__(self, command: str, shared: Shared, keys: Given, options: Options, config_file: Path | None) -> None:
         from hpcli.cli.terminal import Terminal, show_warnings
 
         if shared.resume is not None and shared.out is not None:
             raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
         show_warnings()
-        self.command, self.shared = command, shared
+        self.command, self.shared, self.options = command, shared, options
         self.given = {**_assigned(shared.assignments), **keys}
         self.terminal = Terminal(quiet=shared.quiet, as_json=shared.as_json)
         self.summary: Mapping[str, object] = {}
-        self.result: Result | None = None
+        self.result: Result | None = None  # of a run that is finished: what to go on from
         self.path: Path | None = None  # of the run folder
         self.num_train_images = 0
         self._drawn: set[str] = set()  # names of the pictures that are in the folder
-        self.config = self._pinned(self._read_config(config_file), checkpoints)
+        self.config = self._pinned(self._read_config(config_file), options.checkpoints)
         if shared.allow_code:
             catalog.allow_code(self.config.data.name, self.config.model.name)
 
@@ -180,11 +178,11 @@ class Session:
 
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""
-        self.result = result
+        self.result = result if result.status == RunStatus.FINISHED else None
         full = self.summary = recorder.finish(result.status, result.summary())
         if result.status == RunStatus.INTERRUPTED:
-            resumable = self.command not in ("lr-find", "evaluate")
-            advice = f"go on: hpcli {self.command} --resume {recorder.path}" if resumable else "start it again"
+            again = f"go on: hpcli {self.command} --resume {recorder.path}"
+            advice = again if self.options.resumes else "start it again"
             step = "" if recorder.step is None else f" after step {recorder.step}"
             self.terminal.note(f"stopped{step}; {advice}")
         else:

@@ -13,11 +13,6 @@ from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
 
-EXAMPLES = {
-    "sweep-mom": "--values 0.95-0.85,0.99-0.90,0.9",
-    "sweep-wd": "--values 1e-5,1e-4,1e-3",
-    "sweep": "schedule.max_lr --values 3e-3,1e-2,3e-2",
-}
 MANY_SEEDS = 30
 """More are not advised."""
 KEYS = tuple(f"sweep.{key}" for key in ("seeds", "epochs", "matters", "refine", "until_decided", "max_seeds"))
@@ -29,9 +24,9 @@ Values = Annotated[list[str] | None, typer.Option(metavar="LIST", help="Its valu
 def sweep(call: Call, keys: Varied = None, values: Values = None, apply: Apply = None) -> int:
     """Compare values of a config key, or of two, by short runs of several seeds, and say which to use."""
     session = call.session(_vary(call, keys or [], values or []))
-    own, swept = COMMANDS[call.command].swept, session.config.sweep.values
-    if not swept or (own is not None and own not in swept):
-        raise UsageError(f"--values: none given; for example hpcli {call.command} {EXAMPLES[call.command]}")
+    about, swept = COMMANDS[call.command], session.config.sweep.values
+    if not swept or (about.swept is not None and about.swept not in swept):
+        raise UsageError(f"--values: none given; for example hpcli {call.command} {about.example or '--values A,B'}")
     code = session.run(again=True)
     _go_on(session, apply)
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hpcli.catalog import MOMENTUM_CYCLES
 from hpcli.config.faults import Fault, explained
 from hpcli.config.keys import scope_of, value_fault
 from hpcli.config.schema import Config
@@ -18,7 +19,7 @@ def conflicts(config: Config) -> list[Fault]:
 
 def _of_schedule(config: Config) -> Iterator[Fault]:
     schedule = config.schedule
-    if schedule.name in ("piecewise", "constant") and schedule.momentum.cyclic:
+    if schedule.name not in MOMENTUM_CYCLES and schedule.momentum.cyclic:
         yield (
             ("schedule", "momentum"),
             f"the pair {schedule.momentum} needs a learning rate that cycles, and {schedule.name} does not; "

@@ -131,9 +131,9 @@ class _Measurement:
         return float(np.median(took)), devices.peak_memory(trainer.device)
 
     def result(self) -> BatchSizeResult:
-        if not any(row.fits for row in self.rows):
-            raise MemoryLimitError("no batch size fits; lower data.image_size or take a smaller model")
         status = RunStatus.INTERRUPTED if self.recorder.should_stop() else RunStatus.FINISHED
+        if status == RunStatus.FINISHED and not any(row.fits for row in self.rows):
+            raise MemoryLimitError("no batch size fits; lower data.image_size or take a smaller model")
         return BatchSizeResult.from_rows(self.config, status, self.recorder)
 
 

@@ -104,7 +104,8 @@ def batch(images: ArrayLike, labels: ArrayLike, classes: tuple[str, ...], *, mos
     side = max(1, int(np.ceil(np.sqrt(len(pixels)))))
     width, height, above = 1.05, 1.22, 0.35  # inches: a cell's, and the title's
     size = max(3.6, width * side), height * -(-len(pixels) // side) + above  # as wide as the title, too
-    figure = Figure(figsize=size, layout="none")
+    figure = Figure(figsize=size)
+    figure.set_layout_engine("none")
     # One set of axes, in inches: one for each image takes seconds to lay out.
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axes.set_axis_off()

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from hpcli.errors import HpcliError
 from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import ParentRecorder
-from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
 from hpcli.trials import run
+from hpcli.trials.executor import Outcome
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import Trainers
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a trial ended."""
-
-    spec: Spec
-    status: RunStatus
-    result: TrainResult | None = None  # None: it failed
-    seconds: float | None = None
-    reused: bool = False  # it was over before
-    reason: str | None = None  # why it failed
 
 
 class SerialExecutor:

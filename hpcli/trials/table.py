@@ -13,7 +13,7 @@ from hpcli.results.data import DataFacts
 from hpcli.results.sweep import SweepTrial
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
-from hpcli.trials.serial import Outcome, SerialExecutor
+from hpcli.trials.executor import Executor, Outcome
 from hpcli.trials.spec import Spec
 
 
@@ -25,7 +25,7 @@ class TrialTable:
         config: Config,
         data: DataFacts,
         recorder: ParentRecorder,
-        executor: SerialExecutor,
+        executor: Executor,
         on_progress: OnProgress,
     ) -> None:
         self.config, self.data, self.recorder, self.executor = config, data, recorder, executor

@@ -8,7 +8,7 @@ import torch
 
 from hpcli.analysis.decay import budget, indistinct
 from hpcli.config import Momentum
-from hpcli.training.schedules import one_cycle
+from hpcli.training.one_cycle import one_cycle
 
 SOURCE = (0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3)
 """The weight decays of the notebook hpcli comes from: 2 epochs of 195 steps, peak 1e-2, AdamW."""

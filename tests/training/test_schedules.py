@@ -11,15 +11,8 @@ import torch
 
 from hpcli.config import load_config, with_overrides
 from hpcli.config.momentum import Momentum
-from hpcli.training.schedules import (
-    DIALECTS,
-    cyclical,
-    lr_find,
-    lr_find_schedule,
-    one_cycle,
-    piecewise,
-    training_schedule,
-)
+from hpcli.training.one_cycle import DIALECTS, one_cycle
+from hpcli.training.schedules import cyclical, lr_find, lr_find_schedule, piecewise, training_schedule
 
 PAIR = Momentum(0.95, 0.85)
 

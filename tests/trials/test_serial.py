@@ -19,7 +19,8 @@ from hpcli.results.train import Step, TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer
 from hpcli.trials import run
-from hpcli.trials.serial import Outcome, SerialExecutor
+from hpcli.trials.executor import Outcome
+from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import Trainers
 

@@ -1,0 +1,31 @@
+"""What runs trials: any object that takes their descriptions and yields how they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from hpcli.recording.progress import OnProgress
+from hpcli.results.train import TrainResult
+from hpcli.states import RunStatus
+from hpcli.trials.spec import Spec
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended."""
+
+    spec: Spec
+    status: RunStatus
+    result: TrainResult | None = None  # None: it failed
+    seconds: float | None = None
+    reused: bool = False  # it was over before
+    reason: str | None = None  # why it failed
+
+
+class Executor(Protocol):
+    """Runs trials, somewhere, in any order."""
+
+    def run(self, specs: Sequence[Spec], on_progress: OnProgress) -> Iterator[Outcome]:
+        """Bring trials to their end, yielding an outcome after each; stop early where somebody asked to."""
