@@ -34,14 +34,19 @@ class Judgement(StrEnum):
     """What a sweep says of one value, compared with the best one."""
 
     BEST = "best"
-    """The lowest mean, which is not yet the one to use."""
+    """The lowest mean."""
     EQUAL = "equal"
+    """The difference is too small to matter."""
     UNDECIDED = "undecided"
+    """The difference may be large, or nothing."""
     WORSE = "worse"
-    UNSTABLE = "unstable"
+    AT_CHANCE = "at chance"
+    """It has learnt nothing."""
     DIVERGED = "diverged"
+    MISSING = "missing"
+    """A run of it failed, or was never made."""
     CANNOT_TELL = "cannot tell"
-    """One seed alone, or a run that failed."""
+    """One seed alone."""
 
 
 class Reason(StrEnum):
@@ -50,10 +55,11 @@ class Reason(StrEnum):
     BEST = "best"
     """Nothing else may be the best."""
     KEPT = "kept"
-    """The config has it, and it may be the best."""
+    """The config has it, and what it is above the lowest mean does not matter."""
     CHEAPEST = "cheapest"
+    """Its runs take the least time, and what it is above the lowest mean does not matter."""
     LOWEST = "lowest"
-    MIDDLE = "middle"
+    """The lowest mean, though others may be as good."""
 
 
 class Refusal(StrEnum):

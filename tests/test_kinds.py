@@ -48,7 +48,16 @@ KINDS = {
     "sweep-mom": ["sweep-mom", "--values=0.95-0.85,0.9", "--seeds=2", "--epochs=1", *SMALL, *NET],
     "sweep-wd": ["sweep-wd", "--values=1e-4,1,10", "--seeds=3", "--epochs=1", *SMALL, *NET],
     "sweep, refined": [
-        *("sweep", "schedule.max_lr", "--values=1e-4,1e-2", "--seeds=2", "--epochs=3", "--refine", *SMALL, *NET),
+        *(
+            "sweep",
+            "schedule.max_lr",
+            "--values=1e-4,1e-2",
+            "--seeds=2",
+            "--epochs=3",
+            "--refine",
+            *SMALL,
+            "--set=model.options.num_blocks=[1,1,1]",
+        ),
         "--set=data.batch_size=16",
     ],
     "sweep, from weights, until decided": [

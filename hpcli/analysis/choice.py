@@ -20,7 +20,7 @@ class Choice:
 
     index: int  # of the value
     reason: Reason
-    extend: bool = False  # the best lies at the edge of what was tried, or may lie beyond
+    extend: bool = False  # it lies at the edge of what was tried: the best may lie beyond
 
     @property
     def words(self) -> str:
@@ -31,13 +31,10 @@ class Choice:
 
 _WORDS = {
     Reason.BEST: "the best",
-    Reason.KEPT: "kept",
-    Reason.CHEAPEST: "the cheapest of those that may be the best",
-    Reason.LOWEST: "the lowest of those that may be the best",
-    Reason.MIDDLE: "in the middle of those that may be the best",
+    Reason.KEPT: "which the config has: the difference from the lowest mean does not matter",
+    Reason.CHEAPEST: "the cheapest: the difference from the lowest mean does not matter",
+    Reason.LOWEST: "the lowest mean",
 }
-_JOINED = {Reason.BEST: " is ", Reason.KEPT: " "}
-"""Between the value and the words, where it is not a comma."""
 
 
 def choose(
@@ -46,38 +43,42 @@ def choose(
     positions: Sequence[float] | None,
     present: int | None = None,
     seconds: Sequence[float] | None = None,
+    matters: float = 0.01,
 ) -> Choice | None:
-    """The config's present value if it may be the best; else the cheapest that may; else the middle of those that may.
+    """The lowest mean, unless a value that is not worse by more than what matters costs less: no change, or less time.
+
+    Undecided is no tie: an undecided value may be far worse, and what is measured so far says that it is. Only a value
+    that is equal, or whose mean is within `matters` of the lowest, is taken for as good.
 
     Args:
         found: of the values, in their order.
         positions: of each value on its own scale, such as log10 of a weight decay; None: values without an order.
         present: index of the value that the config has; None: it was not among them.
         seconds: of a run of each value, where values differ in cost.
+        matters: the difference worth knowing, as a share of the best mean.
 
     Returns:
         None where no value is left to choose from.
     """
-    candidates = [index for index, each in enumerate(found.comparisons) if each.candidate]
-    if not candidates:
+    eligible = found.eligible
+    if not eligible:
         return None
+    best = next(index for index in eligible if found.comparisons[index].verdict == Judgement.BEST)
+    good = [index for index in eligible if _is_as_good(found.comparisons[index], found, matters)]
     edges = _edges(positions)
-    lone_edge = bool(edges) and all(index in edges for index in candidates)
-    if len(candidates) == 1:
-        return Choice(candidates[0], Reason.BEST, lone_edge)
-    if present in candidates:
-        return Choice(present, Reason.KEPT, lone_edge)
-    cheapest = _cheapest(candidates, seconds)
+    if len(eligible) == 1:
+        return Choice(best, Reason.BEST, best in edges)
+    if present in good:
+        return Choice(present, Reason.KEPT, present in edges and best in edges)
+    cheapest = _cheapest(good, seconds)
     if cheapest is not None:
-        return Choice(cheapest, Reason.CHEAPEST)
-    if positions is None:
-        lowest = min(candidates, key=lambda index: found.comparisons[index].mean or 0.0)
-        return Choice(lowest, Reason.LOWEST)
-    inside = [index for index in candidates if index not in edges] or candidates
-    places = np.array([positions[index] for index in candidates])
-    middle = (places.min() + places.max()) / 2
-    near = min(inside, key=lambda index: (round(abs(positions[index] - middle), 9), found.comparisons[index].mean))
-    return Choice(near, Reason.MIDDLE, lone_edge)
+        return Choice(cheapest, Reason.CHEAPEST, cheapest in edges and best in edges)
+    return Choice(best, Reason.LOWEST, best in edges)
+
+
+def _is_as_good(each: Comparison, found: Verdict, matters: float) -> bool:
+    small = each.difference is not None and each.difference <= matters * abs(found.best_mean or 0.0)
+    return small or each.verdict == Judgement.EQUAL
 
 
 def _edges(positions: Sequence[float] | None) -> set[int]:
@@ -87,15 +88,24 @@ def _edges(positions: Sequence[float] | None) -> set[int]:
     return {int(np.argmin(positions)), int(np.argmax(positions))}
 
 
-def _cheapest(candidates: Sequence[int], seconds: Sequence[float] | None) -> int | None:
-    if seconds is None:
+def _cheapest(good: Sequence[int], seconds: Sequence[float] | None) -> int | None:
+    if seconds is None or len(good) < 2:
         return None
-    first, second = sorted(candidates, key=lambda index: seconds[index])[:2]
+    first, second = sorted(good, key=lambda index: seconds[index])[:2]
     return first if seconds[first] < CHEAPER * seconds[second] else None
 
 
-def in_words(found: Verdict, choice: Choice | None, *, epochs: int, num_seeds: int, matters: float) -> str:
-    """One sentence: the value to use, the values that tie, the worse ones with their gap, and the cost of knowing more.
+def in_words(
+    found: Verdict,
+    choice: Choice | None,
+    *,
+    epochs: int,
+    num_seeds: int,
+    matters: float,
+    parameter: str = "the key",
+    chance: float | None = None,
+) -> str:
+    """What to use and why, what else may be as good, what is worse and by how much, and what it costs to know more.
 
     Args:
         found: compared values, each with its name.
@@ -103,43 +113,94 @@ def in_words(found: Verdict, choice: Choice | None, *, epochs: int, num_seeds: i
         epochs: of a run.
         num_seeds: of each value.
         matters: the difference worth knowing, in the loss's unit.
+        parameter: the key or keys whose values these are.
+        chance: the loss of a network that has learnt nothing.
     """
     horizon = f"For {epochs}-epoch cycles"
     if choice is None:
-        return f"{horizon}: no value trained; lower the learning rate (hpcli lr-find shows how far it can go)."
+        return f"{horizon}: {_refusal(found, chance)}"
+    if found.identical:
+        return (
+            f"{horizon}: all runs of a seed are identical to the bit: {parameter} does nothing here, "
+            f"{found.comparisons[choice.index].value} is as good as any."
+        )
     chosen = found.comparisons[choice.index]
-    tied = [str(each.value) for each in found.comparisons if each.candidate]
-    says = f"{chosen.value}{_JOINED.get(choice.reason, ', ')}{choice.words}"
-    tie = f": {_listed(tied)} could not be told apart{_sight(found)}" if len(tied) > 1 else ""
-    parts = [f"{horizon}: {says}{tie}."]
-    parts += [_against_the_best(each) for each in found.comparisons if not each.candidate]
-    if len(tied) > 1 and found.noise_sd is None:
-        parts.append("One seed cannot tell: use --seeds 3 or more.")
-    elif len(tied) > 1 and (found.seeds_for_matters is None or found.seeds_for_matters > num_seeds):
-        parts.append(f"To find a difference of {matters:.1g}: {found.seeds_for_matters or 'over 1,000'} seeds.")
+    says = f"keep {chosen.value}" if choice.reason == Reason.KEPT else f"use {chosen.value}"
+    others = [found.comparisons[index] for index in found.eligible if index != choice.index]
+    parts = [f"{horizon}: {says}, {choice.words}.", *_also(others, found, num_seeds)]
+    parts += [_against_the_best(each) for each in found.comparisons if each not in others and each is not chosen]
+    wild = [str(each.value) for each in found.comparisons if each.unstable]
+    parts += [f"{_listed(wild)} {'is' if len(wild) == 1 else 'are'} far noisier than the others."] if wild else []
+    if others and found.noise_sd is None:
+        parts.append("One seed cannot tell values apart: use --seeds 3 or more.")
+    elif any(each.verdict == Judgement.UNDECIDED for each in others):
+        parts += _cost(found, num_seeds, matters)
     return " ".join(parts)
 
 
+def _refusal(found: Verdict, chance: float | None) -> str:
+    """Why no value can be used, and what to do."""
+    states = {each.verdict for each in found.comparisons}
+    if Judgement.AT_CHANCE in states:
+        level = "" if chance is None else f" (chance is a loss of {chance:.3g})"
+        return (
+            f"no value has learnt anything{level}, so they cannot be compared: find a learning rate with "
+            "hpcli lr-find, or train longer (--epochs)."
+        )
+    if states == {Judgement.MISSING}:
+        return "no value has all of its runs, so they cannot be compared: see the error.log of each in trials/."
+    return "no value trained; lower the learning rate (hpcli lr-find shows how far it can go)."
+
+
+def _also(others: Sequence[Comparison], found: Verdict, num_seeds: int) -> list[str]:
+    """Those that may be used, too: as good, or not told apart."""
+    equal = [str(each.value) for each in others if each.verdict in (Judgement.EQUAL, Judgement.BEST)]
+    rest = [each for each in others if str(each.value) not in equal]
+    parts = [f"{_listed(equal)} {'is' if len(equal) == 1 else 'are'} as good."] if equal else []
+    if rest:
+        gaps = _listed([f"{each.value} ({_signed(each.difference)})" for each in rest])
+        parts.append(f"Not told apart from the lowest mean: {gaps}{_sight(found, num_seeds)}.")
+    return parts
+
+
+def _cost(found: Verdict, num_seeds: int, matters: float) -> list[str]:
+    needed = found.seeds_for_matters
+    if needed is None or (needed.high is not None and needed.high <= num_seeds):
+        return []
+    if needed.low is None:
+        span = "over 1,000"
+    elif needed.high is None:
+        span = f"over {needed.low}"
+    else:
+        span = f"{needed.low} to {needed.high}" if needed.low < needed.high else str(needed.low)
+    return [f"To find a difference of {matters:.1g}, which is what matters: {span} seeds."]
+
+
 def _listed(names: list[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _sight(found: Verdict) -> str:
+def _signed(difference: float | None) -> str:
+    return "no difference known" if difference is None else f"{difference:+.2g}"
+
+
+def _sight(found: Verdict, num_seeds: int) -> str:
     if found.resolution is None:
         return ""
     shared = found.seed_correlation
-    share = f"; seeds share {shared:.0%} of their noise" if shared is not None and shared > 0 else ""
-    return f" (a difference of {found.resolution:.2g} is found four times of five{share.replace('%', ' %')})"
+    share = f", seeds share {shared:.0%} of their noise" if shared is not None and shared > 0 else ""
+    seen = f"; {num_seeds} seeds find a difference of {found.resolution:.2g} four times of five"
+    return f"{seen}{share.replace('%', ' %')}"
 
 
 def _against_the_best(each: Comparison) -> str:
-    if each.difference is None:
-        return (
-            f"{each.value} diverged." if each.verdict == Judgement.DIVERGED else f"{each.value} has runs that failed."
-        )
     if each.verdict == Judgement.WORSE:
         interval = "" if each.low is None else f" [{each.low:.2g}, {each.high:.2g}]"
         return f"{each.value} is worse by {each.difference:.2g}{interval}."
-    if each.verdict == Judgement.UNSTABLE:
-        return f"{each.value} is unstable ({each.difference:+.2g} on average)."
-    return f"{each.value} is hardly the best ({each.difference:+.2g})."
+    if each.verdict == Judgement.AT_CHANCE:
+        return f"{each.value} has learnt nothing (a loss of {each.mean:.3g})."
+    if each.verdict == Judgement.UNDECIDED:
+        return f"{each.value} is not the best ({each.difference:+.2g})."
+    if each.verdict == Judgement.MISSING:
+        return f"{each.value} misses runs, which failed or were not made."
+    return f"{each.value} {each.verdict}."

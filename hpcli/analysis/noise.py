@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 LEVEL = 0.05
 POWER = 0.8
 MANY_SEEDS = 30
+MOST_SEEDS = 1000
 NOISIER = 3.0
 """A difference whose variance is so many times the pooled one is judged by its own alone."""
 
@@ -33,49 +35,74 @@ class Ruler:
         self.sd: float | None = None
         if self.df:
             residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
-            self.sd = math.sqrt(float((residual**2).sum()) / self.df)
+            self.sd = max(math.sqrt(float((residual**2).sum()) / self.df), _rounding(table))
         elif noise is not None and self.num_stable > 1:
             self.sd, self.df = float(noise[0]), int(noise[1])
 
-    def margins(self, differences: Array) -> tuple[float, float]:
+    def margins(self, differences: Array, *, alone: bool) -> tuple[float, float]:
         """Half the interval of a mean of paired differences [S], and how far above the best a candidate may lie.
 
-        A difference far noisier than the others stands on its own degrees of freedom.
+        A difference that is far noisier than the others, or `alone`, stands on its own degrees of freedom.
         """
         assert self.sd is not None
         seeds, pooled = len(differences), 2 * self.sd**2
         own = float(differences.var(ddof=1)) if seeds > 1 else 0.0
-        error = math.sqrt(max(pooled, own) / seeds)
-        df = seeds - 1 if own > NOISIER * pooled else self.df
+        alone = alone or own > NOISIER * pooled
+        error = math.sqrt((own if alone else max(pooled, own)) / seeds)
+        df = seeds - 1 if alone else self.df
         half = _studentized(self.num_tried, df, self.level) * error
         return half, _dunnett(self.num_tried - 1, df, self.level) * error  # Hsu's one-sided comparison
 
-    def clearly_above(self, own: Array, best: Array) -> bool:
-        """Whether an unstable value [S] is above the best one, by its own variance alone."""
-        error = float((own - best).std(ddof=1)) / math.sqrt(len(own))
-        point = float(_stats().t.ppf(1 - self.level / 2, len(own) - 1))
-        return bool(own.min() > best.max() and (own - best).mean() > point * error)
-
     def resolution(self) -> float | None:
-        """The difference whose interval leaves zero out in 80 % of sweeps like this one."""
+        """The difference whose interval leaves zero out in 80 % of sweeps like this one.
+
+        The noise is an estimate, which may be too low as well as too high: that is allowed for.
+        """
         if self.sd is None:
             return None
-        return self.sd * _found(self.num_tried, self.num_seeds, self.df, self.level)
+        return self.sd * _found(self.num_tried, self.num_seeds, self.df, self.level, is_estimate=True)
 
-    def seeds_for_margin(self, most: int = 1000) -> int | None:
-        """The number of seeds at which the resolution is the margin; None: more than `most`, or unknown."""
+    def seeds_for_margin(self) -> SeedsNeeded | None:
+        """The number of seeds at which a sweep finds the margin; None: unknown."""
         if self.sd is None or self.margin <= 0:
             return None
-        wanted = self.margin / self.sd if self.sd else math.inf  # runs of all values may be the same to the bit
+        chi2 = _stats().chi2
+        low, high = (self.sd * math.sqrt(self.df / chi2.ppf(share, self.df)) for share in (0.95, 0.05))
+        return SeedsNeeded(self._seeds_for(low), self._seeds_for(high))
+
+    def _seeds_for(self, sd: float) -> int | None:
+        wanted = self.margin / sd if sd else math.inf  # runs of all values may be the same to the bit
         counts = range(2, MANY_SEEDS + 1)  # what is found falls with the seeds
         place = bisect_left(counts, -wanted, key=lambda seeds: -self._found_with(seeds))
         if place < len(counts):
             return counts[place]
         seeds = math.ceil(MANY_SEEDS * (self._found_with(MANY_SEEDS) / wanted) ** 2)  # as 1 / √seeds from there on
-        return seeds if seeds <= most else None
+        return seeds if seeds <= MOST_SEEDS else None
 
     def _found_with(self, seeds: int) -> float:
         return _found(self.num_tried, seeds, (self.num_tried - 1) * (seeds - 1), self.level)
+
+
+@dataclass(frozen=True)
+class SeedsNeeded:
+    """A number of seeds as far as it is known: the noise that it comes from is an estimate. 90 % of the time in it."""
+
+    low: int | None  # None: over 1,000
+    high: int | None
+
+
+def unstable(table: Array) -> NDArray[np.bool_]:
+    """[k] values whose losses [k, S] vary so much more than the others' that luck does it in 1 % of values at most.
+
+    The ratio of a variance to the median one, beyond its 99 % point for noise of Student's t with 3 degrees of freedom
+    (and so for normal noise, whose point is lower). With fewer than three values or seeds nothing is unstable.
+    """
+    num_values, num_seeds = table.shape
+    if num_values < 3 or num_seeds < 3:
+        return np.zeros(num_values, bool)
+    variances = table.var(1, ddof=1)
+    usual = float(np.median(variances))
+    return np.asarray((variances > _unstable_ratio(num_values, num_seeds) * usual) & (usual > 0))
 
 
 def mean_correlation(table: Array) -> float | None:
@@ -93,11 +120,14 @@ def _studentized(num_values: int, df: int, level: float = LEVEL) -> float:
 
 
 @cache
-def _found(num_values: int, num_seeds: int, df: int, level: float, draws: int = 20_000) -> float:
+def _found(
+    num_values: int, num_seeds: int, df: int, level: float, *, is_estimate: bool = False, draws: int = 20_000
+) -> float:
     """The gap, in standard deviations of one run, that is found in 80 % of sweeps: one value above equal others.
 
     By drawing sweeps: the lowest of the others is what a value is compared with, and it is low by luck too. What the
-    gap has to exceed does not depend on it, so one quantile answers.
+    gap has to exceed does not depend on it, so one quantile answers. Of a deviation that is itself an estimate, with
+    `df` degrees of freedom, it takes more of them: the estimate is drawn, too.
     """
     random = np.random.default_rng(0)
     losses = random.standard_normal((draws, num_values, num_seeds))
@@ -112,7 +142,29 @@ def _found(num_values: int, num_seeds: int, df: int, level: float, draws: int = 
         noise = random.chisquare(df, draws) / df
     error = np.sqrt(np.maximum(2 * noise, own) / num_seeds)
     needed = _studentized(num_values, df, level) * error - differences.mean(1)
+    if is_estimate:
+        needed /= np.sqrt(random.chisquare(df, draws) / df)
     return float(np.quantile(needed, POWER))
+
+
+@cache
+def _unstable_ratio(num_values: int, num_seeds: int, draws: int = 40_000) -> float:
+    losses = np.random.default_rng(0).standard_t(3, (draws, num_values, num_seeds))
+    variances = losses.var(2, ddof=1)
+    return float(np.quantile(variances / np.median(variances, 1)[:, None], 0.99))
+
+
+def _rounding(table: Array) -> float:
+    """The deviation that rounding leaves in a table of round numbers whose rows differ; 0: it is not round.
+
+    Rounding can make noise vanish from a small table by luck; no noise at all would be taken for certainty.
+    """
+    if (table == table[0]).all():
+        return 0.0
+    for decimals in range(5):
+        if (table == table.round(decimals)).all():
+            return float(10.0**-decimals / math.sqrt(12))
+    return 0.0
 
 
 @cache

@@ -1,4 +1,4 @@
-"""From paired seeds to a verdict on each value: worse, equal, undecided, unstable or diverged, and what could be seen.
+"""From paired seeds to a verdict on each value: worse, equal, undecided or out, and what could be seen.
 
 Usable alone, on any table of losses: `verdict(losses)`. Two identical runs of a network differ; a difference between
 two values counts only beyond that noise, which is measured here from seeds that all values share.
@@ -6,6 +6,7 @@ two values counts only beyond that noise, which is measured here from seeds that
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpcli.analysis.noise import LEVEL, Array, Ruler, mean_correlation
+from hpcli.analysis.noise import LEVEL, Array, Ruler, SeedsNeeded, mean_correlation, unstable
 from hpcli.states import Judgement
 
-UNSTABLE = 16.0
-"""A value whose variance over seeds is so many times the median one is unstable."""
+LEARNT = 0.99
+"""A value has learnt something where its mean loss is below this share of chance."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Comparison:
     high: float | None
     verdict: Judgement
     candidate: bool  # not excluded as the best
+    unstable: bool = False  # far noisier than the others: judged by its own variance, which stays out of theirs
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,20 @@ class Verdict:
     noise_sd: float | None  # of one run, after what its seed does to all values alike
     seed_correlation: float | None  # mean over pairs of candidates
     resolution: float | None  # the difference that a sweep like this finds 80 % of the time
-    seeds_for_matters: int | None  # with so many seeds that difference is `matters`
+    seeds_for_matters: SeedsNeeded | None  # with so many seeds that difference is `matters`
+    identical: bool = False  # every run of every value has the loss of its seed, to the bit
 
     @property
     def best_mean(self) -> float | None:
         """The lowest mean."""
         return next((each.mean for each in self.comparisons if each.verdict == Judgement.BEST), None)
+
+    @property
+    def eligible(self) -> list[int]:
+        """Indices of the values that may be used: not excluded as the best, or as good as it."""
+        return [
+            index for index, each in enumerate(self.comparisons) if each.candidate or each.verdict == Judgement.EQUAL
+        ]
 
 
 def verdict(
@@ -56,6 +66,7 @@ def verdict(
     *,
     matters: float = 0.01,
     ceiling: float | None = None,
+    chance: float | None = None,
     missing: ArrayLike | None = None,
     noise: tuple[float, int] | None = None,
     level: float = LEVEL,
@@ -64,85 +75,112 @@ def verdict(
 
     Args:
         losses: [k, S], a row a value, a column a seed: runs in one column share initial weights, data order and so on.
+            NaN (or None): the run is missing. Infinite: it has diverged.
         values: names of the rows; None: 0 … k−1.
         matters: the difference worth knowing, as a share of the best mean.
-        ceiling: a loss above it has diverged, as one that is not finite has; None: only the latter.
-        missing: [k, S], true where a run failed or was never made; nothing can be told of its value. None: nowhere.
+        ceiling: a loss above it has diverged, too; None: none has.
+        chance: the loss of a network that has learnt nothing; values there are out. None: it is not known.
+        missing: [k, S], more runs that are missing. A value with a missing run is not judged; a seed that is missing
+            everywhere is left out.
         noise: standard deviation of one run and its degrees of freedom, from elsewhere; needed where S is 1.
         level: the chance of a false *worse* that all comparisons share.
 
     Returns:
         Every value against the one with the lowest mean, paired by seed. Intervals are simultaneous (the studentized
         range over all k values), `candidate` is Hsu's one-sided comparison. The noise is the residual of values and
-        seeds, at least the difference's own; an unstable value stays out of it.
+        seeds, at least the difference's own.
 
     Raises:
-        ValueError: not a table of at least one value and one seed.
+        ValueError: not a table of at least one value and one seed, or not a name a row.
     """
-    table = _table(losses)
+    table, gone = _table(losses, missing)
     names: list[object] = list(range(len(table)) if values is None else values)
-    gone = np.zeros(len(table), bool) if missing is None else np.any(np.asarray(missing, bool), 1)
-    lost = gone | _lost(table, ceiling)
-    wild = _unstable(table, lost)
-    stable = np.flatnonzero(~lost & ~wild)
-    known = [_known(*each) for each in zip(gone.tolist(), lost.tolist(), wild.tolist(), strict=True)]
-    if not stable.size:
-        alone = tuple(_alone(name, state) for name, state in zip(names, known, strict=True) if state is not None)
-        return Verdict(alone, None, None, None, None, None)
-    best = int(stable[table[stable].mean(1).argmin()])
-    known[best] = Judgement.BEST
-    ruler = Ruler(table[stable], noise, matters * float(table[best].mean()), int((~lost).sum()), level)
-    rows = [_compared(*each, table[best], ruler) for each in zip(names, known, table, strict=True)]
+    if len(names) != len(table):
+        raise ValueError(f"values: {len(names)} names for {len(table)} rows of losses")
+    known = _known(table, gone, ceiling, chance)
+    live = [index for index, state in enumerate(known) if state is None]
+    means = [None if state in _WITHOUT_MEAN else float(row.mean()) for state, row in zip(known, table, strict=True)]
+    if not live:
+        return Verdict(tuple(map(_alone, names, known, means)), None, None, None, None, None)
+    size = int(np.frexp(np.abs(table[live]).max())[1])  # powers of two: nothing is rounded, and nothing overflows
+    found = _compare(np.ldexp(table[live], -size), [names[index] for index in live], matters, noise, level, size)
+    compared = iter(found.comparisons)
+    rows = [next(compared) if each[1] is None else _alone(*each) for each in zip(names, known, means, strict=True)]
+    return dataclasses.replace(found, comparisons=tuple(rows))
+
+
+def _compare(
+    table: Array, names: list[object], matters: float, noise: tuple[float, int] | None, level: float, size: int
+) -> Verdict:
+    """The verdict on values [k, S] that can all be judged, in units of 2 to the power `size`."""
+    wild = unstable(table)
+    best = int(table.mean(1).argmin())
+    if noise is not None:
+        noise = (math.ldexp(noise[0], -size), noise[1])
+    ruler = Ruler(table[~wild], noise, matters * abs(float(table[best].mean())), len(table), level)
+    rows = [
+        _against(name, own, table[best], ruler, alone=bool(is_wild or wild[best]))
+        for name, own, is_wild in zip(names, table, wild, strict=True)
+    ]
+    rows[best] = Comparison(names[best], rows[best].mean, 0.0, 0.0, 0.0, Judgement.BEST, candidate=True)
+    rows = [_back(each, size, is_wild=bool(own)) for each, own in zip(rows, wild, strict=True)]
+    sd, resolution = (None if each is None else math.ldexp(each, size) for each in (ruler.sd, ruler.resolution()))
     shared = mean_correlation(table[[each.candidate for each in rows]])
-    return Verdict(tuple(rows), names[best], ruler.sd, shared, ruler.resolution(), ruler.seeds_for_margin())
+    same = len(table) > 1 and bool((table == table[0]).all())
+    return Verdict(tuple(rows), names[best], sd, shared, resolution, ruler.seeds_for_margin(), same)
 
 
-def _known(gone: bool, lost: bool, wild: bool) -> Judgement | None:
-    """The judgement of a value that needs no comparison; None: the value is to be compared."""
-    if gone:
-        return Judgement.CANNOT_TELL
-    return Judgement.DIVERGED if lost else Judgement.UNSTABLE if wild else None
-
-
-def _table(losses: ArrayLike) -> Array:
-    table = np.asarray(losses, float)
-    if table.ndim != 2 or 0 in table.shape:
-        raise ValueError("losses: must be a table [values, seeds], with one of each at least")
-    return table
-
-
-def _compared(name: object, known: Judgement | None, own: Array, best: Array, ruler: Ruler) -> Comparison:
+def _against(name: object, own: Array, best: Array, ruler: Ruler, *, alone: bool) -> Comparison:
     """A value's losses [S] against the best one's."""
-    if known in (Judgement.DIVERGED, Judgement.CANNOT_TELL):
-        return _alone(name, known)
     mean, differences = float(own.mean()), own - best
     difference = float(differences.mean())
-    if known == Judgement.UNSTABLE:
-        wild = Judgement.WORSE if ruler.clearly_above(own, best) else known
-        return Comparison(name, mean, difference, None, None, wild, False)
-    if known == Judgement.BEST:
-        return Comparison(name, mean, 0.0, 0.0, 0.0, known, True)
     if ruler.sd is None:
-        return Comparison(name, mean, difference, None, None, Judgement.CANNOT_TELL, True)
-    half, reach = ruler.margins(differences)
+        return Comparison(name, mean, difference, None, None, Judgement.CANNOT_TELL, candidate=True)
+    half, reach = ruler.margins(differences, alone=alone)
     low, high = difference - half, difference + half
     small = -ruler.margin <= low and high <= ruler.margin
     state = Judgement.EQUAL if small else Judgement.WORSE if low > 0 else Judgement.UNDECIDED
     return Comparison(name, mean, difference, low, high, state, difference <= reach)
 
 
-def _alone(name: object, state: Judgement) -> Comparison:
-    return Comparison(name, None, None, None, None, state, False)
+def _back(each: Comparison, size: int, *, is_wild: bool) -> Comparison:
+    """A comparison in the loss's own unit."""
+    mean, difference, low, high = (
+        None if number is None else math.ldexp(number, size)
+        for number in (each.mean, each.difference, each.low, each.high)
+    )
+    return Comparison(each.value, mean, difference, low, high, each.verdict, each.candidate, is_wild)
 
 
-def _lost(table: Array, ceiling: float | None) -> NDArray[np.bool_]:
-    """Values of which a run is not finite, or above the ceiling."""
-    highest = math.inf if ceiling is None else ceiling
-    return np.asarray(~(np.isfinite(table) & (table <= highest)).all(1))
+_WITHOUT_MEAN = (Judgement.DIVERGED, Judgement.MISSING)
 
 
-def _unstable(table: Array, lost: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    if table.shape[1] < 2 or (~lost).sum() < 3:
-        return np.zeros(len(table), bool)
-    variances = np.where(lost, np.nan, np.where(np.isfinite(table), table, 0).var(1, ddof=1))
-    return np.asarray(variances > UNSTABLE * np.nanmedian(variances))
+def _known(
+    table: Array, gone: NDArray[np.bool_], ceiling: float | None, chance: float | None
+) -> list[Judgement | None]:
+    """The judgement of every value that needs no comparison; None: the value is to be compared."""
+    highest, learnt = math.inf if ceiling is None else ceiling, math.inf if chance is None else LEARNT * chance
+    states: list[Judgement | None] = []
+    for row, absent in zip(table, gone, strict=True):
+        if not (np.isfinite(row) & (row <= highest) | absent).all():
+            states.append(Judgement.DIVERGED)
+        elif absent.any():
+            states.append(Judgement.MISSING)
+        else:
+            states.append(Judgement.AT_CHANCE if row.mean() >= learnt else None)
+    return states
+
+
+def _table(losses: ArrayLike, missing: ArrayLike | None) -> tuple[Array, NDArray[np.bool_]]:
+    """The losses, and where runs are missing, without the seeds that no value has."""
+    table = np.asarray(losses, float)
+    if table.ndim != 2 or 0 in table.shape:
+        raise ValueError("losses: must be a table [values, seeds], with one of each at least")
+    gone = np.isnan(table) if missing is None else np.isnan(table) | np.asarray(missing, bool)
+    has_any = ~gone.all(0)
+    return (table[:, has_any], gone[:, has_any]) if has_any.any() else (table[:, :1], gone[:, :1])
+
+
+def _alone(name: object, state: Judgement | None, mean: float | None) -> Comparison:
+    assert state is not None
+    return Comparison(name, mean, None, None, None, state, candidate=False)

@@ -12,6 +12,7 @@ from hpcli.cli.options import Apply, Given
 from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
+from hpcli.states import Judgement
 
 MANY_SEEDS = 30
 """More are not advised."""
@@ -64,12 +65,12 @@ def _go_on(session: Session, apply: Path | None) -> None:
         for key, value in zip(result.keys, result.settings[result.choice.index].values, strict=True):
             session.apply(apply, key, value)
     found, now = result.verdict, len(result.seeds)
-    more = None if found is None else found.seeds_for_matters
-    if found is None or more is None or sum(each.candidate for each in found.comparisons) < 2:
-        return
-    if now < more <= MANY_SEEDS:
+    needed = None if found is None else found.seeds_for_matters
+    undecided = found is not None and any(each.verdict == Judgement.UNDECIDED for each in found.comparisons)
+    more = needed.low if needed else None
+    if undecided and more is not None and now < more <= MANY_SEEDS:
         seconds = float(result.seconds.mean(1).sum()) * (more - now)
         session.terminal.note(
-            f"to find a difference of {result.margin:.1g}, about {seconds:.0f} s: "
+            f"to find a difference of {result.margin:.1g} if the noise is low, about {seconds:.0f} s: "
             f"hpcli {session.command} --resume {session.path} --seeds {more}"
         )

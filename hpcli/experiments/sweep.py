@@ -17,12 +17,16 @@ from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.results.budgets import budgets_of, flagged, in_lines
 from hpcli.results.data import DataFacts
-from hpcli.results.sweep import LOOKS, SweepResult
+from hpcli.results.looks import SweepLook, next_look
+from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement, RunStatus
 from hpcli.training.device import generators_kept
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
+
+LOOKS = 3
+"""Times that a sweep until decided is judged at most."""
 
 
 @generators_kept()
@@ -61,11 +65,11 @@ def sweep(
     run = _Sweep(config, found, TrialTable(config, data, recorder, executor, on_progress))
     if config.sweep.until_decided:
         run.until_decided(config.sweep.max_seeds)
-        return run.result()
+        return run.look(of=LOOKS)
     run.train(found, run.num_seeds())
     while config.sweep.refine and run.refine():
         pass
-    return run.result()
+    return run.look()
 
 
 def _is_number(setting: Setting) -> bool:
@@ -78,6 +82,8 @@ class _Sweep:
     def __init__(self, config: Config, found: list[Setting], table: TrialTable) -> None:
         self.config, self.settings, self.table = config, found, table
         self.seeds = 0
+        self.looks = table.recorder.rows(SweepLook)
+        self.plan = self.looks[-1].plan + 1 if self.looks else 1
         self.added: set[str] = set()  # names of the values that the last refinement added
         keys, epochs = tuple(config.sweep.values), config.sweep.epochs
         table.say(*in_lines(flagged(keys, budgets_of(keys, found, table.data), epochs), epochs))
@@ -104,7 +110,7 @@ class _Sweep:
         first = min(self.num_seeds(), most)
         for seeds in np.unique(np.linspace(first, most, LOOKS).round().astype(int)):
             self.train(self.settings, int(seeds))
-            found = self.result().verdict
+            found = self.look(of=LOOKS).verdict
             undecided = found and any(each.verdict == Judgement.UNDECIDED for each in found.comparisons)
             if self.table.is_stopped or not undecided:
                 return
@@ -125,8 +131,23 @@ class _Sweep:
             self.train(more, self.seeds)
         return bool(new)
 
+    def look(self, of: int = 1) -> SweepResult:
+        """What the trials so far come to, judged at a level of its own where they are more than at the last look.
+
+        Args:
+            of: looks that this sweep has at most.
+        """
+        result = self.result()
+        seeds = int(result.complete.sum())
+        look = next_look(self.looks, plan=self.plan, values=len(self.settings), seeds=seeds, of=of)
+        if result.status == RunStatus.INTERRUPTED or not seeds or look is None:
+            return result
+        self.looks.append(look)
+        self.table.recorder.add(look, durable=True)
+        return self.result()
+
     def result(self) -> SweepResult:
-        """What the trials so far come to."""
+        """What the trials so far come to, at the level of the last look."""
         trials = tuple(self.table.rows())
         states = {trial.status for trial in trials}
         if self.table.is_stopped:
@@ -135,4 +156,6 @@ class _Sweep:
             status = RunStatus.FINISHED
         else:
             status = RunStatus.FAILED if states == {RunStatus.FAILED} else RunStatus.DIVERGED
-        return SweepResult(status, self.config, self.table.data, tuple(self.settings), trials, self.table.results)
+        return SweepResult(
+            status, self.config, self.table.data, tuple(self.settings), trials, self.table.results, tuple(self.looks)
+        )

@@ -22,7 +22,6 @@ COLORS = {
     Judgement.EQUAL: GREEN,
     Judgement.UNDECIDED: BLUE,
     Judgement.WORSE: RED,
-    Judgement.UNSTABLE: ORANGE,
 }
 FAR = 2.5
 """A value so many times further off than those that may be the best is named at the edge of the picture."""
@@ -109,12 +108,13 @@ def heat_map(result: SweepResult) -> Figure:
     assert result.verdict is not None
     names = [[written(value) for value in setting.values] for setting in result.settings]
     rows, columns = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
-    means = np.full((len(rows), len(columns)), np.nan)
+    means, states = np.full((len(rows), len(columns)), np.nan), {}
     figure = Figure(figsize=(max(5.6, 2.2 + 1.15 * len(columns)), 1.6 + 0.62 * len(rows)))
     axes = figure.subplots()
     for name, each in zip(names, result.verdict.comparisons, strict=True):
         row, column = rows.index(name[0]), columns.index(name[1])
         means[row, column] = np.nan if each.mean is None else each.mean
+        states[row, column] = str(each.verdict)
         if each.candidate:
             axes.add_patch(
                 Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, color="white", linewidth=2.2, zorder=3)
@@ -124,7 +124,7 @@ def heat_map(result: SweepResult) -> Figure:
     picture = axes.imshow(means, cmap="viridis_r", norm=norm, aspect="auto")
     dark = np.nan_to_num(np.asarray(picture.norm(means), float)) > 0.4
     for (row, column), mean in np.ndenumerate(means):
-        text = f"{mean:.3g}" if np.isfinite(mean) else Judgement.DIVERGED.value
+        text = f"{mean:.3g}" if np.isfinite(mean) else states[row, column]
         color = "white" if dark[row, column] else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
     axes.set_xticks(range(len(columns)), columns)
@@ -138,14 +138,15 @@ def heat_map(result: SweepResult) -> Figure:
 
 
 def _draw_value(axes: Axes, x: float, each: Comparison, paired: Array, top: float, *, aside: float) -> None:
-    color = COLORS.get(each.verdict, GREY)
+    color = ORANGE if each.unstable else COLORS.get(each.verdict, GREY)
+    word = f"{each.verdict}, unstable" if each.unstable else str(each.verdict)
     if each.difference is None:
-        axes.annotate(each.verdict, (x, top), ha="center", va="bottom", color=RED, weight="bold", fontsize=9)
+        axes.annotate(word, (x, top), ha="center", va="bottom", color=RED, weight="bold", fontsize=9)
         axes.plot(x, top, "x", color=RED, markersize=8, markeredgewidth=2)
         return
     if each.difference > top:
         axes.annotate(
-            f"{each.verdict}\n+{each.difference:.2g}", (x, top), xytext=(0, -8), textcoords="offset points",
+            f"{word}\n+{each.difference:.2g}", (x, top), xytext=(0, -8), textcoords="offset points",
             ha="center", va="top", color=color, weight="bold", fontsize=9,
         )  # fmt: skip
         axes.plot(x, top, "^", color=color, markersize=8)
@@ -156,7 +157,7 @@ def _draw_value(axes: Axes, x: float, each: Comparison, paired: Array, top: floa
     axes.plot(x, each.difference, "D", color=color, markersize=7, markeredgecolor="white", zorder=4)
     highest = max(each.high or each.difference, float(paired.max()))
     axes.annotate(
-        each.verdict, (x, highest), xytext=(0, 6), textcoords="offset points", ha="center", color=color, fontsize=9
+        word, (x, highest), xytext=(0, 6), textcoords="offset points", ha="center", color=color, fontsize=9
     )  # fmt: skip
 
 

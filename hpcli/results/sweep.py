@@ -12,53 +12,23 @@ from numpy.typing import NDArray
 
 from hpcli.analysis.choice import Choice, choose, in_words
 from hpcli.analysis.decay import Budget
-from hpcli.analysis.noise import LEVEL
 from hpcli.analysis.verdict import Comparison, Verdict, verdict
 from hpcli.config import Config
 from hpcli.config.keys import scope_of
 from hpcli.config.scope import Scope
 from hpcli.config.varying import JOINED, Setting, positions, settings, value_of, with_settings
 from hpcli.recording.recorder import Record
-from hpcli.recording.rows import Row
 from hpcli.results import Summary
 from hpcli.results.budgets import budgets_of, flagged
 from hpcli.results.data import DataFacts
+from hpcli.results.looks import SweepLook, level_of
 from hpcli.results.train import TrainResult, mean_growth
+from hpcli.results.trials import SweepTrial, said_of_short
 from hpcli.states import RunStatus
-
-LOOKS = 3
-"""Times that a sweep until decided is judged; they share the level."""
 
 Array = NDArray[np.float64]
 Runs = Mapping[str, TrainResult]
 """Trial → its training run."""
-
-
-@dataclass(frozen=True)
-class SweepTrial(Row, table="sweep"):
-    """A trial: one setting, one seed."""
-
-    trial: str  # its key: the name of its folder
-    value: str  # the setting's name
-    seed: int
-    status: RunStatus
-    valid_loss: float | None
-    valid_accuracy: float | None
-    valid_top5: float | None
-    seconds: float | None
-    parameter: str  # the key or keys that are swept
-    reused: bool  # not trained by the process that wrote this
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether the trial has trained at all."""
-        return self.status not in (RunStatus.WAITING, RunStatus.FAILED)
-
-    @property
-    def loss(self) -> float:
-        """The final validation loss; NaN where the run did not end well."""
-        finished = self.status == RunStatus.FINISHED and self.valid_loss is not None
-        return self.valid_loss if finished and self.valid_loss is not None else math.nan
 
 
 @dataclass(frozen=True)
@@ -71,6 +41,7 @@ class SweepResult:
     settings: tuple[Setting, ...]
     trials: tuple[SweepTrial, ...]  # sweep.csv
     runs: Runs  # those that have begun
+    looks: tuple[SweepLook, ...] = ()  # sweep_looks.csv: at which levels the trials have been judged
 
     @classmethod
     def from_run(cls, run: Record) -> SweepResult:
@@ -91,6 +62,7 @@ class SweepResult:
             settings=tuple(with_settings(config, [values[name] for name in names])),
             trials=tuple(trial for trial in trials if trial.value in values),
             runs={key: TrainResult.from_run(children[key]) for key in begun},
+            looks=tuple(run.rows(SweepLook)),
         )
 
     @property
@@ -144,22 +116,28 @@ class SweepResult:
         """Whether the values make runs longer or shorter."""
         return any(scope_of(key) & Scope.COST for key in self.keys)
 
+    @property
+    def level(self) -> float:
+        """The chance of a false *worse* that the last look has."""
+        return self.looks[-1].level if self.looks else level_of(1)
+
+    @cached_property
+    def complete(self) -> NDArray[np.bool_]:
+        """[S] seeds whose trials are all over, or have failed."""
+        return np.asarray(np.array([[trial.has_ended for trial in row] for row in self.grid]).all(0))
+
     @cached_property
     def verdict(self) -> Verdict | None:
         """The verdict over the seeds that all values have been trained with; None: there is no such seed."""
-        if not self.trials:
+        if not self.trials or not self.complete.any():
             return None
-        states = np.array([[trial.status for trial in row] for row in self.grid])
-        failed = states == RunStatus.FAILED
-        complete = np.asarray((failed | np.isin(states, (RunStatus.FINISHED, RunStatus.DIVERGED))).all(0))
-        if not complete.any():
-            return None
+        diverged = np.array([[trial.status == RunStatus.DIVERGED for trial in row] for row in self.grid])
         return verdict(
-            self.losses[:, complete],
+            np.where(diverged, np.inf, self.losses)[:, self.complete],
             [setting.name for setting in self.settings],
             matters=self.config.sweep.matters,
-            missing=failed[:, complete] | failed.any(1, keepdims=True),
-            level=LEVEL / LOOKS if self.config.sweep.until_decided else LEVEL,
+            chance=self.data.chance_loss(),
+            level=self.level,
         )
 
     @cached_property
@@ -170,7 +148,8 @@ class SweepResult:
         here = tuple(value_of(self.config, key) for key in self.keys)
         present = next((index for index, setting in enumerate(self.settings) if setting.values == here), None)
         seconds = self.seconds.mean(1).tolist() if self.costs_differ else None
-        return choose(self.verdict, positions=self.scale[0], present=present, seconds=seconds)
+        places, matters = self.scale[0], self.config.sweep.matters
+        return choose(self.verdict, positions=places, present=present, seconds=seconds, matters=matters)
 
     @property
     def margin(self) -> float | None:
@@ -197,20 +176,31 @@ class SweepResult:
         summary: Summary = {"parameter": JOINED.join(self.keys), **counts, "seeds": num_seeds}
         if found is None:
             return summary
+        needed = found.seeds_for_matters
         length, matters = self.config.sweep.epochs, self.margin or 0.0
         best = next((each for each in self.settings if each.name == found.best), None)
         return summary | {
-            "sentence": in_words(found, choice, epochs=length, num_seeds=num_seeds, matters=matters),
+            "sentence": in_words(
+                found,
+                choice,
+                epochs=length,
+                num_seeds=int(self.complete.sum()),
+                matters=matters,
+                parameter=JOINED.join(self.keys),
+                chance=self.data.chance_loss(),
+            )
+            + said_of_short(self.trials),
             "best": best and best.plain,
             "choice": self.settings[choice.index].plain if choice else None,
-            "choice_reason": choice.words if choice else "no value trained",
+            "choice_reason": choice.words if choice else None,
             "extend": bool(choice and choice.extend),
             "ranking": self._ranking(found),
             "noise_sd": found.noise_sd,
             "seed_correlation": found.seed_correlation,
             "resolution": found.resolution,
             "matters": self.margin,
-            "seeds_for_matters": found.seeds_for_matters,
+            "seeds_for_matters": None if needed is None else [needed.low, needed.high],
+            "level": self.level,
             "decay_pairs": [asdict(pair) for pair in flagged(self.keys, self.budgets, length)],
         }
 
@@ -231,6 +221,7 @@ class SweepResult:
             "high": each.high,
             "verdict": each.verdict,
             "candidate": each.candidate,
+            "unstable": each.unstable,
             "mean_seconds": _mean([trial.seconds for trial in row]),
             "weight_growth": mean_growth([self.runs[trial.trial] for trial in row if trial.trial in self.runs]),
         }

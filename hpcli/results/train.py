@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,6 +70,19 @@ class FinalTest(Row, table="test"):
 
 
 @dataclass(frozen=True)
+class Reestimated(Row, table="reestimated"):
+    """The validation images at the end, with BatchNorm's statistics measured anew on training images.
+
+    Of a run that is too short for BatchNorm's running averages, which still hold what they began with.
+    """
+
+    loss: float
+    accuracy: float
+    top5: float
+    steps_to_settle: int  # that the running averages would need
+
+
+@dataclass(frozen=True)
 class Batch:
     """A training batch as the network gets it, before normalisation."""
 
@@ -89,6 +103,7 @@ class TrainResult:
     weight_norms: tuple[WeightNorm, ...]  # none where the run is not over
     test: FinalTest | None  # None: no test images, or the run did not finish
     batch: Batch | None  # the first one
+    reestimated: Reestimated | None = None  # None: its running averages have settled, or the run did not finish
 
     @classmethod
     def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> TrainResult:
@@ -104,6 +119,7 @@ class TrainResult:
             weight_norms=tuple(rows.rows(WeightNorm)),
             test=next(iter(rows.rows(FinalTest)), None),
             batch=batch,
+            reestimated=next(iter(rows.rows(Reestimated)), None),
         )
 
     @classmethod
@@ -137,6 +153,14 @@ class TrainResult:
         return self._last("valid_top5")
 
     @property
+    def judged(self) -> tuple[float | None, float | None, float | None]:
+        """Validation loss, accuracy and top-5 that the run is judged by: the last epoch's, or measured anew."""
+        anew = self.reestimated
+        if anew is None:
+            return self.valid_loss, self.valid_accuracy, self.valid_top5
+        return anew.loss, anew.accuracy, anew.top5
+
+    @property
     def best_epoch(self) -> int | None:
         """The epoch, from 0, with the lowest validation loss; None where none is a number."""
         losses = self.epochs["valid_loss"]
@@ -152,6 +176,14 @@ class TrainResult:
             "steps": len(self.steps["step"]),
         }
         summary["weight_norms"] = {each.group: [each.start, each.end] for each in self.weight_norms}
+        if self.reestimated is not None:
+            anew, last = self.reestimated, self.valid_loss or math.nan
+            summary |= {"reestimated_loss": anew.loss, "reestimated_accuracy": anew.accuracy}
+            summary["sentence"] = (
+                f"{len(self.steps['step'])} steps are too few for BatchNorm's running averages, "
+                f"{anew.steps_to_settle} are enough: the validation loss is {last:.3g} by them, and {anew.loss:.3g} "
+                "with statistics measured anew, which is what the weights have learnt."
+            )
         if self.test is not None:
             score = {"test_loss": self.test.loss, "test_accuracy": self.test.accuracy, "test_top5": self.test.top5}
             summary |= score

@@ -6,6 +6,7 @@ them where the network had .88 (1708.07120, figure 4).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -13,10 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+SETTLED = 5.0
+"""Running averages have settled after so many times their memory, 1 / momentum."""
+
 
 @contextmanager
 def reestimated(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
-    """While entered, the model's BatchNorm statistics are plain averages over `batches`. Leaving restores them.
+    """While entered, the model's BatchNorm statistics are averages over the images of `batches`. Leaving restores them.
 
     Only the BatchNorm modules are in training mode meanwhile, so dropout stays off.
 
@@ -37,6 +41,16 @@ def reestimated(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
                 value.copy_(buffers[name])
 
 
+def steps_to_settle(model: nn.Module) -> int:
+    """Training steps after which a model's running averages have forgotten what they began with: 5 / momentum.
+
+    What is left of the start is (1 − momentum) to the power of the steps: 0.5 % after 50 steps at 0.1. Earlier, a loss
+    in evaluation mode says more about the averages than about the weights. 0: the model keeps no such averages.
+    """
+    momenta = [norm.momentum for norm in tracked_norms(model).values() if norm.momentum]
+    return math.ceil(SETTLED / min(momenta)) if momenta else 0
+
+
 def tracked_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     """The BatchNorm modules that keep running statistics, by name, in the network's order."""
     return {
@@ -47,9 +61,9 @@ def tracked_norms(model: nn.Module) -> dict[str, _BatchNorm]:
 
 
 def _estimate(model: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
+    hooks = [norm.register_forward_pre_hook(_Average()) for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's way to say: a cumulative average
         norm.train()
     try:
         with torch.no_grad():
@@ -57,5 +71,21 @@ def _estimate(model: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tenso
                 if len(images) > 1:  # one image has no variance
                     model(images)
     finally:
-        for norm in norms:
+        for norm, hook in zip(norms, hooks, strict=True):
+            hook.remove()
             norm.eval()
+
+
+class _Average:
+    """Before each forward pass, makes the module's update an average over all images so far, each of equal weight.
+
+    Torch's own cumulative average (a momentum of None) weights batches, a small last one like a full one, and reads a
+    number back from a GPU at every pass.
+    """
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        self.seen += len(inputs[0])
+        norm.momentum = len(inputs[0]) / self.seen

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 import time
 
+import numpy as np
+
 from hpcli import catalog
 from hpcli.config import Config
+from hpcli.config.alphas import BN_IMAGES
 from hpcli.errors import UsageError
 from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.recorder import ChildRecorder, Recorder, State
 from hpcli.results.data import DataFacts
-from hpcli.results.train import Epoch, FinalTest, Step, TrainResult, WeightNorm
+from hpcli.results.train import Epoch, FinalTest, Reestimated, Step, TrainResult, WeightNorm
 from hpcli.states import RunStatus
+from hpcli.training.batchnorm import steps_to_settle
 from hpcli.training.device import generators_kept
 from hpcli.training.losses import StepLoss
 from hpcli.training.schedules import training_schedule
@@ -115,6 +119,10 @@ class _Training:
         if self.status == RunStatus.FINISHED and self.trainer.data.splits.test is not None:
             score = self.trainer.evaluate("test")
             self.recorder.replace(FinalTest, [FinalTest(score.loss, score.accuracy, score.top5)])
+        settles_after = steps_to_settle(self.trainer.model)
+        if self.status == RunStatus.FINISHED and len(self.schedule) < settles_after:
+            anew = self.trainer.evaluate("valid", bn_images=BN_IMAGES)
+            self.recorder.replace(Reestimated, [Reestimated(anew.loss, anew.accuracy, anew.top5, settles_after)])
         self.recorder.keep_weights(self.trainer.model.state_dict())
         return TrainResult.from_rows(self.config, self.status, self.recorder)
 
@@ -169,6 +177,9 @@ class _Training:
 
 
 def _ended_worse_than_it_began(result: TrainResult) -> bool:
-    """A loss above both the first one and chance; 5 % are left to the noise of a short epoch."""
-    first, chance = float(result.steps["train_loss"][0]), math.log(len(result.data.classes))
-    return float(result.epochs["train_loss"][-1]) > 1.05 * max(first, chance)
+    """A loss above both the first one and chance; 5 % are left to the noise of a short epoch.
+
+    By the median of the last epoch's losses: a single spike is no divergence.
+    """
+    losses, chance = result.steps["train_loss"], math.log(len(result.data.classes))
+    return float(np.median(losses[-result.steps_per_epoch :])) > 1.05 * max(float(losses[0]), chance)

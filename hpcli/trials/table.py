@@ -10,8 +10,8 @@ from hpcli.errors import ConfigError
 from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.results.data import DataFacts
-from hpcli.results.sweep import SweepTrial
 from hpcli.results.train import TrainResult
+from hpcli.results.trials import SweepTrial
 from hpcli.states import RunStatus
 from hpcli.trials.executor import Executor, Outcome
 from hpcli.trials.spec import Spec
@@ -122,16 +122,18 @@ class TrialTable:
 
 def _row(spec: Spec, outcome: Outcome | None, parameter: str) -> SweepTrial:
     result = outcome.result if outcome else None
+    loss, accuracy, top5 = result.judged if result else (None, None, None)
     return SweepTrial(
         trial=spec.key,
         value=spec.name,
         seed=spec.seed,
         status=outcome.status if outcome else RunStatus.WAITING,
-        valid_loss=result.valid_loss if result else None,
-        valid_accuracy=result.valid_accuracy if result else None,
-        valid_top5=result.valid_top5 if result else None,
+        valid_loss=loss,
+        valid_accuracy=accuracy,
+        valid_top5=top5,
         seconds=outcome.seconds if outcome else None,
         parameter=parameter,
+        running_loss=result.valid_loss if result and result.reestimated else None,
         reused=bool(outcome and outcome.reused),
     )
 
@@ -140,5 +142,5 @@ def _in_words(outcome: Outcome) -> str:
     what, result = f"{outcome.spec.name}, seed {outcome.spec.seed}: ", outcome.result
     if outcome.status != RunStatus.FINISHED or result is None:
         return what + outcome.status + (f" ({outcome.reason})" if outcome.reason else "")
-    loss, accuracy = result.valid_loss or 0.0, result.valid_accuracy or 0.0
+    loss, accuracy = (score or 0.0 for score in result.judged[:2])
     return f"{what}valid loss {loss:.4f}  accuracy {accuracy:.1%}  {outcome.seconds or 0.0:.1f} s"

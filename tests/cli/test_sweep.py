@@ -22,6 +22,8 @@ from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer
 from hpcli.trials import run as trials
 
+pytestmark = pytest.mark.usefixtures("_anything_is_learnt")
+
 FAST = [
     *("--set=data.train_fraction=0.1", "--set=data.batch_size=32", "--set=model.name=shallow3"),
     *("--set=schedule.max_lr=3e-3", "--device=cpu", "--epochs=2"),
@@ -214,3 +216,17 @@ def test_stopped_anywhere_it_goes_on_to_the_same_table(number: signal.Signals, t
     assert comparable("cut") == comparable("whole")
     assert {row["reused"] for row in table("whole")} == {"0"}
     assert {row["reused"] for row in table("cut")} == {"0", "1"}
+
+
+def test_where_nothing_is_learnt_nothing_is_chosen(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    Path("c.yaml").write_text("optimizer: {weight_decay: 0.5}\n")
+    arguments = ["sweep-wd", "-c", "c.yaml", "--values", "0,1", "--seeds", "2", "--apply", "c.yaml", *FAST]
+    assert main(arguments) == 0
+    printed = capsys.readouterr()
+    assert "no value has learnt anything (chance is a loss of 2.3), so they cannot be compared: " in printed.out
+    assert "hpcli lr-find, or train longer (--epochs)" in printed.out.replace("\n", " ")
+    assert "wrote" not in printed.err
+    assert Path("c.yaml").read_text() == "optimizer: {weight_decay: 0.5}\n"

@@ -17,12 +17,16 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress
 from hpcli.recording.recorder import ChildRecorder
 from hpcli.recording.rows import columns_of
-from hpcli.results.sweep import SweepResult, SweepTrial
+from hpcli.results.looks import SweepLook
+from hpcli.results.sweep import SweepResult
 from hpcli.results.train import Epoch, FinalTest, TrainResult
+from hpcli.results.trials import SweepTrial
 from hpcli.states import Judgement, Reason, RunStatus
 from hpcli.training.trainer import Trainer
 from hpcli.trials import run
 from hpcli.trials.spec import Spec
+
+pytestmark = pytest.mark.usefixtures("_anything_is_learnt")
 
 
 @pytest.fixture
@@ -60,7 +64,8 @@ def test_the_result_and_its_summary(short: Config) -> None:
     assert result.losses.shape == (3, 2)
     assert result.curves.shape == (3, 2, 2)
     assert [column.name for column in columns_of(SweepTrial)] == [
-        "trial", "value", "seed", "status", "valid_loss", "valid_accuracy", "valid_top5", "seconds", "parameter", "reused",
+        "trial", "value", "seed", "status", "valid_loss", "valid_accuracy", "valid_top5", "seconds", "parameter",
+        "running_loss", "reused",
     ]  # fmt: skip
     rows = recorder.rows(SweepTrial)
     assert [(row.value, row.seed) for row in rows] == [
@@ -182,9 +187,9 @@ def test_failed_trials_are_states(short: Config, monkeypatch: pytest.MonkeyPatch
     assert (result.status, result.num_failed, result.summary()["failed"]) == (RunStatus.FINISHED, 2, 2)
     assert {trial.status for trial in result.trials if trial.value == "0.01"} == {RunStatus.FAILED}
     assert result.verdict is not None
-    assert result.verdict.comparisons[2].verdict == Judgement.CANNOT_TELL
+    assert result.verdict.comparisons[2].verdict == Judgement.MISSING
     assert not result.verdict.comparisons[2].candidate
-    assert "0.01 has runs that failed." in str(result.summary()["sentence"])
+    assert "0.01 misses runs, which failed or were not made." in str(result.summary()["sentence"])
     assert any("0.01, seed 0: failed (RuntimeError('a fault of the model'))" in (each.line or "") for each in lines)
     fails.clear()
     mended = sweep(short, three, recorder=recorder)
@@ -317,7 +322,7 @@ def test_values_that_change_nothing_are_equal(short: Config) -> None:
     assert result.verdict is not None
     assert [each.verdict for each in result.verdict.comparisons] == [Judgement.BEST, Judgement.EQUAL]
     summary = summary_of(result)
-    assert (summary["noise_sd"], summary["resolution"], summary["seeds_for_matters"]) == (0, 0, 2)
+    assert (summary["noise_sd"], summary["resolution"], summary["seeds_for_matters"]) == (0, 0, [2, 2])
     assert (summary["choice"], result.choice and result.choice.reason) == (0.99, Reason.KEPT)
 
 
@@ -345,3 +350,52 @@ def test_trials_are_kept_under_the_keys_of_their_specs(short: Config) -> None:
     specs = [Spec.of(setting, seed) for seed in (0, 1)]
     assert list(recorder.children) == [spec.key for spec in specs]
     assert [child.config for child in recorder.children.values()] == [spec.config for spec in specs]
+
+
+RESNET = {"model.name": "resnet20", "model.options": {"num_blocks": [1, 1, 1]}, "data.train_fraction": 1.0}
+
+
+def test_short_trials_are_judged_by_statistics_measured_anew(short: Config) -> None:
+    """A high learning rate leaves BatchNorm's running averages far behind: by them it would be the worst of all."""
+    one = with_overrides(short, {**RESNET, "data.batch_size": 64, "sweep.epochs": 1})
+    result = sweep(one, {"schedule.max_lr": [1e-3, 1e-1]})
+    by_averages = [[trial.running_loss or 0.0 for trial in row] for row in result.grid]
+    assert np.mean(by_averages[1]) > 10 * np.mean(by_averages[0])
+    assert result.losses[1].mean() < 2.3
+    for trial in result.trials:
+        own = result.runs[trial.trial]
+        assert own.reestimated is not None
+        assert (trial.valid_loss, trial.running_loss) == (own.reestimated.loss, own.valid_loss)
+        assert own.reestimated.steps_to_settle == 50
+    assert "too short for BatchNorm's running averages" in str(result.summary()["sentence"])
+
+
+def test_where_the_averages_have_settled_nothing_is_measured_anew(short: Config) -> None:
+    many = with_overrides(short, {**RESNET, "data.batch_size": 32, "sweep.epochs": 2, "sweep.seeds": 1})
+    result = sweep(with_overrides(many, {"data.train_fraction": 0.8}), {"schedule.max_lr": [1e-2]})
+    (trial,) = result.trials
+    assert trial.running_loss is None
+    assert trial.valid_loss == result.runs[trial.trial].valid_loss
+    assert "BatchNorm" not in str(result.summary()["sentence"])
+
+
+def test_looks_share_the_level_over_resumes(short: Config) -> None:
+    """A sweep that is asked again with more seeds, or another value, is judged more strictly each time."""
+    recorder, vary = MemoryRecorder(), {"weight_decay": [1e-4, 1e-2]}
+    levels = [
+        sweep(with_overrides(short, {"sweep.seeds": seeds}), vary, recorder=recorder).level for seeds in (2, 2, 3, 4)
+    ]
+    first = 0.05 * 6 / math.pi**2
+    assert levels == pytest.approx([first, first, first / 4, first / 9])
+    more = sweep(with_overrides(short, {"sweep.seeds": 4}), {"weight_decay": [1e-4, 1e-2, 1.0]}, recorder=recorder)
+    assert more.level == pytest.approx(first / 16)
+    rows = [(look.plan, look.values, look.seeds) for look in recorder.rows(SweepLook)]
+    assert rows == [(1, 2, 2), (2, 2, 3), (3, 2, 4), (4, 3, 4)]
+
+
+def test_looks_of_a_sweep_until_decided_share_its_level(short: Config) -> None:
+    own = {"sweep.until_decided": True, "sweep.max_seeds": 4, "sweep.seeds": 2}
+    result = sweep(with_overrides(short, own), {"weight_decay": [1e-4, 1e-2]})
+    assert {look.plan for look in result.looks} == {1}
+    assert all(look.level == pytest.approx(0.05 * 6 / math.pi**2 / 3) for look in result.looks)
+    assert [look.seeds for look in result.looks] == [2, 3, 4][: len(result.looks)]

@@ -159,6 +159,7 @@ def test_the_batch_that_was_kept_is_drawn_with_its_classes(result: TrainResult) 
     )
 
 
+@pytest.mark.usefixtures("_anything_is_learnt")
 def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) -> None:
     short = with_overrides(config, {"sweep.epochs": 2, "sweep.seeds": 3, "data.train_fraction": 0.1})
     result = sweep(short, {"schedule.max_lr": [1e-3, 3e-3, 1e9]})
@@ -186,6 +187,7 @@ def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) ->
         figure.savefig(tmp_path / f"{name}.png")
 
 
+@pytest.mark.usefixtures("_anything_is_learnt")
 def test_two_keys_are_a_map_and_nothing_is_drawn_of_nothing(config: Config, tmp_path: Path) -> None:
     short = with_overrides(config, {"sweep.epochs": 1, "sweep.seeds": 2, "data.train_fraction": 0.1})
     result = sweep(short, {"schedule.max_lr": [1e-3, 1e9], "weight_decay": [0.0, 1.0]})

@@ -17,8 +17,9 @@ from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import train
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
-from hpcli.results.sweep import SweepResult, SweepTrial
+from hpcli.results.sweep import SweepResult
 from hpcli.results.train import Epoch, Step, TrainResult
+from hpcli.results.trials import SweepTrial
 from hpcli.runs.run import Run, find_runs
 from hpcli.runs.weights import load_weights
 from hpcli.states import RunStatus

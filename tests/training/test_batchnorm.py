@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hpcli.config import Config, with_overrides
-from hpcli.training.batchnorm import reestimated
+from hpcli.training.batchnorm import reestimated, steps_to_settle
 from hpcli.training.schedules import constant
 from hpcli.training.trainer import Trainer
 
@@ -42,3 +42,48 @@ def test_it_sees_through_lagging_averages(config: Config) -> None:
     running, fresh = trainer.evaluate("valid"), trainer.evaluate("valid", bn_images=500)
     assert fresh.loss < running.loss
     assert all(torch.equal(before[name], tensor) for name, tensor in trainer.model.state_dict().items())
+
+
+@pytest.mark.parametrize("sizes", [(8, 8, 2), (16, 2), (3, 7, 5, 3), (18,)])
+def test_every_image_weighs_the_same_however_they_are_batched(sizes: tuple[int, ...]) -> None:
+    images = (
+        torch.randn(18, 2, 3, 3, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 19)[:, None, None, None]
+    )
+    norm = nn.BatchNorm2d(2).eval()
+    with reestimated(norm, images.split(list(sizes))):
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert torch.allclose(norm.running_mean, images.mean((0, 2, 3)), atol=1e-6)
+        within = torch.stack([batch.var((0, 2, 3)) * len(batch) / 18 for batch in images.split(list(sizes))]).sum(0)
+        assert torch.allclose(norm.running_var, within, rtol=1e-5)
+
+
+def test_a_module_that_is_used_twice_averages_over_both_uses() -> None:
+    norm = nn.BatchNorm1d(1).eval()
+    twice = nn.Sequential(norm, norm).eval()
+    with reestimated(twice, [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])]):
+        assert norm.running_mean is not None
+        assert norm.running_mean.item() == pytest.approx((1 + 0 + 5 + 0) / 4)  # the second use sees normalised images
+
+
+@pytest.mark.parametrize("images", [1151, 514])
+def test_the_loss_does_not_depend_on_the_size_of_the_evaluations_batches(config: Config, images: int) -> None:
+    """1,151 training images leave a last batch of 1151, 385, 3 and 2 images."""
+    config = with_overrides(config, {"model.name": "resnet20", "model.options": {"num_blocks": [1, 1, 1]}})
+    config = with_overrides(config, {"data.train_fraction": 1.0, "data.batch_size": 64})
+    trained = Trainer.from_config(config)
+    list(trained.train(constant(36, 1e-2, 0.9)))
+    losses = []
+    for size in (1151, 383, 574, 1149):
+        trainer = Trainer.from_config(with_overrides(config, {"data.eval_batch_size": size}))
+        trainer.load_weights(trained.model.state_dict())
+        losses.append(trainer.evaluate("valid", bn_images=images).loss)
+    assert max(losses) - min(losses) < 1e-3
+
+
+def test_how_long_running_averages_remember() -> None:
+    assert steps_to_settle(nn.Sequential(nn.BatchNorm2d(2), nn.Linear(2, 2))) == 50
+    assert steps_to_settle(nn.Sequential(nn.BatchNorm2d(2, momentum=0.3), nn.BatchNorm2d(2, momentum=0.01))) == 500
+    assert steps_to_settle(nn.Linear(2, 2)) == 0
+    assert steps_to_settle(nn.BatchNorm2d(2, momentum=None)) == 0  # an average over all steps
+    assert steps_to_settle(nn.BatchNorm2d(2, track_running_stats=False)) == 0

@@ -27,13 +27,13 @@ from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress
 from hpcli.recording.recorder import State
-from hpcli.results.train import Step, TrainResult
+from hpcli.results.train import Reestimated, Step, TrainResult
 from hpcli.runs.run import Run
 from hpcli.states import RunStatus
 from hpcli.training.evaluation import Evaluation
 from hpcli.training.schedules import Schedule, training_schedule
 from hpcli.training.trainer import Trainer
-from hpcli.trials.run import run_training
+from hpcli.trials.run import _ended_worse_than_it_began, run_training
 
 BATCH, STEPS = 32, 21
 
@@ -284,6 +284,37 @@ def test_resumed_where_the_loss_is_low_a_run_is_judged_by_where_it_began(config:
     found = resumed(tuned, halted(tuned, after, far_off()))
     assert found.steps["train_loss"].tolist() == losses.tolist()
     assert found.status == RunStatus.FINISHED
+
+
+def test_a_spike_is_no_divergence(config: Config) -> None:
+    """The last epoch is judged by its median: six steps near chance, and one of 16."""
+    result = train(with_overrides(config, {"train.epochs": 1}))
+    losses = np.full(7, 2.3)
+    losses[4] = 16.0
+    assert not _ended_worse_than_it_began(replace(result, steps={**result.steps, "train_loss": losses}))
+    losses[3:] = 16.0
+    assert _ended_worse_than_it_began(replace(result, steps={**result.steps, "train_loss": losses}))
+
+
+def test_a_run_too_short_for_its_running_averages_says_so(config: Config) -> None:
+    """17 steps of a network with BatchNorm: both losses are kept, and which is which is said."""
+    own = {"model.name": "resnet20", "model.options": {"num_blocks": [1, 1, 1]}, "data.train_fraction": 1.0}
+    short = with_overrides(config, {**own, "data.batch_size": 64, "train.epochs": 1, "schedule.max_lr": 3e-2})
+    recorder = MemoryRecorder()
+    result = train(short, recorder=recorder)
+    (anew,) = recorder.rows(Reestimated)
+    assert result.reestimated == anew
+    assert anew.steps_to_settle == 50
+    assert result.valid_loss is not None
+    assert anew.loss < 0.5 * result.valid_loss
+    assert result.judged == (anew.loss, anew.accuracy, anew.top5)
+    summary = result.summary()
+    assert (summary["valid_loss"], summary["reestimated_loss"]) == (result.valid_loss, anew.loss)
+    assert str(summary["sentence"]).startswith("17 steps are too few for BatchNorm's running averages, 50 are enough: ")
+    settled = train(with_overrides(short, {"data.batch_size": 16}))  # 71 steps
+    assert settled.reestimated is None
+    assert settled.judged[0] == settled.valid_loss
+    assert "sentence" not in settled.summary()
 
 
 # Validation losses that are not numbers

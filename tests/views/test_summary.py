@@ -13,7 +13,7 @@ from hpcli.views.summary import HIDDEN, fact_tables, shown_facts
 
 LINE: Summary = {
     "value": 1e-4, "mean_valid_loss": 0.51234, "mean_valid_accuracy": 0.875, "difference": 0.0, "low": 0.0, "high": 0.0,
-    "verdict": Judgement.BEST, "candidate": True, "mean_seconds": 1.25, "weight_growth": {"head": 1.0},
+    "verdict": Judgement.BEST, "candidate": True, "unstable": False, "mean_seconds": 1.25, "weight_growth": {"head": 1.0},
 }  # fmt: skip
 
 
@@ -61,13 +61,21 @@ def test_a_ranking_is_compared_with_the_best() -> None:
         "candidate": False,
     }  # fmt: skip
     lost = {**LINE, "value": 10, "difference": None, "low": None, "high": None, "verdict": Judgement.DIVERGED}
-    noisy = {**LINE, "value": 1e-3, "difference": 0.5, "low": None, "high": None, "verdict": Judgement.UNSTABLE}
+    noisy = {
+        **LINE,
+        "value": 1e-3,
+        "difference": 0.5,
+        "low": None,
+        "high": None,
+        "verdict": Judgement.WORSE,
+        "unstable": True,
+    }
     shown = shown_facts({"ranking": [LINE, worse, lost, noisy]})["ranking"]
     assert isinstance(shown, list)
     assert [line["value"] for line in shown] == ["1e-4", "resnet20 & 0.01", "10", "1e-3"]
     assert [line["above the best"] for line in shown] == ["", "+0.12 [0.1, 0.15]", "", "+0.5"]
     assert [line["best?"] for line in shown] == ["", "no", "maybe", "maybe"]
-    assert [line["verdict"] for line in shown] == ["best", "worse", "diverged", "unstable"]
+    assert [line["verdict"] for line in shown] == ["best", "worse", "diverged", "worse, unstable"]
     assert (shown[0]["valid loss"], shown[0]["accuracy"], shown[0]["s a run"]) == (0.51234, 0.875, 1.25)
     assert {line["decay"] for line in shown} == {None}
 
