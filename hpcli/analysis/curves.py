@@ -47,10 +47,11 @@ def break_loss(initial: float, chance: float | None = None) -> float:
 
 
 def break_index(lr: ArrayLike, loss: ArrayLike, ceiling: float) -> int | None:
-    """Where a range test breaks for good: the first step that is not finite, or from which on the loss stays high.
+    """Where a range test breaks for good: the first step from which on the loss stays high, or is not finite any more.
 
-    High is above `ceiling` for at least half of the steps of the next tenth of a decade, and at least three: a spike
-    of a single batch, as networks with BatchNorm show and recover from, is not a break.
+    High is above `ceiling`, or not finite, for at least half of the steps of the next tenth of a decade, and at least
+    three: a spike of a single batch, as networks with BatchNorm show and recover from, is not a break, and neither is
+    a gap in a log. What is not finite up to the curve's end is one, however short.
 
     Args:
         lr: ascending, positive; [n], or longer where the test is still running.
@@ -61,15 +62,15 @@ def break_index(lr: ArrayLike, loss: ArrayLike, ceiling: float) -> int | None:
         Index of the first broken step; None: it does not break.
     """
     x, y = np.log10(np.asarray(lr, float)), np.asarray(loss, float)
-    lost = np.flatnonzero(~np.isfinite(y))
-    high = y > ceiling
-    for index in np.flatnonzero(high):
-        if lost.size and lost[0] <= index:
-            break
+    finite = np.isfinite(y)
+    end = int(np.flatnonzero(finite)[-1]) + 1 if finite.any() else 0  # from here on nothing is finite
+    high = ~finite | (y > ceiling)
+    for index in np.flatnonzero(high[:end]):
         stop = max(int(np.searchsorted(x, x[index] + BREAK_DECADES, side="right")), int(index) + 3)
-        if high[index:stop].sum() >= max(2.5, (stop - index) / 2) or (lost.size and lost[0] < stop):
+        reaches_the_end = end < len(y) and end < stop and high[index:end].all()
+        if high[index:stop].sum() >= max(2.5, (stop - index) / 2) or reaches_the_end:
             return int(index)
-    return int(lost[0]) if lost.size else None
+    return end if end < len(y) else None
 
 
 def is_beyond(loss: float, *, best: float, initial: float, chance: float) -> bool:

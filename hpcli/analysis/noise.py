@@ -60,7 +60,9 @@ class Ruler:
         """
         if self.sd is None:
             return None
-        return self.sd * _found(self.num_tried, self.num_seeds, self.df, self.level, is_estimate=True)
+        seeds = min(self.num_seeds, MANY_SEEDS)  # as 1 / √seeds from there on
+        found = _found(self.num_tried, seeds, self.df, self.level, is_estimate=True)
+        return self.sd * found * math.sqrt(seeds / self.num_seeds)
 
     def seeds_for_margin(self) -> SeedsNeeded | None:
         """The number of seeds at which a sweep finds the margin; None: unknown."""
@@ -102,7 +104,7 @@ def unstable(table: Array) -> NDArray[np.bool_]:
         return np.zeros(num_values, bool)
     variances = table.var(1, ddof=1)
     usual = float(np.median(variances))
-    return np.asarray((variances > _unstable_ratio(num_values, num_seeds) * usual) & (usual > 0))
+    return np.asarray((variances > _unstable_ratio(num_values, min(num_seeds, MANY_SEEDS)) * usual) & (usual > 0))
 
 
 def mean_correlation(table: Array) -> float | None:

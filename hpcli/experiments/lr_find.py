@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcli.analysis.curves import break_index, break_loss, is_beyond
-from hpcli.analysis.suggestion import read
+from hpcli.analysis.reading import read
 from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.keys import scope_of
 from hpcli.config.scope import Scope

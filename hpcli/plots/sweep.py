@@ -141,7 +141,10 @@ def _draw_value(axes: Axes, x: float, each: Comparison, paired: Array, top: floa
     color = ORANGE if each.unstable else COLORS.get(each.verdict, GREY)
     word = f"{each.verdict}, unstable" if each.unstable else str(each.verdict)
     if each.difference is None:
-        axes.annotate(word, (x, top), ha="center", va="bottom", color=RED, weight="bold", fontsize=9)
+        axes.annotate(
+            word, (x, top), xytext=(0, 8), textcoords="offset points", ha="center", va="bottom", color=RED,
+            weight="bold", fontsize=9,
+        )  # fmt: skip
         axes.plot(x, top, "x", color=RED, markersize=8, markeredgewidth=2)
         return
     if each.difference > top:
@@ -178,7 +181,8 @@ def _limits(result: SweepResult, paired: Array) -> tuple[float, float]:
     if len(near) == 1:  # nothing else may be the best: the nearest that is not
         reach.append(min((each.high or each.difference for each in compared if each.difference), default=0.0))
     furthest = max(float(each) for each in reach)
-    within = [index for index, each in enumerate(compared) if (each.high or each.difference or 0) <= FAR * furthest]
+    shown = [(index, each) for index, each in enumerate(compared) if each.difference is not None]
+    within = [index for index, each in shown if (each.high or each.difference or 0) <= FAR * furthest]
     top = max([furthest, *(float(np.nanmax(paired[index])) for index in within if np.isfinite(paired[index]).any())])
     top = max([top, *(compared[index].high or 0.0 for index in within)])
     lowest = min([-(result.margin or 0.0), -0.05 * top, *(compared[index].low or 0.0 for index in within)])

@@ -58,11 +58,11 @@ def test_lr_find_overlays_a_list_and_takes_a_single_value(capsys: pytest.Capture
 
 
 def test_lr_find_refuses_and_strictly_fails(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["lr-find", "--steps", "20", "--seeds", "1", *FAST]
+    arguments = ["lr-find", "--steps", "12", "--seeds", "1", *FAST]
     assert main(arguments) == 0
     printed = capsys.readouterr()
     assert "No suggestion: only " in printed.out
-    assert "usable steps, 60 are needed: raise steps." in printed.out
+    assert "usable steps, 20 are needed: raise steps." in printed.out
     assert "next:" not in printed.err
     assert main([*arguments, "--strict"]) == 6
 
