@@ -43,13 +43,17 @@ def _median(values: Sequence[float]) -> float:
 
 
 def steps_sensitivity(lr: ArrayLike, loss: ArrayLike, *, every: int = 2) -> float | None:
-    """How much the suggestion moves when only every second point is looked at: a factor of at least 1.
+    """How much the suggestion moves when only every second point before the break is looked at: a factor of at least 1.
 
-    None where one of the two curves says nothing. It tells how far the reading depends on the number of points; a test
-    with more steps also trains the network for longer at each learning rate, which this cannot see.
+    What lies beyond the break stays whole: a test ends soon after it, and few points no longer show it. The factor
+    tells how far the reading depends on the number of points; a test with more steps also trains the network for longer
+    at each learning rate, which this cannot see. None where one of the curves says nothing.
     """
     rates, raw = np.asarray(lr, float), np.asarray(loss, float)
-    parts = [suggest(rates, raw)] + [suggest(rates[start::every], raw[start::every]) for start in range(every)]
+    whole = suggest(rates, raw)
+    beyond = rates >= (np.inf if whole.blow_up_lr is None else whole.blow_up_lr)
+    kept = [beyond | (np.arange(len(rates)) % every == start) for start in range(every)]
+    parts = [whole, *(suggest(rates[each], raw[each]) for each in kept)]
     chosen = [part.suggested_lr for part in parts if part.suggested_lr is not None]
     return max(chosen) / min(chosen) if len(chosen) == len(parts) else None
 
