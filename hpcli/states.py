@@ -74,6 +74,17 @@ class Refusal(StrEnum):
     STILL_FALLING = "still_falling"
 
 
+class Connection(StrEnum):
+    """Whether low loss leads from one checkpoint to another along a line."""
+
+    CONNECTED = "connected"
+    """The loss surely rises by less than is noticeable."""
+    SEPARATED = "separated"
+    """The loss surely rises by more."""
+    OPEN = "open"
+    """Neither is sure, with so many images."""
+
+
 class BatchNorm(StrEnum):
     """Where BatchNorm's statistics come from between two checkpoints."""
 

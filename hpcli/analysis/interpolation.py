@@ -12,10 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpcli.states import BatchNorm
+from hpcli.states import BatchNorm, Connection
 
 NOTICEABLE = 0.02
 """A barrier up to so many nats is no barrier, as in Frankle et al. (1912.05671), who allow 2 % of error."""
+
+ONE_SIDED = 1.65
+"""Standard errors that hold 95 % on one side."""
 
 Array = NDArray[np.float64]
 
@@ -51,17 +54,48 @@ def barrier(alpha: ArrayLike, loss: ArrayLike) -> Barrier:
     return Barrier(float(rise[highest]), float(places[highest]))
 
 
-def is_connected(height: float, standard_error: float) -> bool | None:
-    """Whether a barrier of the training loss is none: at most 0.02 nats, or twice the evaluation's standard error.
+def rise_error(alpha: float, loss: ArrayLike, first: ArrayLike, last: ArrayLike) -> float:
+    """The standard error of how far a mean loss lies above its chord, paired over images.
+
+    An image that is hard is so along the whole line; what counts is how its loss differs from its own chord.
 
     Args:
-        height: of the barrier, in nats.
-        standard_error: of the training loss at an end, from the spread over images.
+        alpha: where on the line.
+        loss: [n] of each image, there.
+        first: [n] at 0.
+        last: [n] at 1.
 
     Returns:
-        None where the height is not known.
+        In nats; NaN where a loss is not finite.
     """
-    return height <= max(NOTICEABLE, 2 * standard_error) if math.isfinite(height) else None
+    rise = np.asarray(loss, float) - ((1 - alpha) * np.asarray(first, float) + alpha * np.asarray(last, float))
+    return float(rise.std(ddof=1) / math.sqrt(len(rise))) if len(rise) > 1 and np.isfinite(rise).all() else math.nan
+
+
+def connection(alpha: ArrayLike, loss: ArrayLike, error: ArrayLike) -> Connection | None:
+    """Whether two checkpoints are connected along their line: how far the training loss surely rises above its chord.
+
+    Connected: nowhere between them may it rise by more than 0.02 nats; separated: somewhere it does, both with 95 %
+    on one side (1.65 standard errors). What is neither is open.
+
+    Args:
+        alpha: [n], with 0 and 1 among them.
+        loss: [n], in nats.
+        error: [n], of `rise_error`.
+
+    Returns:
+        None where a loss or an error between the ends is not finite.
+    """
+    places, losses, errors = (np.asarray(each, float) for each in (alpha, loss, error))
+    first, last = float(losses[places == 0][0]), float(losses[places == 1][0])
+    between = (places >= 0) & (places <= 1)
+    rise = (losses - ((1 - places) * first + places * last))[between]
+    reach = ONE_SIDED * errors[between]
+    if not (np.isfinite(rise) & np.isfinite(reach)).all():
+        return None
+    if (rise + reach <= NOTICEABLE).all():
+        return Connection.CONNECTED
+    return Connection.SEPARATED if (rise - reach > NOTICEABLE).any() else Connection.OPEN
 
 
 @dataclass(frozen=True)
@@ -127,29 +161,41 @@ def explain_nan(
     return lines
 
 
-def in_words(heights: Mapping[BatchNorm, Barrier], standard_error: float, best: tuple[float, float] | None) -> str:
+def in_words(
+    heights: Mapping[BatchNorm, Barrier],
+    found: Mapping[BatchNorm, Connection | None],
+    error: float,
+    best: tuple[float, float] | None,
+) -> str:
     """The finding as a sentence.
 
     Args:
         heights: BatchNorm mode → barrier of the training loss; the first is judged, a second is `interpolate`.
-        standard_error: of the training loss.
+        found: BatchNorm mode → `connection`.
+        error: the standard error of the judged barrier.
         best: α and loss where the validation loss is lowest; None: nowhere finite.
     """
-    judged, *others = heights.values()
-    connected = is_connected(judged.height, standard_error)
-    if connected is None:
+    (mode, judged), *others = heights.items()
+    besides = [(other, barrier.height) for other, barrier in others if math.isfinite(barrier.height)]
+    state = found[mode]
+    if state is None:
         return "The loss is not finite between A and B: nothing can be said about the line."
-    besides = [found.height for found in others if math.isfinite(found.height)]
-    if connected:
+    if state == Connection.CONNECTED:
         rises = f"rises at most {judged.height:.2g}" if judged.height > 0 else "nowhere rises"
         text = f"A and B are connected: the training loss {rises} above its chord"
-        if besides and not is_connected(besides[0], standard_error):
-            text += f"; the {besides[0]:.2g} with BatchNorm's statistics averaged is BatchNorm's, not the weights'"
-    else:
-        beside = f" ({besides[0]:.2g} with BatchNorm's statistics averaged)" if besides else ""
+        if besides and found[besides[0][0]] == Connection.SEPARATED:
+            text += f"; the {besides[0][1]:.2g} with BatchNorm's statistics averaged is BatchNorm's, not the weights'"
+    elif state == Connection.SEPARATED:
+        beside = f" ({besides[0][1]:.2g} with BatchNorm's statistics averaged)" if besides else ""
         text = (
             f"A and B are separated along this line: the training loss rises {judged.height:.2g} above its chord, at "
             f"α = {judged.alpha:.2g}{beside}; curved low-loss paths usually exist"
+        )
+    else:
+        text = (
+            f"Whether A and B are connected stays open: the training loss rises {judged.height:.2g} ± {error:.1g} "
+            f"above its chord, at α = {judged.alpha:.2g}, and {NOTICEABLE:g} is noticeable; more training images "
+            "would tell"
         )
     if best is not None:
         text += f". The validation loss is lowest, {best[1]:.3g}, at α = {best[0]:.3g}"

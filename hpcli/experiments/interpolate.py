@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from hpcli.analysis.interpolation import variance_zeros
+from hpcli.analysis.interpolation import rise_error, variance_zeros
 from hpcli.config import Config, read_config, with_overrides
 from hpcli.config.alphas import parse_alphas
 from hpcli.data.dataset import Splits
@@ -108,8 +108,11 @@ class _Line:
         self.alphas = parse_alphas(self.config.alphas)
         asked = tuple(mode for mode in BatchNorm if self.config.bn in (mode, "both"))
         self.modes = asked if mixture.norms or len(asked) == 1 else (BatchNorm.INTERPOLATE,)  # else they are the same
-        stored = {alpha: self._evaluated(alpha, BatchNorm.INTERPOLATE) for alpha in ENDS.values()}
-        self.stored = stored  # A and B with BatchNorm's statistics as they come
+        self.ends = {
+            (alpha, mode): self._evaluated(alpha, mode)
+            for mode in {BatchNorm.INTERPOLATE, *self.modes}
+            for alpha in ENDS.values()
+        }
 
     def measure(self) -> RunStatus:
         """Measure the places that are missing. Finished, or interrupted."""
@@ -146,7 +149,7 @@ class _Line:
         DataFacts.of(self.mixture.trainer.data.splits).record(self.recorder)
         ends = []
         for name, alpha in ENDS.items():
-            train, valid = self.stored[alpha]
+            train, valid = self.ends[alpha, BatchNorm.INTERPOLATE]  # BatchNorm's statistics as they come
             numbers = (each for part in (train, valid) for each in (part.loss, part.accuracy, part.standard_error))
             ends.append(End(name, *numbers))
         self.recorder.replace(End, ends)
@@ -156,9 +159,10 @@ class _Line:
         self.recorder.replace(VarianceZero, [VarianceZero(layer, *two) for layer, two in zeros.items()])
 
     def _place(self, alpha: float, mode: BatchNorm) -> Place:
-        as_stored = alpha in self.stored and mode == BatchNorm.INTERPOLATE
-        train, valid = self.stored[alpha] if as_stored else self._evaluated(alpha, mode)
-        return Place(alpha, mode, *_measures(train), *_measures(valid))
+        train, valid = self.ends.get((alpha, mode)) or self._evaluated(alpha, mode)
+        first, last = (self.ends[end, mode][0].losses for end in ENDS.values())
+        error = rise_error(alpha, train.losses, first, last)
+        return Place(alpha, mode, *_measures(train), *_measures(valid), error if math.isfinite(error) else None)
 
     def _evaluated(self, alpha: float, mode: BatchNorm) -> tuple[Evaluation, Evaluation]:
         with self.mixture.at(1 - alpha, alpha, bn=mode):

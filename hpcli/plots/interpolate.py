@@ -15,7 +15,7 @@ from hpcli.plots.style import BLUE, GREY, ORANGE, RED, log_if_wide, styled
 from hpcli.recording.rows import Columns
 from hpcli.results.interpolate import InterpolateResult
 from hpcli.results.plane import PlaneResult
-from hpcli.states import BatchNorm, RunStatus
+from hpcli.states import BatchNorm, Connection, RunStatus
 
 COLOURS = {"train": BLUE, "valid": ORANGE}
 NAMES = {"train": "training", "valid": "validation"}
@@ -124,10 +124,12 @@ def _mark_barrier(axes: Axes, result: InterpolateResult) -> None:
 
 
 def _verdict(result: InterpolateResult) -> str:
-    if result.connected is None:
+    found, height = result.connections[result.judged], result.barriers[result.judged]["train"].height
+    if found is None:
         return "Not finite"
-    height = result.barriers[result.judged]["train"].height
-    return "Connected" if result.connected else f"Separated by a barrier of {height:.2g}"
+    if found == Connection.OPEN:
+        return f"Open: a rise of {height:.2g} ± {result.standard_error:.1g}"
+    return "Connected" if found == Connection.CONNECTED else f"Separated by a barrier of {height:.2g}"
 
 
 @styled

@@ -12,9 +12,9 @@ from hpcli.analysis.interpolation import (
     Barrier,
     Limit,
     barrier,
+    connection,
     explain_nan,
     in_words,
-    is_connected,
     variance_limits,
 )
 from hpcli.config import Config
@@ -22,7 +22,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.plane import PlaneResult, Product, gram
-from hpcli.states import BatchNorm, RunStatus
+from hpcli.states import BatchNorm, Connection, RunStatus
 
 MEASURES = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
 ENDS = {"a": 0.0, "b": 1.0}
@@ -39,6 +39,7 @@ class Place(Row, table="interpolation"):
     train_accuracy: float | None
     valid_loss: float | None
     valid_accuracy: float | None
+    rise_error: float | None  # standard error of the training loss above its chord, paired over images
 
 
 @dataclass(frozen=True)
@@ -130,13 +131,24 @@ class InterpolateResult:
 
     @property
     def standard_error(self) -> float:
-        """Of the training loss, the larger one of the two ends."""
-        return max(end.train_standard_error for end in self.ends.values())
+        """Of the judged barrier of the training loss, paired over images."""
+        curve, place = self.curves[self.judged], self.barriers[self.judged]["train"].alpha
+        at = curve["alpha"] == place
+        return float(curve["rise_error"][at][0]) if at.any() else math.nan
+
+    @property
+    def connections(self) -> dict[BatchNorm, Connection | None]:
+        """Mode → whether the training loss rises noticeably between the two; None where it is not finite."""
+        return {
+            mode: connection(curve["alpha"], curve["train_loss"], curve["rise_error"])
+            for mode, curve in self.curves.items()
+        }
 
     @property
     def connected(self) -> bool | None:
-        """Whether the judged barrier of the training loss is none; None where it is not known."""
-        return is_connected(self.barriers[self.judged]["train"].height, self.standard_error)
+        """Whether the two are connected, by the judged mode; None where that is open, or not known."""
+        found = self.connections[self.judged]
+        return None if found in (None, Connection.OPEN) else found == Connection.CONNECTED
 
     @property
     def negative_variance(self) -> tuple[Limit | None, Limit | None]:
@@ -153,7 +165,8 @@ class InterpolateResult:
         losses = {mode: curve["valid_loss"] for mode, curve in self.curves.items()}
         distance, cosine = _geometry(self.products)
         summary: Summary = {
-            "sentence": in_words(judged, self.standard_error, best[self.judged]),
+            "sentence": in_words(judged, self.connections, self.standard_error, best[self.judged]),
+            "connection": self.connections[self.judged],
             "connected": self.connected,
             "barrier": {mode: {split: _known(b.height) for split, b in two.items()} for mode, two in heights.items()},
             "barrier_alpha": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Evaluation:
     accuracy: float
     top5: float
     standard_error: float  # of the loss, from how it varies over the images
+    losses: NDArray[np.float64] = field(compare=False, repr=False)  # [n] of every image, in their order
     confusion: NDArray[np.int64] | None = None  # [K, K]: how often images of the row's class are taken for the column's
 
 
@@ -45,19 +46,21 @@ def measure(
     device, size, count = loader.labels.device, num_classes, len(loader.labels)
     totals = torch.zeros(4, dtype=torch.float64, device=device)
     counts = torch.zeros(size * size, dtype=torch.int64, device=device)
+    kept = []
     for images, labels in loader:
         with numerics.autocast():
             logits = network(images).float()
-        totals += _scores(logits, labels)
+        kept.append(F.cross_entropy(logits, labels, reduction="none").double())
+        totals += _scores(logits, labels, kept[-1])
         if by_class:
             counts += torch.bincount(labels * size + logits.argmax(1), minlength=size * size)
     loss, right, right5, squares = (totals / count).tolist()
     error = (max(squares - loss**2, 0.0) / count) ** 0.5
-    return Evaluation(loss, right, right5, error, counts.view(size, size).cpu().numpy() if by_class else None)
+    confusion = counts.view(size, size).cpu().numpy() if by_class else None
+    return Evaluation(loss, right, right5, error, torch.cat(kept).cpu().numpy(), confusion)
 
 
-def _scores(logits: Tensor, labels: Tensor) -> Tensor:
+def _scores(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
     """Sums over a batch: cross-entropy, first guess right, one of five guesses right, squared cross-entropy."""
     guesses = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-    losses = F.cross_entropy(logits, labels, reduction="none").double()
     return torch.stack([losses.sum(), guesses[:, 0].sum(), guesses.sum(), losses.square().sum()])

@@ -51,7 +51,7 @@ def test_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(summary["endpoints"]["recompute"]) == {"a", "middle", "b"}
     assert {"interpolation.csv", "interpolation.png", "summary.json"} <= {each.name for each in Path("line").iterdir()}
     header, *rows = Path("line/interpolation.csv").read_text().splitlines()
-    assert header == "alpha,bn,train_loss,train_accuracy,valid_loss,valid_accuracy"
+    assert header == "alpha,bn,train_loss,train_accuracy,valid_loss,valid_accuracy,rise_error"
     assert len(rows) == 2 * 5
     for end, run in (("a", "0"), ("b", "1")):  # in float32, what the run itself recorded
         recorded = read_rows(Path(run) / "metrics.csv", Epoch)[-1]

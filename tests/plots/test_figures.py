@@ -235,7 +235,7 @@ def test_the_title_says_what_was_found(config: Config, tmp_path: Path) -> None:
         (2.2, False, "Separated by a barrier of 1.2"),
         (np.nan, None, "Not finite"),
     ):
-        shaped = {**curve, "train_loss": np.array([1.0, middle, 1.0])}
+        shaped = {**curve, "train_loss": np.array([1.0, middle, 1.0]), "rise_error": np.zeros(3)}
         found = replace(result, curves={**result.curves, BatchNorm.RECOMPUTE: shaped})
         assert found.connected is connected
         figure = plots.interpolation(found)
