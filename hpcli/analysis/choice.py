@@ -188,7 +188,9 @@ def _sight(found: Verdict, num_seeds: int) -> str:
     if found.resolution is None:
         return ""
     shared = found.seed_correlation
-    share = f", seeds share {shared:.0%} of their noise" if shared is not None and shared > 0 else ""
+    share = (
+        f" ({shared:.0%} of the noise comes with the seed, and drops out)" if shared is not None and shared > 0 else ""
+    )
     seen = f"; {num_seeds} seeds find a difference of {found.resolution:.2g} four times of five"
     return f"{seen}{share.replace('%', ' %')}"
 
