@@ -82,7 +82,7 @@ class Ruler:
         return seeds if seeds <= MOST_SEEDS else None
 
     def _found_with(self, seeds: int) -> float:
-        return _found(self.num_tried, seeds, (self.num_tried - 1) * (seeds - 1), self.level)
+        return _found(self.num_tried, seeds, (self.num_tried - 1) * (seeds - 1), self.level, draws=3_000)
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ LANDSCAPES = {"flat bowl": 0.01, "bowl": 0.05}
 """Loss by decade² from the optimum, as a share of the lowest loss."""
 
 
-@pytest.mark.parametrize("draws", [150, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [80, pytest.param(4000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("present", [2, 0, None])
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("landscape", LANDSCAPES)
