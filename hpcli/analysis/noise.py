@@ -25,7 +25,13 @@ class Ruler:
     """The noise of the stable values' losses [k, S], and the differences that stand out from the noise."""
 
     def __init__(
-        self, table: Array, noise: tuple[float, int] | None, margin: float, num_tried: int, level: float
+        self,
+        table: Array,
+        noise: tuple[float, int] | None,
+        margin: float,
+        num_tried: int,
+        level: float,
+        rounding: float = 0.0,
     ) -> None:
         self.margin = margin  # the difference that matters
         self.level = level
@@ -35,7 +41,7 @@ class Ruler:
         self.sd: float | None = None
         if self.df:
             residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
-            self.sd = max(math.sqrt(float((residual**2).sum()) / self.df), _rounding(table))
+            self.sd = max(math.sqrt(float((residual**2).sum()) / self.df), rounding)  # no less than rounding leaves
         elif noise is not None and self.num_stable > 1:
             self.sd, self.df = float(noise[0]), int(noise[1])
 
@@ -156,7 +162,7 @@ def _unstable_ratio(num_values: int, num_seeds: int, draws: int = 40_000) -> flo
     return float(np.quantile(variances / np.median(variances, 1)[:, None], 0.99))
 
 
-def _rounding(table: Array) -> float:
+def rounding(table: Array) -> float:
     """The deviation that rounding leaves in a table of round numbers whose rows differ; 0: it is not round.
 
     Rounding can make noise vanish from a small table by luck; no noise at all would be taken for certainty.

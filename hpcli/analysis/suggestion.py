@@ -18,6 +18,7 @@ from hpcli.states import Refusal
 BREAK_FACTOR = 8.0
 """A 1cycle at its peak must stay this factor below the learning rate at which a range test breaks."""
 FEWEST_STEPS = 20
+_LOWER = "lower start_lr"
 ALREADY_TRAINED = 0.9
 """An initial loss below this share of the chance loss: the network knows something already."""
 
@@ -143,9 +144,6 @@ def _refusal(lr: Array, loss: Array, reading: Reading | None, width: float) -> t
         if np.log10(reading.lr[-1] / beginning) < 2 * width:
             return Refusal.STILL_FALLING, f"the loss is still falling at the end, {reading.lr[-1]:.1e}: raise end_lr"
     return None
-
-
-_LOWER = "lower start_lr"
 
 
 def _is_lost_at_start(lr: Array, reading: Reading) -> bool:

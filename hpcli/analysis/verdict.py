@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpcli.analysis.noise import LEVEL, Array, Ruler, SeedsNeeded, mean_correlation, unstable
+from hpcli.analysis.noise import LEVEL, Array, Ruler, SeedsNeeded, mean_correlation, rounding, unstable
 from hpcli.states import Judgement
 
 LEARNT = 0.99
@@ -106,7 +106,7 @@ def verdict(
     found = _compare(np.ldexp(table[live], -size), [names[index] for index in live], matters, noise, level, size)
     compared = iter(found.comparisons)
     rows = [next(compared) if each[1] is None else _alone(*each) for each in zip(names, known, means, strict=True)]
-    return dataclasses.replace(found, comparisons=tuple(rows))
+    return dataclasses.replace(found, comparisons=tuple(rows), identical=found.identical and len(live) == len(names))
 
 
 def _compare(
@@ -117,7 +117,8 @@ def _compare(
     best = int(table.mean(1).argmin())
     if noise is not None:
         noise = (math.ldexp(noise[0], -size), noise[1])
-    ruler = Ruler(table[~wild], noise, matters * abs(float(table[best].mean())), len(table), level)
+    margin, grain = matters * abs(float(table[best].mean())), rounding(np.ldexp(table, size))  # of decimals as given
+    ruler = Ruler(table[~wild], noise, margin, len(table), level, math.ldexp(grain, -size))
     rows = [
         _against(name, own, table[best], ruler, alone=bool(is_wild or wild[best]))
         for name, own, is_wild in zip(names, table, wild, strict=True)

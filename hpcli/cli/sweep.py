@@ -71,6 +71,6 @@ def _go_on(session: Session, apply: Path | None) -> None:
     if undecided and more is not None and now < more <= MANY_SEEDS:
         seconds = float(result.seconds.mean(1).sum()) * (more - now)
         session.terminal.note(
-            f"to find a difference of {result.margin:.1g} if the noise is low, about {seconds:.0f} s: "
+            f"a difference of {result.margin:.1g} takes {more} seeds at least, about {seconds:.0f} s: "
             f"hpcli {session.command} --resume {session.path} --seeds {more}"
         )

@@ -139,7 +139,7 @@ class _Sweep:
         """
         result = self.result()
         seeds = int(result.complete.sum())
-        look = next_look(self.looks, plan=self.plan, values=len(self.settings), seeds=seeds, of=of)
+        look = next_look(self.looks, plan=self.plan, values=result.num_compared, seeds=seeds, of=of)
         if result.status == RunStatus.INTERRUPTED or not seeds or look is None:
             return result
         self.looks.append(look)

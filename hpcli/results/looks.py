@@ -15,7 +15,7 @@ class SweepLook(Row, table="sweep_looks"):
     """A look at the trials: how many there were, and at which level they were judged."""
 
     plan: int  # from 1: which of the sweep's plans this look belongs to; a resumed sweep with more trials is the next
-    values: int
+    values: int  # that are compared: none of their trials has failed
     seeds: int  # that all values have been trained with
     level: float
 

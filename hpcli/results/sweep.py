@@ -126,6 +126,11 @@ class SweepResult:
         """[S] seeds whose trials are all over, or have failed."""
         return np.asarray(np.array([[trial.has_ended for trial in row] for row in self.grid]).all(0))
 
+    @property
+    def num_compared(self) -> int:
+        """Values of which no trial has failed."""
+        return sum(all(trial.status != RunStatus.FAILED for trial in row) for row in self.grid)
+
     @cached_property
     def verdict(self) -> Verdict | None:
         """The verdict over the seeds that all values have been trained with; None: there is no such seed."""

@@ -131,12 +131,27 @@ def test_a_wild_value_among_the_tied_is_chosen_where_it_is_the_lowest() -> None:
         (np.zeros((2, 2)), ["best", "equal"]),
         (np.add.outer([1.0, 1.5], [0.1234567, 0.2345678, 0.9876543]), ["best", "worse"]),  # no noise at all
         ([[0.50, 0.52], [0.51, 0.53]], ["best", "undecided"]),  # two decimals: rounding hides the noise
+        ([[2.50, 2.52], [2.51, 2.53]], ["best", "undecided"]),
+        ([[17.50, 17.52], [17.51, 17.53]], ["best", "equal"]),  # 0.01 is no hundredth of 17.5
     ],
 )
 def test_without_any_noise(losses: Array, expected: list[str]) -> None:
     found = verdict(losses)
     assert words(found) == expected
     assert found.identical == bool((np.asarray(losses) == np.asarray(losses)[0]).all())
+
+
+@pytest.mark.parametrize("loss", [0.5, 1.0, 2.5, 17.5, 130.0])
+def test_rounding_is_that_of_the_decimals_given_whatever_the_loss(loss: float) -> None:
+    """Two decimals, and no noise left: its deviation is a hundredth over the root of twelve."""
+    found = verdict([[loss, loss + 0.02], [loss + 0.01, loss + 0.03]])
+    assert found.noise_sd == pytest.approx(0.01 / math.sqrt(12))
+
+
+def test_identical_runs_beside_one_that_is_out_are_no_sign_that_the_key_does_nothing() -> None:
+    found = verdict([[1.0, 1.1], [1.0, 1.1], [2.4, 2.4]], chance=math.log(10))
+    assert words(found) == [Judgement.BEST, Judgement.EQUAL, Judgement.AT_CHANCE]
+    assert not found.identical
 
 
 @pytest.mark.parametrize("exponent", [-1000, -700, -20, 20, 700, 1000])

@@ -191,8 +191,10 @@ def test_failed_trials_are_states(short: Config, monkeypatch: pytest.MonkeyPatch
     assert not result.verdict.comparisons[2].candidate
     assert "0.01 misses runs, which failed or were not made." in str(result.summary()["sentence"])
     assert any("0.01, seed 0: failed (RuntimeError('a fault of the model'))" in (each.line or "") for each in lines)
+    assert [(look.plan, look.values) for look in result.looks] == [(1, 2)]
     fails.clear()
     mended = sweep(short, three, recorder=recorder)
+    assert [(look.plan, look.values) for look in mended.looks] == [(1, 2), (2, 3)]  # one more value to be wrong about
     assert (mended.summary()["trained"], mended.summary()["reused"], mended.num_failed) == (2, 4, 0)
     fails |= {1e-4, 1e-3}
     assert sweep(short, {"weight_decay": [1e-4, 1e-3]}).status == RunStatus.FAILED
