@@ -54,6 +54,8 @@ class Reason(StrEnum):
 
     BEST = "best"
     """Nothing else may be the best."""
+    ONLY = "only"
+    """Nothing else was tried."""
     KEPT = "kept"
     """The config has it, and what it is above the lowest mean does not matter."""
     CHEAPEST = "cheapest"

@@ -65,6 +65,10 @@ KINDS = {
         *("--init={one}", *SMALL, "--set=model.options.num_blocks=[1,1,1]"),
     ],
     "sweep, one key": ["sweep", "data.batch_size", "--values=32,64", "--seeds=2", "--epochs=1", *SMALL, *NET],
+    "sweep, retuned": [
+        *("sweep", "data.batch_size", "--values=32,64", "--retune=schedule.max_lr=1e-3,1e-2", "--seeds=1"),
+        *("--epochs=1", *SMALL, *NET),
+    ],
     "sweep, two keys": [
         *("sweep", "schedule.max_lr", "--values=1e-3,1e9", "momentum", "--values=0.95-0.85,0.8", "--seeds=2"),
         *("--epochs=1", *SMALL, *NET),

@@ -31,6 +31,7 @@ class Choice:
 
 _WORDS = {
     Reason.BEST: "the best",
+    Reason.ONLY: "the only value tried",
     Reason.KEPT: "which the config has: the difference from the lowest mean does not matter",
     Reason.CHEAPEST: "the cheapest: the difference from the lowest mean does not matter",
     Reason.LOWEST: "the lowest mean",
@@ -43,7 +44,6 @@ def choose(
     positions: Sequence[float] | None,
     present: int | None = None,
     seconds: Sequence[float] | None = None,
-    matters: float = 0.01,
 ) -> Choice | None:
     """The lowest mean, unless a value that is not worse by more than what matters costs less: no change, or less time.
 
@@ -55,7 +55,6 @@ def choose(
         positions: of each value on its own scale, such as log10 of a weight decay; None: values without an order.
         present: index of the value that the config has; None: it was not among them.
         seconds: of a run of each value, where values differ in cost.
-        matters: the difference worth knowing, as a share of the best mean.
 
     Returns:
         None where no value is left to choose from.
@@ -64,8 +63,10 @@ def choose(
     if not eligible:
         return None
     best = next(index for index in eligible if found.comparisons[index].verdict == Judgement.BEST)
-    good = [index for index in eligible if _is_as_good(found.comparisons[index], found, matters)]
+    good = [index for index in eligible if _is_as_good(found.comparisons[index], found.margin or 0.0)]
     edges = _edges(positions)
+    if len(found.comparisons) == 1:
+        return Choice(best, Reason.ONLY)
     if len(eligible) == 1:
         return Choice(best, Reason.BEST, best in edges)
     if present in good:
@@ -76,8 +77,8 @@ def choose(
     return Choice(best, Reason.LOWEST, best in edges)
 
 
-def _is_as_good(each: Comparison, found: Verdict, matters: float) -> bool:
-    small = each.difference is not None and each.difference <= matters * abs(found.best_mean or 0.0)
+def _is_as_good(each: Comparison, margin: float) -> bool:
+    small = each.difference is not None and each.difference <= margin
     return small or each.verdict == Judgement.EQUAL
 
 
@@ -99,9 +100,8 @@ def in_words(
     found: Verdict,
     choice: Choice | None,
     *,
-    epochs: int,
+    horizon: str,
     num_seeds: int,
-    matters: float,
     parameter: str = "the key",
     chance: float | None = None,
 ) -> str:
@@ -110,13 +110,11 @@ def in_words(
     Args:
         found: compared values, each with its name.
         choice: from them; None: none is left.
-        epochs: of a run.
+        horizon: what the runs were, and so what is said holds for: For 2-epoch cycles.
         num_seeds: of each value.
-        matters: the difference worth knowing, in the loss's unit.
         parameter: the key or keys whose values these are.
         chance: the loss of a network that has learnt nothing.
     """
-    horizon = f"For {epochs}-epoch cycles"
     if choice is None:
         return f"{horizon}: {_refusal(found, chance)}"
     if found.identical:
@@ -134,7 +132,7 @@ def in_words(
     if others and found.noise_sd is None:
         parts.append("One seed cannot tell values apart: use --seeds 3 or more.")
     elif any(each.verdict == Judgement.UNDECIDED for each in others):
-        parts += _cost(found, num_seeds, matters)
+        parts += _cost(found, num_seeds)
     return " ".join(parts)
 
 
@@ -163,7 +161,7 @@ def _also(others: Sequence[Comparison], found: Verdict, num_seeds: int) -> list[
     return parts
 
 
-def _cost(found: Verdict, num_seeds: int, matters: float) -> list[str]:
+def _cost(found: Verdict, num_seeds: int) -> list[str]:
     needed = found.seeds_for_matters
     if needed is None or (needed.high is not None and needed.high <= num_seeds):
         return []
@@ -173,7 +171,7 @@ def _cost(found: Verdict, num_seeds: int, matters: float) -> list[str]:
         span = f"over {needed.low}"
     else:
         span = f"{needed.low} to {needed.high}" if needed.low < needed.high else str(needed.low)
-    return [f"To find a difference of {matters:.1g}, which is what matters: {span} seeds."]
+    return [f"To find a difference of {found.margin:.1g}, which is what matters: {span} seeds."]
 
 
 def _listed(names: list[str]) -> str:

@@ -70,6 +70,21 @@ def _left_by_sgd(lr: Array, momentum: Array, weight_decay: float, nesterov: bool
     return weight
 
 
+def carried(weight_decay: float, before: Array, after: Array) -> float:
+    """The weight decay for more images at equal epochs: the sum of learning rate × weight decay is held.
+
+    Theory, for AdamW and SGDW: weights are an average of updates over 1 / (lr · wd) steps, and what carries over is
+    that time in epochs (Wang & Aitchison, 2405.13698). With more epochs on the same images it does not hold: there the
+    decay is copied, and compared anew at full length.
+
+    Args:
+        weight_decay: found in the first run.
+        before: [S] learning rates of that run, each over (1 − momentum) where the decay is coupled to SGD's gradient.
+        after: [S′] of the run to come.
+    """
+    return weight_decay * float(before.sum() / after.sum())
+
+
 def indistinct(budgets: Sequence[Budget], epochs: int) -> list[Indistinct]:
     """Pairs of weight decays whose runs cannot differ, or hardly, through the decay.
 

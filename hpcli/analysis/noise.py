@@ -99,6 +99,32 @@ class SeedsNeeded:
     high: int | None
 
 
+@dataclass(frozen=True)
+class Foreseen:
+    """The difference that a plan finds four times of five, foreseen from noise that is an estimate."""
+
+    difference: float
+    low: float  # 90 % of the time between low and high
+    high: float
+
+    @classmethod
+    def of(cls, sd: float, df: int, *, num_values: int, num_seeds: int, level: float = LEVEL) -> Foreseen:
+        """From the noise of the first runs.
+
+        Args:
+            sd: of one run.
+            df: degrees of freedom that it was estimated with.
+            num_values: that the plan compares, two at least.
+            num_seeds: of each, two at least.
+            level: that the plan's comparisons share.
+        """
+        seeds = min(num_seeds, MANY_SEEDS)
+        found = _found(num_values, seeds, (num_values - 1) * (seeds - 1), level, draws=3_000)
+        found *= sd * math.sqrt(seeds / num_seeds)
+        middle, low, high = (math.sqrt(df / _stats().chi2.ppf(share, df)) for share in (0.5, 0.95, 0.05))
+        return cls(found * middle, found * low, found * high)
+
+
 def unstable(table: Array) -> NDArray[np.bool_]:
     """[k] values whose losses [k, S] vary so much more than the others' that luck does it in 1 % of values at most.
 

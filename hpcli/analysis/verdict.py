@@ -42,15 +42,12 @@ class Verdict:
     comparisons: tuple[Comparison, ...]  # in the order of the values
     best: object | None  # the lowest mean
     noise_sd: float | None  # of one run, after what its seed does to all values alike
+    noise_df: int | None  # degrees of freedom that it was estimated with
     seed_correlation: float | None  # mean over pairs of candidates
     resolution: float | None  # the difference that a sweep like this finds 80 % of the time
     seeds_for_matters: SeedsNeeded | None  # with so many seeds that difference is `matters`
+    margin: float | None = None  # the difference that matters, in the loss's unit
     identical: bool = False  # every run of every value has the loss of its seed, to the bit
-
-    @property
-    def best_mean(self) -> float | None:
-        """The lowest mean."""
-        return next((each.mean for each in self.comparisons if each.verdict == Judgement.BEST), None)
 
     @property
     def eligible(self) -> list[int]:
@@ -101,7 +98,7 @@ def verdict(
     live = [index for index, state in enumerate(known) if state is None]
     means = [None if state in _WITHOUT_MEAN else float(row.mean()) for state, row in zip(known, table, strict=True)]
     if not live:
-        return Verdict(tuple(map(_alone, names, known, means)), None, None, None, None, None)
+        return Verdict(tuple(map(_alone, names, known, means)), None, None, None, None, None, None)
     size = int(np.frexp(np.abs(table[live]).max())[1])  # powers of two: nothing is rounded, and nothing overflows
     found = _compare(np.ldexp(table[live], -size), [names[index] for index in live], matters, noise, level, size)
     compared = iter(found.comparisons)
@@ -128,7 +125,9 @@ def _compare(
     sd, resolution = (None if each is None else math.ldexp(each, size) for each in (ruler.sd, ruler.resolution()))
     shared = mean_correlation(table[[each.candidate for each in rows]])
     same = len(table) > 1 and bool((table == table[0]).all())
-    return Verdict(tuple(rows), names[best], sd, shared, resolution, ruler.seeds_for_margin(), same)
+    matter = math.ldexp(margin, size)
+    df = None if sd is None else ruler.df
+    return Verdict(tuple(rows), names[best], sd, df, shared, resolution, ruler.seeds_for_margin(), matter, same)
 
 
 def _against(name: object, own: Array, best: Array, ruler: Ruler, *, alone: bool) -> Comparison:

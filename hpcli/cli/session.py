@@ -118,22 +118,22 @@ class Session:
         set_in_file(file, key, value)
         self.terminal.note(f"wrote {key}: {written(value)} into {file}")
 
-    def say_next(self, command: str) -> None:
-        """The command to go on with, with everything that made this run."""
-        self.terminal.note(f"next: {command}{self._repeated()}")
+    def say_next(self, command: str, keys: Mapping[str, object] | None = None) -> None:
+        """The command to go on with, with everything that made this run, and the keys that it has found."""
+        self.terminal.note(f"next: {command}{self._repeated(keys or {})}")
 
     def _experiment(self) -> RunExperiment:
         module = COMMANDS[self.command].module
         return cast(RunExperiment, getattr(importlib.import_module(f"hpcli.experiments.{module}"), module))
 
-    def _repeated(self) -> str:
-        """The options of this call that another command needs to work on the same thing."""
+    def _repeated(self, found: Mapping[str, object]) -> str:
+        """The options of this call that another command needs to work on the same thing, and what was found."""
         from hpcli.config.keys import scope_of
         from hpcli.config.scope import Scope
         from hpcli.config.varying import written
 
         words = ["-c", str(self.shared.config)] if self.shared.config else []
-        for key, value in self.given.items():
+        for key, value in {**self.given, **found}.items():
             if scope_of(key) & Scope.RUN:
                 short = written(value)
                 is_rounded = isinstance(value, float) and float(short) != value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,17 +15,27 @@ from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
 from hpcli.states import Judgement
 
+if TYPE_CHECKING:
+    from hpcli.config import Config
+    from hpcli.config.varying import Setting
+    from hpcli.results.sweep import SweepResult
+
 MANY_SEEDS = 30
 """More are not advised."""
-KEYS = tuple(f"sweep.{key}" for key in ("seeds", "epochs", "matters", "refine", "until_decided", "max_seeds"))
+OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds")
 Varied = Annotated[list[str] | None, typer.Argument(metavar="KEY", help="What to vary: optimizer.eps")]
 Values = Annotated[list[str] | None, typer.Option(metavar="LIST", help="Its values: 1e-5,1e-4; a list a key.")]
+Retune = Annotated[
+    str | None,
+    typer.Option(metavar="KEY[=LIST]", help="Give each value its own best of these: schedule.max_lr=3e-3,1e-2."),
+]
 
 
-@command((*KEYS, "init.weights"), resumes=True)
-def sweep(call: Call, keys: Varied = None, values: Values = None, apply: Apply = None) -> int:
+@command((*(f"sweep.{key}" for key in OWN), "init.weights"), resumes=True)
+def sweep(call: Call, keys: Varied = None, values: Values = None, retune: Retune = None, apply: Apply = None) -> int:
     """Compare values of a config key, or of two, by short runs of several seeds, and say which to use."""
     session = call.session(_vary(call, keys or [], values or []))
+    session.config = session.config if retune is None else _retuned(session.config, retune)
     about, swept = COMMANDS[call.command], session.config.sweep.values
     if not swept or (about.swept is not None and about.swept not in swept):
         raise UsageError(f"--values: none given; for example hpcli {call.command} {about.example or '--values A,B'}")
@@ -54,16 +65,44 @@ def _vary(call: Call, keys: list[str], lists: list[str]) -> Given:
     return {"sweep.values": {key: joined_values(before.get(key, []), values) for key, values in vary.items()}}
 
 
+def _retuned(config: Config, text: str) -> Config:
+    """The config with what `--retune` says; without a list, a grid around the config's value.
+
+    Raises:
+        UsageError: no list, and the config's value is no positive number.
+    """
+    from hpcli.config import with_overrides
+    from hpcli.config.keys import full_key
+    from hpcli.config.scaling import half_decades
+    from hpcli.config.varying import split_values, value_of
+
+    name, _, listed = text.partition("=")
+    key = full_key(name.strip())
+    if listed:
+        return with_overrides(config, {"sweep.retune": {key: split_values(key, listed)}})
+    here = value_of(config, key)
+    if isinstance(here, bool) or not isinstance(here, int | float) or here <= 0:
+        raise UsageError(f"--retune {text}: give the values to try, --retune {key}=A,B,C")
+    return with_overrides(config, {"sweep.retune": {key: half_decades(here)}})
+
+
 def _go_on(session: Session, apply: Path | None) -> None:
-    """Write the choice down, and say how to find what matters, and at what cost."""
-    from hpcli.results.sweep import SweepResult
+    """Write the choice down, and say how to find what matters, and how to go on."""
+    from hpcli.results import sweep as results
 
     result = session.result
-    if not isinstance(result, SweepResult):
+    if not isinstance(result, results.SweepResult) or result.choice is None:
         return
-    if apply is not None and result.choice is not None:
-        for key, value in zip(result.keys, result.settings[result.choice.index].values, strict=True):
+    chosen = result.settings[result.choice.index]
+    keys = {**dict(zip(result.keys, chosen.values, strict=True)), **chosen.also}
+    if apply is not None:
+        for key, value in keys.items():
             session.apply(apply, key, value)
+    _say_more_seeds(session, result)
+    _say_longer(session, result, chosen, keys)
+
+
+def _say_more_seeds(session: Session, result: SweepResult) -> None:
     found, now = result.verdict, len(result.seeds)
     needed = None if found is None else found.seeds_for_matters
     undecided = found is not None and any(each.verdict == Judgement.UNDECIDED for each in found.comparisons)
@@ -74,3 +113,26 @@ def _go_on(session: Session, apply: Path | None) -> None:
             f"a difference of {result.margin:.1g} takes {more} seeds at least, about {seconds:.0f} s: "
             f"hpcli {session.command} --resume {session.path} --seeds {more}"
         )
+
+
+def _say_longer(session: Session, result: SweepResult, chosen: Setting, keys: Mapping[str, object]) -> None:
+    """The run to go on with: training, or three weight decays at full length where the sweep's runs were shorter."""
+    from hpcli.config.varying import written
+    from hpcli.results.budgets import KEY
+    from hpcli.results.horizon import longer
+
+    ahead = longer(chosen, result.data, session.config.train.epochs) if result.keys == (KEY,) else None
+    if ahead is not None and ahead.on_all_images is not None:
+        session.terminal.note(
+            f"on all images theory carries the weight decay by the sum of learning rates, to {ahead.on_all_images:.2g} "
+            "(2405.13698)"
+        )
+    if ahead is None or not ahead.brackets:
+        session.say_next("hpcli train", keys)
+        return
+    session.terminal.note(
+        f"found in {result.config.sweep.epochs} epochs, train takes {ahead.epochs}: on the same images a weight decay "
+        "is copied as it is, or three are compared at full length"
+    )
+    listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
+    session.say_next(f"hpcli sweep-wd --values {listed} --epochs {ahead.epochs} --seeds 3", chosen.also)

@@ -43,6 +43,11 @@ class SweepConfig(Section):
     3."""
     matters: Annotated[float, Field(ge=0, le=1), EXPERIMENT] = 0.01
     """The difference worth knowing, as a share of the lowest loss."""
+    scale_lr: Annotated[bool, EXPERIMENT] = True
+    """Batch sizes, and momenta of SGD: give each its own max_lr, so that they are compared alike: it grows with the
+    batch size (adamw: with its square root), and max_lr / (1 − momentum) stays the same."""
+    retune: Annotated[Values, EXPERIMENT] = Field(default={})
+    """Give each value its own best of these, chosen on seeds of their own: {schedule.max_lr: [3e-3, 1e-2, 3e-2]}."""
     refine: Annotated[bool, EXTENDS] = False
     """Go on between the values that may be the best and their neighbours: exponents halved, one significant figure."""
     until_decided: Annotated[bool, EXTENDS] = False

@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 from pydantic import JsonValue
@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from hpcli.config.keys import full_key, read_text, scope_of
 from hpcli.config.loading import to_dict, with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.config.scaling import scaled
 from hpcli.config.schema import Config
 from hpcli.config.scope import Scope
 from hpcli.config.strict_yaml import Tree
@@ -36,10 +37,15 @@ class Setting:
     name: str
     values: tuple[JsonValue, ...]  # as the config has them
     config: Config  # of its runs, but for the seed
+    also: Mapping[str, JsonValue] = field(default_factory=dict)  # keys that go with the values: their own learning rate
 
     def run(self, seed: int) -> Config:
         """The config of this setting's run with a seed."""
         return with_overrides(self.config, {"seed": seed})
+
+    def along_with(self, keys: Mapping[str, JsonValue]) -> Setting:
+        """The setting with more keys that go with its values."""
+        return replace(self, config=with_overrides(self.config, dict(keys)), also={**self.also, **keys})
 
     @property
     def plain(self) -> JsonValue:
@@ -70,6 +76,9 @@ def settings(config: Config) -> list[Setting]:
     """
     if not config.sweep.values:
         raise UsageError("sweep.values: none given; for example --values 1e-5,1e-4,1e-3")
+    both = [key for key in config.sweep.values if key in config.sweep.retune]
+    if both:
+        raise UsageError(f"--retune {both[0]}: is what is swept; retune another key, such as schedule.max_lr")
     return with_settings(config, product(*config.sweep.values.values()))
 
 
@@ -89,7 +98,9 @@ def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -
         name = JOINED.join(written(value) for value in resolved)
         if name in found:
             raise UsageError(f"--values: {name} is there twice; leave one of them out")
-        found[name] = Setting(name, resolved, own)
+        setting = Setting(name, resolved, own)
+        also = scaled(config, own, keys)
+        found[name] = setting.along_with(also) if also else setting
     return list(found.values())
 
 

@@ -15,10 +15,15 @@ from hpcli.experiments.seeds import affordable_seeds
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.recorder import ParentRecorder
+from hpcli.results import fresh, retune
 from hpcli.results.budgets import budgets_of, flagged, in_lines
 from hpcli.results.data import DataFacts
-from hpcli.results.looks import SweepLook, next_look
+from hpcli.results.foresight import foresight
+from hpcli.results.fresh import FreshTrial
+from hpcli.results.looks import SweepLook, level_of, next_look
+from hpcli.results.retune import RetuneTrial
 from hpcli.results.sweep import SweepResult
+from hpcli.results.trials import SweepTrial
 from hpcli.states import Judgement, RunStatus
 from hpcli.training.device import generators_kept
 from hpcli.trials.serial import SerialExecutor
@@ -27,6 +32,8 @@ from hpcli.trials.trainers import Trainers
 
 LOOKS = 3
 """Times that a sweep until decided is judged at most."""
+FIRST_SEEDS = 2
+"""So many tell of the noise: after them it is said what the plan can find."""
 
 
 @generators_kept()
@@ -69,7 +76,8 @@ def sweep(
     run.train(found, run.num_seeds())
     while config.sweep.refine and run.refine():
         pass
-    return run.look()
+    result = run.look()
+    return run.confirm(result) if config.sweep.refine else result
 
 
 def _is_number(setting: Setting) -> bool:
@@ -82,6 +90,8 @@ class _Sweep:
     def __init__(self, config: Config, found: list[Setting], table: TrialTable) -> None:
         self.config, self.settings, self.table = config, found, table
         self.seeds = 0
+        self.most = config.sweep.max_seeds if config.sweep.until_decided else 0
+        self.has_foreseen = False
         self.looks = table.recorder.rows(SweepLook)
         self.plan = self.looks[-1].plan + 1 if self.looks else 1
         self.added: set[str] = set()  # names of the values that the last refinement added
@@ -101,9 +111,42 @@ class _Sweep:
         return affordable_seeds(self.table.seconds(first), len(self.settings))
 
     def train(self, found: list[Setting], num_seeds: int) -> None:
-        """Train the missing trials of these settings with `num_seeds` seeds."""
-        self.settings, self.seeds = found, max(self.seeds, num_seeds)
-        self.table.run(self.table.plan(found, range(self.config.seed, self.config.seed + self.seeds)))
+        """Train the missing trials of these settings with `num_seeds` seeds, each setting retuned before."""
+        self.seeds = max(self.seeds, num_seeds)
+        self.settings = self.retuned(found) if self.config.sweep.retune else found
+        specs = self.table.plan(self.settings, range(self.config.seed, self.config.seed + self.seeds))
+        self.table.run(specs[: FIRST_SEEDS * len(found)])
+        self.say_foresight()
+        self.table.run(specs)
+
+    def retuned(self, found: list[Setting]) -> list[Setting]:
+        """The settings, each with what goes best with it."""
+        tried = [each for setting in found for each in retune.candidates(self.config, setting)]
+        self.table.run(self.table.plan(tried, retune.seeds(self.config), RetuneTrial))
+        best = retune.retuned(self.config, found, self.table.rows(RetuneTrial))
+        if not self.table.is_stopped:
+            self.table.say(retune.in_words(self.config, best))
+        return [each.setting for each in best]
+
+    def say_foresight(self) -> None:
+        """Once, after the first seeds: what the plan can tell apart."""
+        planned, found = max(self.seeds, self.most), self.result().verdict
+        if self.has_foreseen or planned <= FIRST_SEEDS or found is None or self.table.is_stopped:
+            return
+        level = level_of(self.plan) / (LOOKS if self.most else 1)
+        words = foresight(found, num_seeds=planned, level=level)
+        if words:
+            self.table.say(words)
+            self.has_foreseen = True
+
+    def confirm(self, result: SweepResult) -> SweepResult:
+        """Train the chosen value with fresh seeds: it was chosen for being low, among many."""
+        if result.choice is None or self.table.is_stopped:
+            return result
+        first = self.config.seed + fresh.FIRST_SEED
+        chosen = [self.settings[result.choice.index]]
+        self.table.run(self.table.plan(chosen, range(first, first + self.seeds), FreshTrial))
+        return self.result()
 
     def until_decided(self, most: int) -> None:
         """Add seeds at three looks, each at a third of the level."""
@@ -148,7 +191,7 @@ class _Sweep:
 
     def result(self) -> SweepResult:
         """What the trials so far come to, at the level of the last look."""
-        trials = tuple(self.table.rows())
+        trials = tuple(self.table.rows(SweepTrial))
         states = {trial.status for trial in trials}
         if self.table.is_stopped:
             status = RunStatus.INTERRUPTED
@@ -157,5 +200,13 @@ class _Sweep:
         else:
             status = RunStatus.FAILED if states == {RunStatus.FAILED} else RunStatus.DIVERGED
         return SweepResult(
-            status, self.config, self.table.data, tuple(self.settings), trials, self.table.results, tuple(self.looks)
+            status,
+            self.config,
+            self.table.data,
+            tuple(self.settings),
+            trials,
+            self.table.results,
+            tuple(self.looks),
+            tuple(self.table.rows(RetuneTrial)),
+            tuple(self.table.rows(FreshTrial)),
         )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hpcli.analysis.verdict import Comparison
 from hpcli.config.varying import JOINED, written
 from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, log_if_wide, styled
+from hpcli.results.horizon import cycles
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
 
@@ -58,10 +59,11 @@ def differences(result: SweepResult) -> Figure:
     axes.axhline(0, color=GREY, linewidth=0.9, zorder=1)
     for index, each in enumerate(compared):
         _draw_value(axes, float(x[index]), each, paired[index], top, aside=0.05 * _step(x))
-    num_seeds, horizon = result.losses.shape[1], _epochs(result)
+    num_seeds = result.losses.shape[1]
+    runs = f"{num_seeds} seed{'s' * (num_seeds > 1)} of {cycles(result.settings)}"
     axes.set(
         ylabel="validation loss above the best value's (nats)",
-        title=f"{_short(result)}: what {num_seeds} seeds of {horizon} epochs can tell apart",
+        title=f"{_short(result)}: what {runs} can tell apart",
         ylim=(bottom, top + 0.12 * (top - bottom)),
         xlabel=f"{JOINED.join(result.keys)}{', and seconds a run' if _costs(result) else ''}",
         xlim=(x.min() - 0.5 * _step(x), x.max() + 0.5 * _step(x)),
@@ -216,7 +218,3 @@ def _costs(result: SweepResult) -> bool:
 
 def _short(result: SweepResult) -> str:
     return JOINED.join(key.rpartition(".")[2] for key in result.keys)
-
-
-def _epochs(result: SweepResult) -> int:
-    return result.config.sweep.epochs

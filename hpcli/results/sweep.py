@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -12,23 +11,26 @@ from numpy.typing import NDArray
 
 from hpcli.analysis.choice import Choice, choose, in_words
 from hpcli.analysis.decay import Budget
-from hpcli.analysis.verdict import Comparison, Verdict, verdict
+from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.config import Config
 from hpcli.config.keys import scope_of
+from hpcli.config.scaling import rule as scaling_rule
 from hpcli.config.scope import Scope
 from hpcli.config.varying import JOINED, Setting, positions, settings, value_of, with_settings
 from hpcli.recording.recorder import Record
-from hpcli.results import Summary
+from hpcli.results import Summary, retune
 from hpcli.results.budgets import budgets_of, flagged
 from hpcli.results.data import DataFacts
+from hpcli.results.fresh import Fresh, FreshTrial
+from hpcli.results.horizon import horizon
 from hpcli.results.looks import SweepLook, level_of
-from hpcli.results.train import TrainResult, mean_growth
+from hpcli.results.ranking import Runs, ranking
+from hpcli.results.retune import RetuneTrial
+from hpcli.results.train import TrainResult
 from hpcli.results.trials import SweepTrial, said_of_short
 from hpcli.states import RunStatus
 
 Array = NDArray[np.float64]
-Runs = Mapping[str, TrainResult]
-"""Trial → its training run."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class SweepResult:
     trials: tuple[SweepTrial, ...]  # sweep.csv
     runs: Runs  # those that have begun
     looks: tuple[SweepLook, ...] = ()  # sweep_looks.csv: at which levels the trials have been judged
+    tuning: tuple[RetuneTrial, ...] = ()  # sweep_retune.csv: trials that chose what goes with each value
+    fresh_trials: tuple[FreshTrial, ...] = ()  # sweep_fresh.csv: the chosen value again, after a refinement
 
     @classmethod
     def from_run(cls, run: Record) -> SweepResult:
@@ -54,15 +58,18 @@ class SweepResult:
                 own = children[trial.trial].config
                 values[trial.value] = tuple(value_of(own, key) for key in config.sweep.values)
         names = [name for name in dict.fromkeys(trial.value for trial in trials) if name in values]
+        tuning, base = run.rows(RetuneTrial), with_settings(config, [values[name] for name in names])
         begun = [trial.trial for trial in trials if trial.has_begun and trial.trial in children]
         return cls(
             status=run.status,
             config=config,
             data=DataFacts.from_rows(run),
-            settings=tuple(with_settings(config, [values[name] for name in names])),
+            settings=tuple(each.setting for each in retune.retuned(config, base, tuning)) if tuning else tuple(base),
             trials=tuple(trial for trial in trials if trial.value in values),
             runs={key: TrainResult.from_run(children[key]) for key in begun},
             looks=tuple(run.rows(SweepLook)),
+            tuning=tuple(tuning),
+            fresh_trials=tuple(run.rows(FreshTrial)),
         )
 
     @property
@@ -153,14 +160,17 @@ class SweepResult:
         here = tuple(value_of(self.config, key) for key in self.keys)
         present = next((index for index, setting in enumerate(self.settings) if setting.values == here), None)
         seconds = self.seconds.mean(1).tolist() if self.costs_differ else None
-        places, matters = self.scale[0], self.config.sweep.matters
-        return choose(self.verdict, positions=places, present=present, seconds=seconds, matters=matters)
+        return choose(self.verdict, positions=self.scale[0], present=present, seconds=seconds)
 
     @property
     def margin(self) -> float | None:
         """The difference that matters, in nats."""
-        lowest = self.verdict.best_mean if self.verdict else None
-        return None if lowest is None else self.config.sweep.matters * lowest
+        return self.verdict.margin if self.verdict else None
+
+    @property
+    def fresh(self) -> Fresh | None:
+        """The chosen value's loss on fresh seeds; None: it has not been trained with any."""
+        return Fresh.of(self.settings[self.choice.index].name, self.fresh_trials) if self.choice else None
 
     @cached_property
     def budgets(self) -> dict[str, Budget]:
@@ -172,75 +182,55 @@ class SweepResult:
         """Trials that failed."""
         return sum(trial.status == RunStatus.FAILED for trial in self.trials)
 
+    def _sentence(self, found: Verdict) -> str:
+        """The finding in words, and what has to be known of the runs that it comes from."""
+        says = in_words(
+            found,
+            self.choice,
+            horizon=horizon(self.settings, self.data),
+            num_seeds=int(self.complete.sum()),
+            parameter=JOINED.join(self.keys),
+            chance=self.data.chance_loss(),
+        )
+        parts, scaled = [says], scaling_rule(self.config, self.keys)
+        if self.tuning:
+            parts.append(retune.in_words(self.config, retune.retuned(self.config, self.settings, self.tuning)))
+        elif scaled:
+            parts.append(f"So that they are compared alike, {scaled} (--no-scale-lr: one learning rate).")
+        if self.fresh is not None and self.choice is not None:
+            chosen = found.comparisons[self.choice.index]
+            parts.append(self.fresh.in_words(str(chosen.value), chosen.mean or 0.0))
+        return " ".join(parts) + said_of_short(self.trials)
+
     def summary(self) -> Summary:
         """The result in plain values."""
         found, choice, num_seeds = self.verdict, self.choice, len(self.seeds)
-        begun = [trial for trial in self.trials if trial.has_begun]
+        every = (*self.trials, *self.tuning, *self.fresh_trials)
+        begun = [trial for trial in every if trial.has_begun]
         reused = sum(trial.reused for trial in begun)
         counts = {"trained": len(begun) - reused, "reused": reused, "failed": self.num_failed}
         summary: Summary = {"parameter": JOINED.join(self.keys), **counts, "seeds": num_seeds}
         if found is None:
             return summary
         needed = found.seeds_for_matters
-        length, matters = self.config.sweep.epochs, self.margin or 0.0
         best = next((each for each in self.settings if each.name == found.best), None)
         return summary | {
-            "sentence": in_words(
-                found,
-                choice,
-                epochs=length,
-                num_seeds=int(self.complete.sum()),
-                matters=matters,
-                parameter=JOINED.join(self.keys),
-                chance=self.data.chance_loss(),
-            )
-            + said_of_short(self.trials),
+            "sentence": self._sentence(found),
             "best": best and best.plain,
             "choice": self.settings[choice.index].plain if choice else None,
+            "choice_also": dict(self.settings[choice.index].also) if choice else {},
             "choice_reason": choice.words if choice else None,
             "extend": bool(choice and choice.extend),
-            "ranking": self._ranking(found),
+            "ranking": ranking(found, self.settings, self.grid, self.runs, self.budgets),
             "noise_sd": found.noise_sd,
             "seed_correlation": found.seed_correlation,
             "resolution": found.resolution,
-            "matters": self.margin,
+            "matters": found.margin,
             "seeds_for_matters": None if needed is None else [needed.low, needed.high],
             "level": self.level,
-            "decay_pairs": [asdict(pair) for pair in flagged(self.keys, self.budgets, length)],
+            "decay_pairs": [asdict(pair) for pair in flagged(self.keys, self.budgets, self.config.sweep.epochs)],
         }
-
-    def _ranking(self, found: Verdict) -> list[Summary]:
-        """A line a setting, the lowest mean loss first, settings without a loss last."""
-        lines = [self._line(index, each) for index, each in enumerate(found.comparisons)]
-        order = np.argsort([math.inf if each.mean is None else each.mean for each in found.comparisons], kind="stable")
-        return [lines[index] for index in order]
-
-    def _line(self, index: int, each: Comparison) -> Summary:
-        row, setting = self.grid[index], self.settings[index]
-        line: Summary = {
-            "value": setting.plain,
-            "mean_valid_loss": each.mean,
-            "mean_valid_accuracy": _mean([trial.valid_accuracy for trial in row]),
-            "difference": each.difference,
-            "low": each.low,
-            "high": each.high,
-            "verdict": each.verdict,
-            "candidate": each.candidate,
-            "unstable": each.unstable,
-            "mean_seconds": _mean([trial.seconds for trial in row]),
-            "weight_growth": mean_growth([self.runs[trial.trial] for trial in row if trial.trial in self.runs]),
-        }
-        budget = self.budgets.get(setting.name)
-        if budget is not None:
-            line |= {"decay_budget": budget.shrinkage, "decay_rate": budget.rate}
-            line["decay_epochs"] = budget.epochs_to_decay
-        return line
 
 
 def _numbers(table: Sequence[Sequence[float | None]]) -> Array:
     return np.array([[np.nan if value is None else value for value in row] for row in table], np.float64)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    finite = [value for value in values if value is not None and math.isfinite(value)]
-    return float(np.mean(finite)) if finite else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from hpcli.config import Config
 from hpcli.config.varying import JOINED, Setting
@@ -16,9 +17,14 @@ from hpcli.states import RunStatus
 from hpcli.trials.executor import Executor, Outcome
 from hpcli.trials.spec import Spec
 
+T = TypeVar("T", bound=SweepTrial)
+
 
 class TrialTable:
-    """Plans trials, has an executor run those that are missing, and keeps `sweep.csv` up to date."""
+    """Plans trials, has an executor run those that are missing, and keeps their tables up to date.
+
+    Trials that judge are in `sweep.csv`; those that serve something else have a table of their own.
+    """
 
     def __init__(
         self,
@@ -31,27 +37,28 @@ class TrialTable:
         self.config, self.data, self.recorder, self.executor = config, data, recorder, executor
         self.on_progress = on_progress
         self.before = recorder.rows(SweepTrial)  # of an earlier process
-        self.planned: list[Spec] = []
+        self._planned: dict[type[SweepTrial], list[Spec]] = {}  # by table
         self._specs: dict[tuple[str, int], Spec] = {}  # a trial's key is worked out once
         self._outcomes: dict[str, Outcome] = {}
         self._steps_done = self._steps_planned = 0
         self._has_forecast = False
 
-    def plan(self, settings: Sequence[Setting], seeds: Iterable[int]) -> list[Spec]:
-        """The trials of these settings and seeds, all settings of a seed first: from now on the table.
+    def plan(
+        self, settings: Sequence[Setting], seeds: Iterable[int], kind: type[SweepTrial] = SweepTrial
+    ) -> list[Spec]:
+        """The trials of these settings and seeds, all settings of a seed first: from now on the table of this kind.
 
         Raises:
             ConfigError: a batch that is larger than the training images are many.
         """
-        self.planned = [self._spec(setting, seed) for seed in seeds for setting in settings]
+        planned = self._planned[kind] = [self._spec(setting, seed) for seed in seeds for setting in settings]
         images = sum(each.train_images for each in self.data.classes)
-        for size in {spec.config.data.batch_size for spec in self.planned}:
+        for size in {spec.config.data.batch_size for spec in planned}:
             if size > images:
                 raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
-        left = [spec for spec in self.planned if not self._is_over(spec)]
-        self._steps_planned = self._steps_done + sum(self._steps(spec) for spec in left)
-        self.recorder.replace(SweepTrial, self.rows())
-        return self.planned
+        self._steps_planned = self._steps_done + sum(map(self._steps, self._left()))
+        self._write()
+        return planned
 
     def run(self, specs: Sequence[Spec]) -> None:
         """Bring trials to their end. Trials that an earlier process finished come first: reading them is quick."""
@@ -59,19 +66,18 @@ class TrialTable:
         waiting = sorted((spec for spec in specs if not self._is_over(spec)), key=lambda spec: spec.key not in over)
         if self.is_stopped:
             return
-        for place, outcome in enumerate(self.executor.run(waiting, self._report), start=1):
+        for outcome in self.executor.run(waiting, self._report):
             self._outcomes[outcome.spec.key] = outcome
             self._steps_done += self._steps(outcome.spec)
-            self.recorder.replace(SweepTrial, self.rows())
+            self._write()
             if outcome.status != RunStatus.INTERRUPTED and outcome.spec.key not in over:
                 self.say(_in_words(outcome))
-            self._say_forecast(waiting[place:])
+            self._say_forecast()
 
-    def rows(self) -> list[SweepTrial]:
-        """The rows of the table so far."""
-        return [
-            _row(spec, self._outcomes.get(spec.key), JOINED.join(self.config.sweep.values)) for spec in self.planned
-        ]
+    def rows(self, kind: type[T]) -> list[T]:
+        """The rows of a table so far."""
+        parameter = JOINED.join(self.config.sweep.values)
+        return [_row(kind, spec, self._outcomes.get(spec.key), parameter) for spec in self._planned.get(kind, ())]
 
     @property
     def results(self) -> dict[str, TrainResult]:
@@ -94,8 +100,17 @@ class TrialTable:
         for line in lines:
             self.on_progress(Progress(self._steps_done, self._steps_planned, line=line))
 
-    def _say_forecast(self, left: Sequence[Spec]) -> None:
+    def _left(self) -> list[Spec]:
+        """The planned trials that are not over yet."""
+        return [spec for planned in self._planned.values() for spec in planned if not self._is_over(spec)]
+
+    def _write(self) -> None:
+        for kind in self._planned:
+            self.recorder.replace(kind, self.rows(kind))
+
+    def _say_forecast(self) -> None:
         """Once one has been trained, say how long the others will take."""
+        left = self._left()
         took = [each.seconds for each in self._outcomes.values() if each.seconds]
         has_trained = any(each.result is not None and not each.reused for each in self._outcomes.values())
         if has_trained and left and took and not self._has_forecast:
@@ -120,10 +135,10 @@ class TrialTable:
         return self.data.steps_per_epoch(spec.config.data) * spec.config.train.epochs
 
 
-def _row(spec: Spec, outcome: Outcome | None, parameter: str) -> SweepTrial:
+def _row(kind: type[T], spec: Spec, outcome: Outcome | None, parameter: str) -> T:
     result = outcome.result if outcome else None
     loss, accuracy, top5 = result.judged if result else (None, None, None)
-    return SweepTrial(
+    return kind(
         trial=spec.key,
         value=spec.name,
         seed=spec.seed,

@@ -56,7 +56,7 @@ def test_what_a_sweep_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr()
     assert "no systematic difference expected" in printed.err
     assert "8 more trials, about" in printed.err
-    assert "For 2-epoch cycles: " in printed.out
+    assert "For 2-epoch cycles (" in printed.out
     names = {path.name for path in Path("a").iterdir()}
     assert {"sweep.csv", "sweep.png", "sweep_curves.png", "summary.json", "trials", "config.yaml"} <= names
     trial = next(Path("a/trials").iterdir())
@@ -230,3 +230,42 @@ def test_where_nothing_is_learnt_nothing_is_chosen(
     assert "hpcli lr-find, or train longer (--epochs)" in printed.out.replace("\n", " ")
     assert "wrote" not in printed.err
     assert Path("c.yaml").read_text() == "optimizer: {weight_decay: 0.5}\n"
+
+
+def test_retune_takes_a_list_or_a_grid_around_the_config(capsys: pytest.CaptureFixture[str]) -> None:
+    vary = ["sweep", "data.batch_size", "--values", "16,32", "--dry-run"]
+    assert main([*vary, "--retune", "schedule.max_lr", *FAST]) == 0
+    assert main(["sweep", "train.clip_norm", "--values", "1", "--retune", "optimizer.nesterov", *FAST]) == 2
+    assert (
+        "--retune optimizer.nesterov: give the values to try, --retune optimizer.nesterov=A,B,C"
+        in capsys.readouterr().err
+    )
+    assert main([*vary, "--retune", "data.batch_size=16", *FAST]) == 2
+    assert "--retune data.batch_size: is what is swept" in capsys.readouterr().err
+    assert main([*vary, "--retune", "schedule.maxlr", *FAST]) == 2
+    assert "schedule.max_lr" in capsys.readouterr().err
+
+
+def test_the_learning_rate_that_goes_with_a_value_is_applied_too(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("mine.yaml").write_text("schedule:\n  max_lr: 0.003\ndata:\n  batch_size: 32\n  train_fraction: 0.1\n")
+    vary = ["sweep", "data.batch_size", "--values", "8,128", "--seeds", "1", "--epochs", "1"]
+    assert (
+        main([*vary, "-c", "mine.yaml", "--apply", "mine.yaml", "--set", "model.name=shallow3", "--device", "cpu"]) == 0
+    )
+    chosen = load_config("mine.yaml")
+    assert chosen.schedule.max_lr == {8: 0.0015, 128: 0.006}[chosen.data.batch_size]
+    assert (
+        "max_lr grows with the batch size's square root (--no-scale-lr: one learning rate)" in capsys.readouterr().out
+    )
+
+
+def test_a_sweep_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
+    short = ["--seeds", "1", "--epochs", "1", *FAST]
+    assert main(["sweep-wd", "--values", "1e-2", *short]) == 0
+    said = capsys.readouterr().err
+    assert "found in 1 epochs, train takes 15" in said
+    assert "next: hpcli sweep-wd --values 0.0025,0.01,0.04 --epochs 15 --seeds 3 --set " in said
+    assert "on all images theory carries the weight decay" in said
+    assert main(["sweep-mom", "--values", "0.9", *short]) == 0
+    assert "next: hpcli train --set " in (said := capsys.readouterr().err)
+    assert "--set schedule.momentum=0.9" in said
