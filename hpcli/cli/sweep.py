@@ -121,6 +121,7 @@ def _say_longer(session: Session, result: SweepResult, chosen: Setting, keys: Ma
     from hpcli.results.budgets import KEY
     from hpcli.results.horizon import longer
 
+    epochs = result.config.sweep.epochs
     ahead = longer(chosen, result.data, session.config.train.epochs) if result.keys == (KEY,) else None
     if ahead is not None and ahead.on_all_images is not None:
         session.terminal.note(
@@ -131,8 +132,8 @@ def _say_longer(session: Session, result: SweepResult, chosen: Setting, keys: Ma
         session.say_next("hpcli train", keys)
         return
     session.terminal.note(
-        f"found in {result.config.sweep.epochs} epochs, train takes {ahead.epochs}: on the same images a weight decay "
-        "is copied as it is, or three are compared at full length"
+        f"found in cycles of {epochs} epoch{'s' * (epochs > 1)}, train takes {ahead.epochs}: on the same images a weight "
+        "decay is copied as it is, or three are compared at full length"
     )
     listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
     session.say_next(f"hpcli sweep-wd --values {listed} --epochs {ahead.epochs} --seeds 3", chosen.also)
