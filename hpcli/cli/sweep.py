@@ -132,8 +132,8 @@ def _say_longer(session: Session, result: SweepResult, chosen: Setting, keys: Ma
         session.say_next("hpcli train", keys)
         return
     session.terminal.note(
-        f"found in cycles of {epochs} epoch{'s' * (epochs > 1)}, train takes {ahead.epochs}: on the same images a weight "
-        "decay is copied as it is, or three are compared at full length"
+        f"found in cycles of {epochs} epoch{'s' * (epochs > 1)}, train takes {ahead.epochs}: on the same images a "
+        "weight decay is copied as it is, or three are compared at full length"
     )
     listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
     session.say_next(f"hpcli sweep-wd --values {listed} --epochs {ahead.epochs} --seeds 3", chosen.also)

@@ -260,7 +260,7 @@ def test_the_learning_rate_that_goes_with_a_value_is_applied_too(capsys: pytest.
 
 
 def test_a_sweep_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:
-    short = ["--seeds", "1", "--epochs", "1", *FAST]
+    short = ["--seeds", "1", *FAST, "--epochs", "1"]
     assert main(["sweep-wd", "--values", "1e-2", *short]) == 0
     said = capsys.readouterr().err
     assert "found in cycles of 1 epoch, train takes 10" in said
