@@ -10,6 +10,7 @@ from hpcli.config.varying import JOINED, settings
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
 from hpcli.experiments.seeds import AUTO_SEEDS
+from hpcli.results import retune
 from hpcli.results.budgets import budgets_of, flagged, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.states import BatchNorm
@@ -48,13 +49,16 @@ def plan_sweep(config: Config) -> Facts:
     splits = load_splits(config, list_only=True)
     data, epochs, asked = DataFacts.of(splits), config.sweep.epochs, config.sweep.seeds
     seeds = asked if isinstance(asked, int) else AUTO_SEEDS[1]
-    trials = [Spec.of(setting, config.seed + seed) for seed in range(seeds) for setting in found]
+    tried = [each for setting in found for each in retune.candidates(config, setting)] if config.sweep.retune else []
+    tuning = [Spec.of(setting, seed) for seed in retune.seeds(config) for setting in tried]
+    trials = [*tuning, *(Spec.of(setting, config.seed + seed) for seed in range(seeds) for setting in found)]
     steps = [data.steps_per_epoch(each.config.data) * each.config.train.epochs for each in trials]
     plan = {
         **_setting(config, splits),
         "parameter": JOINED.join(keys),
         "values": [setting.name for setting in found],
         "seeds": f"auto: {AUTO_SEEDS[1]}, or {AUTO_SEEDS[0]} where that takes long" if asked == "auto" else asked,
+        "retune": f"{JOINED.join(config.sweep.retune)}, {len(tuning)} trials before the others" if tuning else [],
         "epochs": epochs,
         "steps": sum(steps),
         "decay": in_lines(flagged(keys, budgets_of(keys, found, data), epochs), epochs),
