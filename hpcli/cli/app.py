@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from hpcli.cli.init import init
+from hpcli.cli.keys import keys
 from hpcli.commands import COMMANDS
 
 
@@ -35,6 +36,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         else:
             app.command(name, help=about.about)(_not_called)
     app.command("init")(init)
+    app.command("keys")(keys)
     return app
 
 

@@ -10,14 +10,17 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from hpcli.config.keys import Described
+from hpcli.config.varying import written
 from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
@@ -116,6 +119,12 @@ class Terminal:
             return
         for each in fact_tables(title, facts):
             self.out.print(each)
+
+    def keys(self, found: Sequence[Described]) -> None:
+        """Keys of the config, each with its default, and under it what it is for."""
+        for each in found:
+            self.out.print(Text.assemble((each.key, "bold"), (f"  {written(each.default)}", "cyan")))
+            self.out.print(Padding(Text(each.about), (0, 0, 0, 4)), soft_wrap=False)
 
     def summary(self, summary: Mapping[str, object], files: list[str]) -> None:
         """The end of a run."""

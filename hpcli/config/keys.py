@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
@@ -29,6 +30,20 @@ def fields(section: type[Section] = Config, prefix: str = "") -> Iterator[tuple[
             yield from fields(inner, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", field
+
+
+@dataclass(frozen=True)
+class Described:
+    """A key as a person reads of it."""
+
+    key: str
+    default: object
+    about: str
+
+
+def described() -> list[Described]:
+    """Every key, in the order of the schema."""
+    return [Described(key, field.default, " ".join((field.description or "").split())) for key, field in fields()]
 
 
 def find_field(key: str) -> FieldInfo | None:
