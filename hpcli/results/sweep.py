@@ -188,7 +188,7 @@ class SweepResult:
             "sentence": in_words(
                 found,
                 choice,
-                epochs=length,
+                horizon=f"For {length}-epoch cycles",
                 num_seeds=int(self.complete.sum()),
                 matters=matters,
                 parameter=JOINED.join(self.keys),

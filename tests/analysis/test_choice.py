@@ -34,7 +34,7 @@ def said(
     """The value, and the sentence; the reason for it, where one is expected, is checked."""
     places = PLACES[: len(found.comparisons)] if ordered else None
     choice = choose(found, positions=places, present=present, seconds=seconds)
-    words = in_words(found, choice, epochs=2, num_seeds=5, matters=0.01)
+    words = in_words(found, choice, horizon="For 2-epoch cycles", num_seeds=5, matters=0.01)
     assert reason is None or (choice is not None and choice.reason is reason)
     return ("" if choice is None else str(found.comparisons[choice.index].value), words)
 
@@ -58,7 +58,7 @@ def test_an_equal_value_is_kept_though_it_is_no_candidate() -> None:
     value, words = said(found, present=1, reason=Reason.KEPT)
     assert value == "1e-4"
     assert words == (
-        "For 2-epoch cycles: keep 1e-4, which the config has: the difference from the lowest mean does not matter. "
+        "For 2-epoch cycles: keep 1e-4, which you have now: the difference from the lowest mean does not matter. "
         "1e-5 is as good."
     )
 
@@ -66,7 +66,9 @@ def test_an_equal_value_is_kept_though_it_is_no_candidate() -> None:
 def test_runs_that_are_identical_say_that_the_key_does_nothing() -> None:
     found = verdict([[1.0, 1.1], [1.0, 1.1]], NAMES[:2])
     choice = choose(found, positions=None, present=1)
-    words = in_words(found, choice, epochs=2, num_seeds=2, matters=0.01, parameter="optimizer.beta2")
+    words = in_words(
+        found, choice, horizon="For 2-epoch cycles", num_seeds=2, matters=0.01, parameter="optimizer.beta2"
+    )
     assert words == (
         "For 2-epoch cycles: all runs of a seed are identical to the bit: optimizer.beta2 does nothing here, 1e-4 is as "
         "good as any."
@@ -76,7 +78,7 @@ def test_runs_that_are_identical_say_that_the_key_does_nothing() -> None:
 def test_nothing_learnt_is_refused_with_what_to_do() -> None:
     lost = verdict([[2.35, 2.4], [2.31, 2.32]], NAMES[:2], chance=2.3026)
     assert choose(lost, positions=None) is None
-    assert in_words(lost, None, epochs=1, num_seeds=2, matters=0.01, chance=2.3026) == (
+    assert in_words(lost, None, horizon="For 1-epoch cycles", num_seeds=2, matters=0.01, chance=2.3026) == (
         "For 1-epoch cycles: no value has learnt anything (chance is a loss of 2.3), so they cannot be compared: find a "
         "learning rate with hpcli lr-find, or train longer (--epochs)."
     )
