@@ -18,7 +18,7 @@ MANY_SEEDS = 30
 MOST_SEEDS = 1000
 NOISIER = 3.0
 """A difference whose variance is so many times the pooled one is judged by its own alone."""
-MOST_DRAWN = 2 * 10**7
+MOST_DRAWN = 5 * 10**6
 """Numbers drawn at once: of many values fewer tables are drawn."""
 
 Array = NDArray[np.float64]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hpcli import verdict
-from hpcli.analysis.noise import _dunnett, _studentized
+from hpcli.analysis.noise import _dunnett, _found, _studentized
 from hpcli.analysis.verdict import Verdict
 from hpcli.results.looks import level_of
 from hpcli.states import Judgement
@@ -403,9 +404,13 @@ def test_unpaired_runs_that_are_few_or_out() -> None:
 
 
 def test_many_values_take_no_more_memory_than_few() -> None:
-    """400 values, two seeds: fewer tables are drawn at once."""
-    found = verdict(table([1.0] * 400, seeds=2))
-    assert found.resolution is not None
+    """Of 300 values, three seeds, fewer tables are drawn at once: 20,000 of them would take gigabytes."""
+    tracemalloc.start()
+    try:
+        assert 2 < _found(300, 3, 598, 0.05) < 6
+        assert tracemalloc.get_traced_memory()[1] < 4e8
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_no_table() -> None:
