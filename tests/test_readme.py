@@ -96,7 +96,9 @@ def test_code(kind: str, block: str, tmp_path: Path, commands: Commands) -> None
 
 def test_every_command_is_documented() -> None:
     text = README.read_text()
-    assert not [name for name in (*COMMANDS, "init") if f"`hpcli {name}" not in text], "README.md misses them"
+    assert not [name for name in (*COMMANDS, "verdict", "suggest", "init") if f"`hpcli {name}" not in text], (
+        "README.md misses them"
+    )
 
 
 def test_every_key_is_in_the_list_of_keys() -> None:

@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from hpcli.cli.init import init
+from hpcli.cli.suggest import suggest
+from hpcli.cli.verdict import verdict
 from hpcli.commands import COMMANDS
 
 
@@ -34,7 +36,8 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
             app.command(name, help=about.about)(typer_callback(name))
         else:
             app.command(name, help=about.about)(_not_called)
-    app.command("init")(init)
+    for other in (verdict, suggest, init):
+        app.command(other.__name__)(other)
     return app
 
 
