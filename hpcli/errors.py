@@ -6,7 +6,10 @@ Anything else that escapes is a bug in hpcli: a traceback and exit code 1.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+MOST_LISTED = 30
+"""Names that an error line has room for."""
 
 
 class HpcliError(Exception):
@@ -75,4 +78,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """End of an error line: the nearest of the `known` names, or the list of them."""
     known = [str(each) for each in known]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"choose from {listed(known)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names one after the other, of very many the first ones."""
+    more = len(names) - MOST_LISTED
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:MOST_LISTED])} … and {more} more"

@@ -29,6 +29,25 @@ class RunStatus(StrEnum):
         """Whether nothing is left to train."""
         return self in (RunStatus.FINISHED, RunStatus.DIVERGED)
 
+    @classmethod
+    def read(cls, word: str) -> RunStatus | None:
+        """The status that a word of hpcli, W&B, MLflow or Optuna stands for; None: none of theirs."""
+        own = {each.value: each for each in cls}
+        return (own | _ELSEWHERE).get(word.strip().lower())
+
+
+_ELSEWHERE = {
+    "complete": RunStatus.FINISHED,
+    "completed": RunStatus.FINISHED,
+    "fail": RunStatus.FAILED,
+    "killed": RunStatus.FAILED,
+    "preempted": RunStatus.FAILED,
+    "pruned": RunStatus.FAILED,
+    "pending": RunStatus.WAITING,
+    "scheduled": RunStatus.WAITING,
+}
+"""What other programs call a run's status."""
+
 
 class Judgement(StrEnum):
     """What a sweep says of one value, compared with the best one."""
@@ -57,7 +76,7 @@ class Reason(StrEnum):
     ONLY = "only"
     """Nothing else was tried."""
     KEPT = "kept"
-    """The config has it, and what it is above the lowest mean does not matter."""
+    """It is in use now, and what it is above the lowest mean does not matter."""
     CHEAPEST = "cheapest"
     """Its runs take the least time, and what it is above the lowest mean does not matter."""
     LOWEST = "lowest"

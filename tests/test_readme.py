@@ -96,7 +96,8 @@ def test_code(kind: str, block: str, tmp_path: Path, commands: Commands) -> None
 
 def test_every_command_is_documented() -> None:
     text = README.read_text()
-    assert not [name for name in (*COMMANDS, "init", "keys") if f"`hpcli {name}" not in text], "README.md misses them"
+    every = (*COMMANDS, "verdict", "suggest", "init", "keys")
+    assert not [name for name in every if f"`hpcli {name}" not in text], "README.md misses them"
 
 
 def test_every_key_is_in_the_list_of_keys() -> None:

@@ -32,7 +32,7 @@ class Choice:
 _WORDS = {
     Reason.BEST: "the best",
     Reason.ONLY: "the only value tried",
-    Reason.KEPT: "which the config has: the difference from the lowest mean does not matter",
+    Reason.KEPT: "which you have now: the difference from the lowest mean does not matter",
     Reason.CHEAPEST: "the cheapest: the difference from the lowest mean does not matter",
     Reason.LOWEST: "the lowest mean",
 }
@@ -53,7 +53,7 @@ def choose(
     Args:
         found: of the values, in their order.
         positions: of each value on its own scale, such as log10 of a weight decay; None: values without an order.
-        present: index of the value that the config has; None: it was not among them.
+        present: index of the value that is in use now; None: it was not among them.
         seconds: of a run of each value, where values differ in cost.
 
     Returns:
@@ -96,6 +96,27 @@ def _cheapest(good: Sequence[int], seconds: Sequence[float] | None) -> int | Non
     return first if seconds[first] < CHEAPER * seconds[second] else None
 
 
+@dataclass(frozen=True)
+class Remedies:
+    """What to do about runs that say too little: it depends on where they were made."""
+
+    one_seed: str = "use --seeds 3 or more"
+    at_chance: str = "find a learning rate with hpcli lr-find, or train longer (--epochs)"
+    missing: str = "see the error.log of each in trials/"
+    diverged: str = "lower the learning rate (hpcli lr-find shows how far it can go)"
+    identical: str = "identical to the bit"  # no remedy, but likewise: what a file rounds may differ
+
+
+ELSEWHERE = Remedies(
+    one_seed="train each value with three seeds or more",
+    at_chance="find a learning rate that trains, or train longer",
+    missing="train those that failed again",
+    diverged="lower the learning rate",
+    identical="the same in every digit given",
+)
+"""For runs that hpcli has not made."""
+
+
 def in_words(
     found: Verdict,
     choice: Choice | None,
@@ -104,50 +125,54 @@ def in_words(
     num_seeds: int,
     parameter: str = "the key",
     chance: float | None = None,
+    remedies: Remedies = Remedies(),
 ) -> str:
     """What to use and why, what else may be as good, what is worse and by how much, and what it costs to know more.
 
     Args:
         found: compared values, each with its name.
         choice: from them; None: none is left.
-        horizon: what the runs were, and so what is said holds for: For 2-epoch cycles.
+        horizon: what it holds for, such as "For 2-epoch cycles"; empty: nothing is said of it.
         num_seeds: of each value.
         parameter: the key or keys whose values these are.
         chance: the loss of a network that has learnt nothing.
+        remedies: what to do about runs that say too little.
     """
     if choice is None:
-        return f"{horizon}: {_refusal(found, chance)}"
+        return _after(horizon, _refusal(found, chance, remedies))
     if found.identical:
-        return (
-            f"{horizon}: all runs of a seed are identical to the bit: {parameter} does nothing here, "
-            f"{found.comparisons[choice.index].value} is as good as any."
+        return _after(
+            horizon,
+            f"all runs of a seed are {remedies.identical}: {parameter} does nothing here, "
+            f"{found.comparisons[choice.index].value} is as good as any.",
         )
     chosen = found.comparisons[choice.index]
     says = f"keep {chosen.value}" if choice.reason == Reason.KEPT else f"use {chosen.value}"
     others = [found.comparisons[index] for index in found.eligible if index != choice.index]
-    parts = [f"{horizon}: {says}, {choice.words}.", *_also(others, found, num_seeds)]
+    parts = [f"{says}, {choice.words}.", *_also(others, found, num_seeds)]
     parts += [_against_the_best(each) for each in found.comparisons if each not in others and each is not chosen]
     wild = [str(each.value) for each in found.comparisons if each.unstable]
     parts += [f"{_listed(wild)} {'is' if len(wild) == 1 else 'are'} far noisier than the others."] if wild else []
     if others and found.noise_sd is None:
-        parts.append("One seed cannot tell values apart: use --seeds 3 or more.")
+        parts.append(f"One seed cannot tell values apart: {remedies.one_seed}.")
     elif any(each.verdict == Judgement.UNDECIDED for each in others):
         parts += _cost(found, num_seeds)
-    return " ".join(parts)
+    return _after(horizon, " ".join(parts))
 
 
-def _refusal(found: Verdict, chance: float | None) -> str:
+def _after(horizon: str, text: str) -> str:
+    return f"{horizon}: {text}" if horizon else f"{text[0].upper()}{text[1:]}"
+
+
+def _refusal(found: Verdict, chance: float | None, remedies: Remedies) -> str:
     """Why no value can be used, and what to do."""
     states = {each.verdict for each in found.comparisons}
     if Judgement.AT_CHANCE in states:
         level = "" if chance is None else f" (chance is a loss of {chance:.3g})"
-        return (
-            f"no value has learnt anything{level}, so they cannot be compared: find a learning rate with "
-            "hpcli lr-find, or train longer (--epochs)."
-        )
+        return f"no value has learnt anything{level}, so they cannot be compared: {remedies.at_chance}."
     if states == {Judgement.MISSING}:
-        return "no value has all of its runs, so they cannot be compared: see the error.log of each in trials/."
-    return "no value trained; lower the learning rate (hpcli lr-find shows how far it can go)."
+        return f"no value has all of its runs, so they cannot be compared: {remedies.missing}."
+    return f"no value trained; {remedies.diverged}."
 
 
 def _also(others: Sequence[Comparison], found: Verdict, num_seeds: int) -> list[str]:

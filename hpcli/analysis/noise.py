@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,45 +18,54 @@ MANY_SEEDS = 30
 MOST_SEEDS = 1000
 NOISIER = 3.0
 """A difference whose variance is so many times the pooled one is judged by its own alone."""
+MOST_DRAWN = 5 * 10**6
+"""Numbers drawn at once: of many values fewer tables are drawn."""
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 class Ruler:
-    """The noise of the stable values' losses [k, S], and the differences that stand out from the noise."""
+    """The noise of the stable values' losses, a row a value, and the differences that stand out from the noise.
+
+    Paired rows are a table [k, S], and what a seed does to all values is no noise. Unpaired ones may differ in length.
+    """
 
     def __init__(
         self,
-        table: Array,
+        rows: Sequence[Array],
         noise: tuple[float, int] | None,
         margin: float,
         num_tried: int,
         level: float,
         rounding: float = 0.0,
+        *,
+        paired: bool = True,
     ) -> None:
         self.margin = margin  # the difference that matters
         self.level = level
         self.num_tried = num_tried  # an unstable value has been a chance for a false alarm, too
-        self.num_stable, self.num_seeds = table.shape
-        self.df = (self.num_stable - 1) * (self.num_seeds - 1)
+        self.num_stable, self.num_seeds, self.paired = len(rows), usual_number(rows), paired
+        squares, self.df = _paired_noise(np.stack(rows)) if paired else _unpaired_noise(rows)
         self.sd: float | None = None
         if self.df:
-            residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
-            self.sd = max(math.sqrt(float((residual**2).sum()) / self.df), rounding)  # no less than rounding leaves
+            self.sd = max(math.sqrt(squares / self.df), rounding)  # no less than rounding leaves
         elif noise is not None and self.num_stable > 1:
             self.sd, self.df = float(noise[0]), int(noise[1])
 
-    def margins(self, differences: Array, *, alone: bool) -> tuple[float, float]:
-        """Half the interval of a mean of paired differences [S], and how far above the best a candidate may lie.
+    def margins(self, own: Array, best: Array, *, alone: bool) -> tuple[float, float]:
+        """Half the interval of the difference of two rows' means, and how far above the best a candidate may lie.
 
         A difference that is far noisier than the others, or `alone`, stands on its own degrees of freedom.
         """
         assert self.sd is not None
-        seeds, pooled = len(differences), 2 * self.sd**2
-        own = float(differences.var(ddof=1)) if seeds > 1 else 0.0
-        alone = alone or own > NOISIER * pooled
-        error = math.sqrt((own if alone else max(pooled, own)) / seeds)
-        df = seeds - 1 if alone else self.df
+        pooled = self.sd**2 * (1 / len(own) + 1 / len(best))
+        parts = [own - best] if self.paired else [own, best]
+        parts = [each for each in parts if len(each) > 1]
+        apart = sum(float(each.var(ddof=1)) / len(each) for each in parts)
+        alone = alone or apart > NOISIER * pooled
+        error = math.sqrt(apart if alone else max(pooled, apart))
+        df = min(len(each) for each in parts) - 1 if alone else self.df
         half = _studentized(self.num_tried, df, self.level) * error
         return half, _dunnett(self.num_tried - 1, df, self.level) * error  # Hsu's one-sided comparison
 
@@ -67,7 +77,7 @@ class Ruler:
         if self.sd is None:
             return None
         seeds = min(self.num_seeds, MANY_SEEDS)  # as 1 / √seeds from there on
-        found = _found(self.num_tried, seeds, self.df, self.level, is_estimate=True)
+        found = _found(self.num_tried, seeds, self.df, self.level, self.paired, is_estimate=True)
         return self.sd * found * math.sqrt(seeds / self.num_seeds)
 
     def seeds_for_margin(self) -> SeedsNeeded | None:
@@ -88,7 +98,8 @@ class Ruler:
         return seeds if seeds <= MOST_SEEDS else None
 
     def _found_with(self, seeds: int) -> float:
-        return _found(self.num_tried, seeds, (self.num_tried - 1) * (seeds - 1), self.level, draws=3_000)
+        df = (self.num_tried - self.paired) * (seeds - 1)
+        return _found(self.num_tried, seeds, df, self.level, self.paired, draws=3_000)
 
 
 @dataclass(frozen=True)
@@ -125,16 +136,33 @@ class Foreseen:
         return cls(found * middle, found * low, found * high)
 
 
-def unstable(table: Array) -> NDArray[np.bool_]:
-    """[k] values whose losses [k, S] vary so much more than the others' that luck does it in 1 % of values at most.
+def _paired_noise(table: Array) -> tuple[float, int]:
+    """The sum of squares of what values and seeds leave of a table [k, S], and its degrees of freedom."""
+    residual = table - table.mean(0) - table.mean(1, keepdims=True) + table.mean()
+    return float((residual**2).sum()), (len(table) - 1) * (table.shape[1] - 1)
+
+
+def _unpaired_noise(rows: Sequence[Array]) -> tuple[float, int]:
+    """The same of rows of any length, of which nothing but their mean is known; 0 of a single row."""
+    squares = sum(float(((row - row.mean()) ** 2).sum()) for row in rows)
+    return squares, sum(len(row) - 1 for row in rows) if len(rows) > 1 else 0
+
+
+def usual_number(rows: Sequence[Array]) -> int:
+    """The length of the rows; where they differ the harmonic mean, by which errors of means go."""
+    return round(len(rows) / sum(1 / len(row) for row in rows))
+
+
+def unstable(rows: Sequence[Array]) -> Mask:
+    """[k] values whose losses (a row) vary so much more than the others' that luck does it in 1 % of values at most.
 
     The ratio of a variance to the median one, beyond its 99 % point for noise of Student's t with 3 degrees of freedom
     (and so for normal noise, whose point is lower). With fewer than three values or seeds nothing is unstable.
     """
-    num_values, num_seeds = table.shape
+    num_values, num_seeds = len(rows), min(len(row) for row in rows)
     if num_values < 3 or num_seeds < 3:
         return np.zeros(num_values, bool)
-    variances = table.var(1, ddof=1)
+    variances = np.array([row.var(ddof=1) for row in rows])
     usual = float(np.median(variances))
     return np.asarray((variances > _unstable_ratio(num_values, min(num_seeds, MANY_SEEDS)) * usual) & (usual > 0))
 
@@ -155,7 +183,14 @@ def _studentized(num_values: int, df: int, level: float = LEVEL) -> float:
 
 @cache
 def _found(
-    num_values: int, num_seeds: int, df: int, level: float, *, is_estimate: bool = False, draws: int = 20_000
+    num_values: int,
+    num_seeds: int,
+    df: int,
+    level: float,
+    paired: bool = True,
+    *,
+    is_estimate: bool = False,
+    draws: int = 20_000,
 ) -> float:
     """The gap, in standard deviations of one run, that is found in 80 % of sweeps: one value above equal others.
 
@@ -164,18 +199,21 @@ def _found(
     `df` degrees of freedom, it takes more of them: the estimate is drawn, too.
     """
     random = np.random.default_rng(0)
+    draws = max(100, min(draws, MOST_DRAWN // (num_values * num_seeds)))
     losses = random.standard_normal((draws, num_values, num_seeds))
     means = losses.mean(2)
-    best = means[:, :-1].argmin(1)
-    differences = losses[:, -1] - losses[np.arange(draws), best]
-    own = differences.var(1, ddof=1) if num_seeds > 1 else np.zeros(draws)
-    if num_seeds > 1:
+    best, last = losses[np.arange(draws), means[:, :-1].argmin(1)], losses[:, -1]
+    if num_seeds == 1:  # the noise is from elsewhere
+        own, noise = np.zeros(draws), random.chisquare(df, draws) / df
+    elif paired:
+        own = (last - best).var(1, ddof=1)
         residual = losses - losses.mean(1, keepdims=True) - means[:, :, None] + losses.mean((1, 2), keepdims=True)
         noise = (residual**2).sum((1, 2)) / ((num_values - 1) * (num_seeds - 1))
-    else:  # from elsewhere
-        noise = random.chisquare(df, draws) / df
+    else:
+        own = last.var(1, ddof=1) + best.var(1, ddof=1)
+        noise = losses.var(2, ddof=1).mean(1)
     error = np.sqrt(np.maximum(2 * noise, own) / num_seeds)
-    needed = _studentized(num_values, df, level) * error - differences.mean(1)
+    needed = _studentized(num_values, df, level) * error - (last - best).mean(1)
     if is_estimate:
         needed /= np.sqrt(random.chisquare(df, draws) / df)
     return float(np.quantile(needed, POWER))
@@ -183,6 +221,7 @@ def _found(
 
 @cache
 def _unstable_ratio(num_values: int, num_seeds: int, draws: int = 40_000) -> float:
+    draws = max(100, min(draws, MOST_DRAWN // (num_values * num_seeds)))
     losses = np.random.default_rng(0).standard_t(3, (draws, num_values, num_seeds))
     variances = losses.var(2, ddof=1)
     return float(np.quantile(variances / np.median(variances, 1)[:, None], 0.99))

@@ -10,13 +10,16 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from hpcli.analysis.noise import LEVEL, Array, Ruler, SeedsNeeded, mean_correlation, rounding, unstable
+from hpcli.analysis.noise import LEVEL, Array, Mask, Ruler, SeedsNeeded, mean_correlation, rounding, unstable
 from hpcli.states import Judgement
 
+Rows = ArrayLike | Sequence[ArrayLike]
+"""A table, or rows of any length."""
 LEARNT = 0.99
 """A value has learnt something where its mean loss is below this share of chance."""
 
@@ -58,15 +61,16 @@ class Verdict:
 
 
 def verdict(
-    losses: ArrayLike,
+    losses: Rows,
     values: Sequence[object] | None = None,
     *,
     matters: float = 0.01,
     ceiling: float | None = None,
     chance: float | None = None,
-    missing: ArrayLike | None = None,
+    missing: Rows | None = None,
     noise: tuple[float, int] | None = None,
     level: float = LEVEL,
+    paired: bool = True,
 ) -> Verdict:
     """Judge values by their losses over shared seeds.
 
@@ -81,62 +85,73 @@ def verdict(
             everywhere is left out.
         noise: standard deviation of one run and its degrees of freedom, from elsewhere; needed where S is 1.
         level: the chance of a false *worse* that all comparisons share.
+        paired: whether a column is a seed. If not, values have runs of their own, as many as each has: rows may differ
+            in length, and the order of a row says nothing.
 
     Returns:
         Every value against the one with the lowest mean, paired by seed. Intervals are simultaneous (the studentized
         range over all k values), `candidate` is Hsu's one-sided comparison. The noise is the residual of values and
-        seeds, at least the difference's own.
+        seeds, at least the difference's own. Unpaired, it is what the values leave (Tukey and Kramer's intervals).
 
     Raises:
         ValueError: not a table of at least one value and one seed, or not a name a row.
     """
-    table, gone = _table(losses, missing)
-    names: list[object] = list(range(len(table)) if values is None else values)
-    if len(names) != len(table):
-        raise ValueError(f"values: {len(names)} names for {len(table)} rows of losses")
-    known = _known(table, gone, ceiling, chance)
+    rows, gone = _table(losses, missing) if paired else _rows(losses, missing)
+    names: list[object] = list(range(len(rows)) if values is None else values)
+    if len(names) != len(rows):
+        raise ValueError(f"values: {len(names)} names for {len(rows)} rows of losses")
+    known = _known(rows, gone, ceiling, chance)
     live = [index for index, state in enumerate(known) if state is None]
-    means = [None if state in _WITHOUT_MEAN else float(row.mean()) for state, row in zip(known, table, strict=True)]
+    means = [None if state in _WITHOUT_MEAN else float(row.mean()) for state, row in zip(known, rows, strict=True)]
     if not live:
         return Verdict(tuple(map(_alone, names, known, means)), None, None, None, None, None, None)
-    size = int(np.frexp(np.abs(table[live]).max())[1])  # powers of two: nothing is rounded, and nothing overflows
-    found = _compare(np.ldexp(table[live], -size), [names[index] for index in live], matters, noise, level, size)
+    size = int(np.frexp(max(np.abs(rows[index]).max() for index in live))[1])
+    scaled = [np.ldexp(rows[index], -size) for index in live]  # powers of two: nothing is rounded, nothing overflows
+    found = _compare(scaled, [names[index] for index in live], matters, noise, level, size, paired=paired)
     compared = iter(found.comparisons)
-    rows = [next(compared) if each[1] is None else _alone(*each) for each in zip(names, known, means, strict=True)]
-    return dataclasses.replace(found, comparisons=tuple(rows), identical=found.identical and len(live) == len(names))
+    every = [next(compared) if each[1] is None else _alone(*each) for each in zip(names, known, means, strict=True)]
+    return dataclasses.replace(found, comparisons=tuple(every), identical=found.identical and len(live) == len(names))
 
 
 def _compare(
-    table: Array, names: list[object], matters: float, noise: tuple[float, int] | None, level: float, size: int
+    rows: list[Array],
+    names: list[object],
+    matters: float,
+    noise: tuple[float, int] | None,
+    level: float,
+    size: int,
+    *,
+    paired: bool,
 ) -> Verdict:
-    """The verdict on values [k, S] that can all be judged, in units of 2 to the power `size`."""
-    wild = unstable(table)
-    best = int(table.mean(1).argmin())
+    """The verdict on values, a row each, that can all be judged, in units of 2 to the power `size`."""
+    wild = unstable(rows)
+    best = int(np.argmin([row.mean() for row in rows]))
     if noise is not None:
         noise = (math.ldexp(noise[0], -size), noise[1])
-    margin, grain = matters * abs(float(table[best].mean())), rounding(np.ldexp(table, size))  # of decimals as given
-    ruler = Ruler(table[~wild], noise, margin, len(table), level, math.ldexp(grain, -size))
-    rows = [
-        _against(name, own, table[best], ruler, alone=bool(is_wild or wild[best]))
-        for name, own, is_wild in zip(names, table, wild, strict=True)
+    table = np.stack(rows) if paired else np.concatenate(rows)[:, None]
+    margin, grain = matters * abs(float(rows[best].mean())), rounding(np.ldexp(table, size))  # of decimals as given
+    stable = [row for row, is_wild in zip(rows, wild, strict=True) if not is_wild]
+    ruler = Ruler(stable, noise, margin, len(rows), level, math.ldexp(grain, -size), paired=paired)
+    against = [
+        _against(name, own, rows[best], ruler, alone=bool(is_wild or wild[best]))
+        for name, own, is_wild in zip(names, rows, wild, strict=True)
     ]
-    rows[best] = Comparison(names[best], rows[best].mean, 0.0, 0.0, 0.0, Judgement.BEST, candidate=True)
-    rows = [_back(each, size, is_wild=bool(own)) for each, own in zip(rows, wild, strict=True)]
+    against[best] = Comparison(names[best], against[best].mean, 0.0, 0.0, 0.0, Judgement.BEST, candidate=True)
+    against = [_back(each, size, is_wild=bool(own)) for each, own in zip(against, wild, strict=True)]
     sd, resolution = (None if each is None else math.ldexp(each, size) for each in (ruler.sd, ruler.resolution()))
-    shared = mean_correlation(table[[each.candidate for each in rows]])
-    same = len(table) > 1 and bool((table == table[0]).all())
-    matter = math.ldexp(margin, size)
-    df = None if sd is None else ruler.df
-    return Verdict(tuple(rows), names[best], sd, df, shared, resolution, ruler.seeds_for_margin(), matter, same)
+    shared = mean_correlation(table[[each.candidate for each in against]]) if paired else None
+    same = paired and len(table) > 1 and bool((table == table[0]).all())
+    df, matter = None if sd is None else ruler.df, math.ldexp(margin, size)
+    return Verdict(tuple(against), names[best], sd, df, shared, resolution, ruler.seeds_for_margin(), matter, same)
 
 
 def _against(name: object, own: Array, best: Array, ruler: Ruler, *, alone: bool) -> Comparison:
-    """A value's losses [S] against the best one's."""
-    mean, differences = float(own.mean()), own - best
-    difference = float(differences.mean())
+    """A value's losses against the best one's."""
+    mean = float(own.mean())
+    difference = float((own - best).mean()) if ruler.paired else mean - float(best.mean())
     if ruler.sd is None:
         return Comparison(name, mean, difference, None, None, Judgement.CANNOT_TELL, candidate=True)
-    half, reach = ruler.margins(differences, alone=alone)
+    half, reach = ruler.margins(own, best, alone=alone)
     low, high = difference - half, difference + half
     small = -ruler.margin <= low and high <= ruler.margin
     state = Judgement.EQUAL if small else Judgement.WORSE if low > 0 else Judgement.UNDECIDED
@@ -156,29 +171,43 @@ _WITHOUT_MEAN = (Judgement.DIVERGED, Judgement.MISSING)
 
 
 def _known(
-    table: Array, gone: NDArray[np.bool_], ceiling: float | None, chance: float | None
+    rows: Sequence[Array], gone: Sequence[Mask], ceiling: float | None, chance: float | None
 ) -> list[Judgement | None]:
     """The judgement of every value that needs no comparison; None: the value is to be compared."""
     highest, learnt = math.inf if ceiling is None else ceiling, math.inf if chance is None else LEARNT * chance
     states: list[Judgement | None] = []
-    for row, absent in zip(table, gone, strict=True):
+    for row, absent in zip(rows, gone, strict=True):
         if not (np.isfinite(row) & (row <= highest) | absent).all():
             states.append(Judgement.DIVERGED)
-        elif absent.any():
+        elif not len(row) or absent.any():
             states.append(Judgement.MISSING)
         else:
             states.append(Judgement.AT_CHANCE if row.mean() >= learnt else None)
     return states
 
 
-def _table(losses: ArrayLike, missing: ArrayLike | None) -> tuple[Array, NDArray[np.bool_]]:
-    """The losses, and where runs are missing, without the seeds that no value has."""
-    table = np.asarray(losses, float)
+def _table(losses: Rows, missing: Rows | None) -> tuple[list[Array], list[Mask]]:
+    """The rows of a table of losses, and where runs are missing, without the seeds that no value has."""
+    table = np.asarray(cast(ArrayLike, losses), float)
     if table.ndim != 2 or 0 in table.shape:
         raise ValueError("losses: must be a table [values, seeds], with one of each at least")
-    gone = np.isnan(table) if missing is None else np.isnan(table) | np.asarray(missing, bool)
+    gone = np.isnan(table) if missing is None else np.isnan(table) | np.asarray(cast(ArrayLike, missing), bool)
     has_any = ~gone.all(0)
-    return (table[:, has_any], gone[:, has_any]) if has_any.any() else (table[:, :1], gone[:, :1])
+    kept = has_any if has_any.any() else slice(0, 1)
+    return list(table[:, kept]), list(gone[:, kept])
+
+
+def _rows(losses: Rows, missing: Rows | None) -> tuple[list[Array], list[Mask]]:
+    """Rows of losses of any length, and where runs are missing."""
+    rows = [np.asarray(row, float) for row in cast(Sequence[ArrayLike], losses)]
+    if not rows or any(row.ndim != 1 for row in rows):
+        raise ValueError("losses: must be rows of losses, one row at least")
+    gone = [np.isnan(row) for row in rows]
+    if missing is not None:
+        gone = [
+            each | np.asarray(more, bool) for each, more in zip(gone, cast(Sequence[ArrayLike], missing), strict=True)
+        ]
+    return rows, gone
 
 
 def _alone(name: object, state: Judgement | None, mean: float | None) -> Comparison:

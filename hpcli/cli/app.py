@@ -14,6 +14,8 @@ import typer
 
 from hpcli.cli.init import init
 from hpcli.cli.keys import keys
+from hpcli.cli.suggest import suggest
+from hpcli.cli.verdict import verdict
 from hpcli.commands import COMMANDS
 
 
@@ -35,8 +37,8 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
             app.command(name, help=about.about)(typer_callback(name))
         else:
             app.command(name, help=about.about)(_not_called)
-    app.command("init")(init)
-    app.command("keys")(keys)
+    for other in (verdict, suggest, init, keys):
+        app.command(other.__name__)(other)
     return app
 
 

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from hpcli.cli.command import Call, command
-from hpcli.cli.options import Apply, Given
+from hpcli.cli.options import Apply, Given, Strict
 from hpcli.cli.session import Session
 from hpcli.errors import DIVERGED, UsageError
 
 KEYS = ("start_lr", "end_lr", "steps", "mode", "seeds", "valid")
 Values = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay.")]
-Strict = Annotated[bool, typer.Option("--strict", help="A refusal ends with exit code 6.")]
 
 
 @command([*(f"lr_find.{key}" for key in KEYS), "init.weights"])

@@ -28,6 +28,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan;
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Run a model or data set that the config names as module:function.")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="A refusal ends with exit code 6.")]
 Apply = Annotated[Path | None, typer.Option(metavar="FILE", help="Write what is found into this config.")]
 
 NAMES = {"init.weights": "init", "data.root": "data"}

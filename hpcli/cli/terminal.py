@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -135,6 +136,17 @@ class Terminal:
             if "sentence" in summary:
                 self.out.print(Text(str(summary["sentence"]), style="bold"))
             self.out.print(f"{summary['run_dir']}/  {'  '.join(files)}", markup=False)
+
+    def finding(self, command: str, file: Path, summary: Mapping[str, object], notes: Sequence[str]) -> None:
+        """What a file of somebody else's says: the sentence, what it comes from, and what was made of the file."""
+        if self.as_json:
+            full = {"command": command, "file": str(file), **summary, "file_notes": list(notes)}
+            sys.stdout.write(json.dumps(full) + "\n")
+            return
+        self.out.print(Text(str(summary["sentence"]), style="bold"))
+        self.table(f"{command}: {file}", shown_facts(summary))
+        for line in notes:
+            self.out.print(f"note: {line}", markup=False)
 
 
 class _Live:

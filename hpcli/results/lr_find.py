@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,7 +62,7 @@ class LRFindValid(Row, table="lr_find_valid"):
 class Curve:
     """One range test: one seed, one value of what is varied."""
 
-    seed: int
+    seed: int | str  # text where another program has named it
     value: str  # empty where nothing is varied
     lr: Array  # [n] steps taken, up to where the loss broke
     train_loss: Array  # [n] raw, each of one batch before its update, in nats
@@ -127,14 +127,22 @@ class LRFindResult:
 
     def summary(self) -> Summary:
         """The result in plain values."""
-        suggestion = self.suggestion
-        if suggestion is None:
-            return {}
-        groups = self.groups
-        summary = _summary(suggestion, next(iter(groups.values())))
-        if self.varied:
-            summary["by_value"] = {value: _short(each, groups[value]) for value, each in self.by_value.items()}
-        return summary
+        return summary_of(self.groups, varied=bool(self.varied)) if self.curves else {}
+
+
+def summary_of(groups: Mapping[str, Sequence[Curve]], *, varied: bool) -> Summary:
+    """What curves say, in plain values: those of the first value, and in short those of each where one is varied.
+
+    Args:
+        groups: value → its curves, a seed each; one value at least.
+        varied: whether values are overlaid.
+    """
+    found = {value: combine([curve.suggestion for curve in group]) for value, group in groups.items()}
+    first = next(iter(groups))
+    summary = _summary(found[first], groups[first])
+    if varied:
+        summary["by_value"] = {value: _short(each, groups[value]) for value, each in found.items()}
+    return summary
 
 
 def _curve(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
+from rich.markup import escape
 from rich.table import Table
 
 from hpcli.config.varying import JOINED, written
@@ -39,7 +40,7 @@ def shown_facts(summary: Facts) -> Facts:
 
 def fact_tables(title: str, facts: Facts) -> list[Table]:
     """Facts in two columns; lists of facts as tables of their own, under them."""
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None)
+    table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False, box=None)
     table.add_column(style="dim")
     table.add_column()
     tables = [table]
@@ -47,7 +48,7 @@ def fact_tables(title: str, facts: Facts) -> list[Table]:
         if _is_table(value):
             tables.append(_columns(value))
         else:
-            table.add_row(name.replace("_", " "), _readable(name, value))
+            table.add_row(name.replace("_", " "), escape(_readable(name, value)))
     return tables
 
 
@@ -62,7 +63,7 @@ def _columns(lines: Sequence[Facts]) -> Table:
     for name in names:
         table.add_column(name, no_wrap=True, justify="left" if isinstance(lines[0][name], str) else "right")
     for line in lines:
-        table.add_row(*(_readable(name, line[name]) for name in names))
+        table.add_row(*(escape(_readable(name, line[name])) for name in names))
     return table
 
 
@@ -72,13 +73,15 @@ def _ranked(line: Facts) -> Facts:
     value, decayed = line["value"], line.get("decay_budget")
     return {
         "value": JOINED.join(written(each) for each in (value if isinstance(value, list) else [value])),
-        "valid loss": line["mean_valid_loss"],
-        "accuracy": line["mean_valid_accuracy"],
+        "runs": line.get("runs"),
+        "mean": line.get("mean"),
+        "valid loss": line.get("mean_valid_loss"),
+        "accuracy": line.get("mean_valid_accuracy"),
         "above the best": "" if is_best else _difference(line["difference"], line["low"], line["high"]),
         "verdict": f"{line['verdict']}, unstable" if line["unstable"] else line["verdict"],
         "best?": "" if is_best else "maybe" if line["candidate"] else "no",
         "decay": f"{decayed:.2%}" if isinstance(decayed, float) else None,
-        "s a run": line["mean_seconds"] if decayed is None else None,
+        "s a run": line.get("mean_seconds") if decayed is None else None,
     }
 
 

@@ -58,7 +58,7 @@ def test_an_equal_value_is_kept_though_it_is_no_candidate() -> None:
     value, words = said(found, present=1, reason=Reason.KEPT)
     assert value == "1e-4"
     assert words == (
-        "For 2-epoch cycles: keep 1e-4, which the config has: the difference from the lowest mean does not matter. "
+        "For 2-epoch cycles: keep 1e-4, which you have now: the difference from the lowest mean does not matter. "
         "1e-5 is as good."
     )
 

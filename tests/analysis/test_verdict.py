@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from hpcli import verdict
-from hpcli.analysis.noise import _dunnett, _studentized
+from hpcli.analysis.noise import _dunnett, _found, _studentized
 from hpcli.analysis.verdict import Verdict
 from hpcli.results.looks import level_of
 from hpcli.states import Judgement
@@ -341,6 +343,74 @@ def test_properties(means: list[float], seeds: int, seed: int, shift: float) -> 
         if each.verdict == Judgement.BEST:
             assert each.candidate
             assert each.value == found.best
+
+
+@pytest.mark.parametrize("lengths", [(6, 6), (5, 5, 5), (4, 8, 6, 4)])
+def test_unpaired_intervals_of_rows_that_vary_alike(lengths: tuple[int, ...]) -> None:
+    """Tukey and Kramer's, as scipy computes them."""
+    rows = []
+    for index, length in enumerate(lengths):
+        row = np.arange(length) - (length - 1) / 2.0
+        rows.append(1 + 0.2 * index + 0.1 * row / row.std(ddof=1))
+    reference = stats.tukey_hsd(*rows).confidence_interval()
+    for index, each in enumerate(verdict(rows, paired=False).comparisons[1:], start=1):
+        assert each.low == pytest.approx(reference.low[index, 0])
+        assert each.high == pytest.approx(reference.high[index, 0])
+
+
+def test_the_order_of_unpaired_runs_says_nothing() -> None:
+    """A log sorted by its losses would seem to have hardly any noise, were its rows paired."""
+    losses = np.sort([[1.02, 0.98, 1.05, 0.95], [1.04, 1.07, 0.99, 0.97]], axis=1)
+    assert words(verdict(losses)) == [Judgement.BEST, Judgement.WORSE]
+    found = verdict(losses, paired=False)
+    assert words(found) == [Judgement.BEST, Judgement.UNDECIDED]
+    turned = verdict(losses[:, ::-1], paired=False)
+    assert words(turned) == words(found)
+    assert turned.noise_sd == pytest.approx(found.noise_sd)
+    assert found.seed_correlation is None
+
+
+@pytest.mark.parametrize("lengths", [(3, 3, 3), (5, 5), (2, 8, 4, 5)])
+def test_unpaired_values_that_do_not_differ_are_rarely_called_worse(lengths: tuple[int, ...]) -> None:
+    random, alarms = np.random.default_rng(0), 0
+    for _ in range(400):
+        rows = [10 + np.sort(random.normal(size=length)) for length in lengths]
+        alarms += Judgement.WORSE in words(verdict(rows, matters=0.0, paired=False))
+    assert alarms / 400 <= 0.057 + 3 * math.sqrt(0.05 / 400)
+
+
+@pytest.mark.parametrize(("k", "S"), [(2, 3), (3, 3), (5, 5)])
+def test_the_resolution_of_unpaired_runs_is_found_four_times_of_five(k: int, S: int) -> None:
+    random, found = np.random.default_rng(0), 0
+    for _ in range(300):
+        stated = verdict(10 + random.normal(size=(k, S)), paired=False).resolution
+        assert stated is not None
+        losses = 10 + random.normal(size=(k, S))
+        losses[-1] += stated
+        found += words(verdict(losses, matters=0.0, paired=False))[-1] == Judgement.WORSE
+    assert found / 300 == pytest.approx(0.8, abs=0.075)
+
+
+def test_unpaired_runs_that_are_few_or_out() -> None:
+    alone = verdict([[1.0], [1.1]], paired=False)
+    assert words(alone) == [Judgement.BEST, Judgement.CANNOT_TELL]
+    one = verdict([[1.0, 1.01, 0.99], [1.5], []], paired=False)
+    assert words(one) == [Judgement.BEST, Judgement.WORSE, Judgement.MISSING]
+    out = verdict([[1.0, 1.01], [1.0, math.nan], [1.0, math.inf], [2.4, 2.5]], paired=False, chance=2.3)
+    assert words(out) == [Judgement.BEST, Judgement.MISSING, Judgement.DIVERGED, Judgement.AT_CHANCE]
+    assert words(verdict([[0.5, 0.5], [0.5]], paired=False)) == [Judgement.BEST, Judgement.EQUAL]
+    with pytest.raises(ValueError, match="rows of losses"):
+        verdict([], paired=False)
+
+
+def test_many_values_take_no_more_memory_than_few() -> None:
+    """Of 300 values, three seeds, fewer tables are drawn at once: 20,000 of them would take gigabytes."""
+    tracemalloc.start()
+    try:
+        assert 2 < _found(300, 3, 598, 0.05) < 6
+        assert tracemalloc.get_traced_memory()[1] < 4e8
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_is_no_table() -> None:
