@@ -94,8 +94,9 @@ class Ruler:
         place = bisect_left(counts, -wanted, key=lambda seeds: -self._found_with(seeds))
         if place < len(counts):
             return counts[place]
-        seeds = math.ceil(MANY_SEEDS * (self._found_with(MANY_SEEDS) / wanted) ** 2)  # as 1 / √seeds from there on
-        return seeds if seeds <= MOST_SEEDS else None
+        short = self._found_with(MANY_SEEDS) / wanted
+        seeds = MANY_SEEDS * short * short  # as 1 / √seeds from there on
+        return math.ceil(seeds) if seeds <= MOST_SEEDS else None
 
     def _found_with(self, seeds: int) -> float:
         df = (self.num_tried - self.paired) * (seeds - 1)

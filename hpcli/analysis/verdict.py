@@ -60,6 +60,7 @@ class Verdict:
         ]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # of losses near the largest float
 def verdict(
     losses: Rows,
     values: Sequence[object] | None = None,
@@ -138,7 +139,7 @@ def _compare(
     ]
     against[best] = Comparison(names[best], against[best].mean, 0.0, 0.0, 0.0, Judgement.BEST, candidate=True)
     against = [_back(each, size, is_wild=bool(own)) for each, own in zip(against, wild, strict=True)]
-    sd, resolution = (None if each is None else math.ldexp(each, size) for each in (ruler.sd, ruler.resolution()))
+    sd, resolution = _unscaled(ruler.sd, size), _unscaled(ruler.resolution(), size)
     shared = mean_correlation(table[[each.candidate for each in against]]) if paired else None
     same = paired and len(table) > 1 and bool((table == table[0]).all())
     df, matter = None if sd is None else ruler.df, math.ldexp(margin, size)
@@ -161,10 +162,13 @@ def _against(name: object, own: Array, best: Array, ruler: Ruler, *, alone: bool
 def _back(each: Comparison, size: int, *, is_wild: bool) -> Comparison:
     """A comparison in the loss's own unit."""
     mean, difference, low, high = (
-        None if number is None else math.ldexp(number, size)
-        for number in (each.mean, each.difference, each.low, each.high)
+        _unscaled(number, size) for number in (each.mean, each.difference, each.low, each.high)
     )
     return Comparison(each.value, mean, difference, low, high, each.verdict, each.candidate, is_wild)
+
+
+def _unscaled(number: float | None, size: int) -> float | None:
+    return None if number is None else float(np.ldexp(number, size))  # infinite beyond the largest float
 
 
 _WITHOUT_MEAN = (Judgement.DIVERGED, Judgement.MISSING)
@@ -174,7 +178,7 @@ def _known(
     rows: Sequence[Array], gone: Sequence[Mask], ceiling: float | None, chance: float | None
 ) -> list[Judgement | None]:
     """The judgement of every value that needs no comparison; None: the value is to be compared."""
-    highest, learnt = math.inf if ceiling is None else ceiling, math.inf if chance is None else LEARNT * chance
+    highest = math.inf if ceiling is None else ceiling
     states: list[Judgement | None] = []
     for row, absent in zip(rows, gone, strict=True):
         if not (np.isfinite(row) & (row <= highest) | absent).all():
@@ -182,7 +186,8 @@ def _known(
         elif not len(row) or absent.any():
             states.append(Judgement.MISSING)
         else:
-            states.append(Judgement.AT_CHANCE if row.mean() >= learnt else None)
+            lost = chance is not None and row.mean() >= LEARNT * chance
+            states.append(Judgement.AT_CHANCE if lost else None)
     return states
 
 

@@ -156,6 +156,11 @@ def test_identical_runs_beside_one_that_is_out_are_no_sign_that_the_key_does_not
     assert not found.identical
 
 
+def test_losses_of_any_size_end_in_no_exception() -> None:
+    assert words(verdict([[1e308, 1.1e308], [-1e308, -1.1e308]])) == [Judgement.WORSE, Judgement.BEST]
+    assert verdict([[1e-320, 2e-320], [1.0, 2.0]]).seeds_for_matters is not None
+
+
 @pytest.mark.parametrize("exponent", [-1000, -700, -20, 20, 700, 1000])
 def test_the_unit_of_the_loss_does_not_matter(exponent: int) -> None:
     losses = table([1.0, 1.02, 1.3], seeds=3)
