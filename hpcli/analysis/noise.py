@@ -6,20 +6,15 @@ import math
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-LEVEL = 0.05
-POWER = 0.8
-MANY_SEEDS = 30
+from hpcli.analysis.power import MANY_SEEDS, distributions, dunnett, found_gap, studentized, unstable_ratio
+
 MOST_SEEDS = 1000
 NOISIER = 3.0
 """A difference whose variance is so many times the pooled one is judged by its own alone."""
-MOST_DRAWN = 5 * 10**6
-"""Numbers drawn at once: of many values fewer tables are drawn."""
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -66,8 +61,8 @@ class Ruler:
         alone = alone or apart > NOISIER * pooled
         error = math.sqrt(apart if alone else max(pooled, apart))
         df = min(len(each) for each in parts) - 1 if alone else self.df
-        half = _studentized(self.num_tried, df, self.level) * error
-        return half, _dunnett(self.num_tried - 1, df, self.level) * error  # Hsu's one-sided comparison
+        half = studentized(self.num_tried, df, self.level) * error
+        return half, dunnett(self.num_tried - 1, df, self.level) * error  # Hsu's one-sided comparison
 
     def resolution(self) -> float | None:
         """The difference whose interval leaves zero out in 80 % of sweeps like this one.
@@ -77,14 +72,14 @@ class Ruler:
         if self.sd is None:
             return None
         seeds = min(self.num_seeds, MANY_SEEDS)  # as 1 / √seeds from there on
-        found = _found(self.num_tried, seeds, self.df, self.level, self.paired, is_estimate=True)
+        found = found_gap(self.num_tried, seeds, self.df, self.level, self.paired, is_estimate=True)
         return self.sd * found * math.sqrt(seeds / self.num_seeds)
 
     def seeds_for_margin(self) -> SeedsNeeded | None:
         """The number of seeds at which a sweep finds the margin; None: unknown."""
         if self.sd is None or self.margin <= 0:
             return None
-        chi2 = _stats().chi2
+        chi2 = distributions().chi2
         low, high = (self.sd * math.sqrt(self.df / chi2.ppf(share, self.df)) for share in (0.95, 0.05))
         return SeedsNeeded(self._seeds_for(low), self._seeds_for(high))
 
@@ -100,7 +95,7 @@ class Ruler:
 
     def _found_with(self, seeds: int) -> float:
         df = (self.num_tried - self.paired) * (seeds - 1)
-        return _found(self.num_tried, seeds, df, self.level, self.paired, draws=3_000)
+        return found_gap(self.num_tried, seeds, df, self.level, self.paired, draws=3_000)
 
 
 @dataclass(frozen=True)
@@ -109,32 +104,6 @@ class SeedsNeeded:
 
     low: int | None  # None: over 1,000
     high: int | None
-
-
-@dataclass(frozen=True)
-class Foreseen:
-    """The difference that a plan finds four times of five, foreseen from noise that is an estimate."""
-
-    difference: float
-    low: float  # 90 % of the time between low and high
-    high: float
-
-    @classmethod
-    def of(cls, sd: float, df: int, *, num_values: int, num_seeds: int, level: float = LEVEL) -> Foreseen:
-        """From the noise of the first runs.
-
-        Args:
-            sd: of one run.
-            df: degrees of freedom that it was estimated with.
-            num_values: that the plan compares, two at least.
-            num_seeds: of each, two at least.
-            level: that the plan's comparisons share.
-        """
-        seeds = min(num_seeds, MANY_SEEDS)
-        found = _found(num_values, seeds, (num_values - 1) * (seeds - 1), level, draws=3_000)
-        found *= sd * math.sqrt(seeds / num_seeds)
-        middle, low, high = (math.sqrt(df / _stats().chi2.ppf(share, df)) for share in (0.5, 0.95, 0.05))
-        return cls(found * middle, found * low, found * high)
 
 
 def _paired_noise(table: Array) -> tuple[float, int]:
@@ -165,7 +134,7 @@ def unstable(rows: Sequence[Array]) -> Mask:
         return np.zeros(num_values, bool)
     variances = np.array([row.var(ddof=1) for row in rows])
     usual = float(np.median(variances))
-    return np.asarray((variances > _unstable_ratio(num_values, min(num_seeds, MANY_SEEDS)) * usual) & (usual > 0))
+    return np.asarray((variances > unstable_ratio(num_values, min(num_seeds, MANY_SEEDS)) * usual) & (usual > 0))
 
 
 def mean_correlation(table: Array) -> float | None:
@@ -174,58 +143,6 @@ def mean_correlation(table: Array) -> float | None:
         return None
     correlations = np.asarray(np.corrcoef(table))
     return float(correlations[np.triu_indices(len(table), 1)].mean())
-
-
-@cache
-def _studentized(num_values: int, df: int, level: float = LEVEL) -> float:
-    """q(level; k, df) / √2."""
-    return float(_stats().studentized_range.ppf(1 - level, num_values, df)) / math.sqrt(2)
-
-
-@cache
-def _found(
-    num_values: int,
-    num_seeds: int,
-    df: int,
-    level: float,
-    paired: bool = True,
-    *,
-    is_estimate: bool = False,
-    draws: int = 20_000,
-) -> float:
-    """The gap, in standard deviations of one run, that is found in 80 % of sweeps: one value above equal others.
-
-    By drawing sweeps: the lowest of the others is what a value is compared with, and it is low by luck too. What the
-    gap has to exceed does not depend on it, so one quantile answers. Of a deviation that is itself an estimate, with
-    `df` degrees of freedom, it takes more of them: the estimate is drawn, too.
-    """
-    random = np.random.default_rng(0)
-    draws = max(100, min(draws, MOST_DRAWN // (num_values * num_seeds)))
-    losses = random.standard_normal((draws, num_values, num_seeds))
-    means = losses.mean(2)
-    best, last = losses[np.arange(draws), means[:, :-1].argmin(1)], losses[:, -1]
-    if num_seeds == 1:  # the noise is from elsewhere
-        own, noise = np.zeros(draws), random.chisquare(df, draws) / df
-    elif paired:
-        own = (last - best).var(1, ddof=1)
-        residual = losses - losses.mean(1, keepdims=True) - means[:, :, None] + losses.mean((1, 2), keepdims=True)
-        noise = (residual**2).sum((1, 2)) / ((num_values - 1) * (num_seeds - 1))
-    else:
-        own = last.var(1, ddof=1) + best.var(1, ddof=1)
-        noise = losses.var(2, ddof=1).mean(1)
-    error = np.sqrt(np.maximum(2 * noise, own) / num_seeds)
-    needed = _studentized(num_values, df, level) * error - (last - best).mean(1)
-    if is_estimate:
-        needed /= np.sqrt(random.chisquare(df, draws) / df)
-    return float(np.quantile(needed, POWER))
-
-
-@cache
-def _unstable_ratio(num_values: int, num_seeds: int, draws: int = 40_000) -> float:
-    draws = max(100, min(draws, MOST_DRAWN // (num_values * num_seeds)))
-    losses = np.random.default_rng(0).standard_t(3, (draws, num_values, num_seeds))
-    variances = losses.var(2, ddof=1)
-    return float(np.quantile(variances / np.median(variances, 1)[:, None], 0.99))
 
 
 def rounding(table: Array) -> float:
@@ -239,29 +156,3 @@ def rounding(table: Array) -> float:
         if (table == table.round(decimals)).all():
             return float(10.0**-decimals / math.sqrt(12))
     return 0.0
-
-
-@cache
-def _dunnett(comparisons: int, df: int, level: float = LEVEL) -> float:
-    """Dunnett's one-sided point: of `comparisons` differences from one mean, in standard errors."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(64)
-    weights = weights / weights.sum()
-    normal = _stats().norm
-    scale = np.sqrt(_stats().chi2.ppf((np.arange(400) + 0.5) / 400, df) / df)
-
-    def below(point: float) -> float:
-        inside = normal.cdf(nodes[:, None] + math.sqrt(2) * point * scale)
-        return float((weights[:, None] * inside**comparisons).sum(0).mean()) - (1 - level)
-
-    low, high = 0.0, 50.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        low, high = (middle, high) if below(middle) < 0 else (low, middle)
-    return high
-
-
-def _stats() -> Any:
-    """Scipy's distributions, imported when the first table is judged: a second that training need not wait for."""
-    from scipy import stats
-
-    return stats

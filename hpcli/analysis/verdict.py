@@ -15,7 +15,8 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpcli.analysis.noise import LEVEL, Array, Mask, Ruler, SeedsNeeded, mean_correlation, rounding, unstable
+from hpcli.analysis.noise import Array, Mask, Ruler, SeedsNeeded, mean_correlation, rounding, unstable
+from hpcli.analysis.power import LEVEL
 from hpcli.states import Judgement
 
 Rows = ArrayLike | Sequence[ArrayLike]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hpcli.analysis.noise import Foreseen
+from hpcli.analysis.power import Foreseen
 from hpcli.analysis.verdict import Verdict
 
 

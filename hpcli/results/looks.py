@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpcli.analysis.noise import LEVEL
+from hpcli.analysis.power import LEVEL
 from hpcli.recording.rows import Row
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hpcli import verdict
-from hpcli.analysis.noise import _dunnett, _found, _studentized
+from hpcli.analysis.power import dunnett, found_gap, studentized
 from hpcli.analysis.verdict import Verdict
 from hpcli.results.looks import level_of
 from hpcli.states import Judgement
@@ -35,10 +35,10 @@ def words(found: Verdict) -> list[Judgement]:
 
 def test_critical_values_are_the_printed_ones() -> None:
     """q(.05; 3, 10) = 3.877, q(.05; 5, 20) = 4.232; Dunnett (1964), one-sided: p = 3, df = 20: 2.19."""
-    assert _studentized(3, 10) * math.sqrt(2) == pytest.approx(3.877, abs=2e-3)
-    assert _studentized(5, 20) * math.sqrt(2) == pytest.approx(4.232, abs=2e-3)
-    assert _dunnett(1, 10) == pytest.approx(1.8125, abs=5e-3)  # Student's t
-    assert _dunnett(3, 20) == pytest.approx(2.19, abs=1e-2)
+    assert studentized(3, 10) * math.sqrt(2) == pytest.approx(3.877, abs=2e-3)
+    assert studentized(5, 20) * math.sqrt(2) == pytest.approx(4.232, abs=2e-3)
+    assert dunnett(1, 10) == pytest.approx(1.8125, abs=5e-3)  # Student's t
+    assert dunnett(3, 20) == pytest.approx(2.19, abs=1e-2)
 
 
 def test_the_sources_claim_is_not_supported() -> None:
@@ -412,7 +412,7 @@ def test_many_values_take_no_more_memory_than_few() -> None:
     """Of 300 values, three seeds, fewer tables are drawn at once: 20,000 of them would take gigabytes."""
     tracemalloc.start()
     try:
-        assert 2 < _found(300, 3, 598, 0.05) < 6
+        assert 2 < found_gap(300, 3, 598, 0.05) < 6
         assert tracemalloc.get_traced_memory()[1] < 4e8
     finally:
         tracemalloc.stop()

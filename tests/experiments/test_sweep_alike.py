@@ -11,6 +11,7 @@ import pytest
 
 from hpcli import sweep
 from hpcli.analysis.decay import carried
+from hpcli.analysis.power import Foreseen, found_gap
 from hpcli.config import Config, with_overrides
 from hpcli.config.varying import settings
 from hpcli.errors import UsageError
@@ -162,10 +163,8 @@ def test_what_the_plan_can_find_is_said_after_two_seeds(short: Config, faked: Fa
 @pytest.mark.parametrize(("values", "seeds"), [(3, 5), (5, 3)])
 def test_the_foreseen_difference_is_found_as_often_as_said(values: int, seeds: int) -> None:
     """Of 400 plans each, the noise estimated from two seeds: what is really found four times of five lies in the span."""
-    from hpcli.analysis.noise import Foreseen, _found
-
     random, df = np.random.default_rng(0), values - 1
-    right = _found(values, seeds, (values - 1) * (seeds - 1), 0.05)
+    right = found_gap(values, seeds, (values - 1) * (seeds - 1), 0.05)
     spans = [
         Foreseen.of(math.sqrt(random.chisquare(df) / df), df, num_values=values, num_seeds=seeds) for _ in range(400)
     ]
