@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -134,6 +135,26 @@ def test_the_table_of_finders_is_the_benchmarks() -> None:
         assert suggestion == f"{float(row['median_lr']):.2g}"
         assert [spread, steps, seconds] == [f"{float(row[name]):.1f}" for name in ("spread", "steps", "seconds")]
         assert loss == f"{float(row['valid_loss']):.3f} ± {float(row['valid_loss_sd']):.3f}"
+
+
+def test_the_table_of_stability_is_the_benchmarks() -> None:
+    lines = (ROOT / "docs/lr-find.md").read_text().splitlines()
+    cells = {
+        line.split("|")[1].strip(): [cell.strip() for cell in line.split("|")[2:-1]] for line in lines if "|" in line
+    }
+    found: dict[str, list[str]] = {"suggestion": [], "break": [], "steps": []}
+    for data, optimizer in (("digits", "adamw"), ("digits", "sgd"), ("images", "adamw"), ("images", "sgd")):
+        file = ROOT / f"benchmarks/results/lr_find_stability_{data}.csv"
+        rows = [row for row in csv.DictReader(file.read_text().splitlines()[1:]) if row["optimizer"] == optimizer]
+        few, many = ([row for row in rows if row["steps"] == steps] for steps in ("210", "630"))
+        rates, breaks = ([float(row[name]) for row in few] for name in ("suggested_lr", "blow_up_lr"))
+        found["suggestion"].append(f"{max(rates) / min(rates):.1f}")
+        found["break"].append(f"{max(breaks) / min(breaks):.1f}")
+        moved = median(rates) / median(float(row["suggested_lr"]) for row in many)
+        found["steps"].append(f"{moved:.1f}")
+    assert cells["largest over smallest suggestion, five seeds"] == found["suggestion"]
+    assert cells["largest over smallest break"] == found["break"]
+    assert cells["three times the steps move the median by"] == found["steps"]
 
 
 def test_the_table_of_data_cost_is_the_benchmarks() -> None:
