@@ -18,9 +18,10 @@ from hpcli.recording.recorder import ParentRecorder
 from hpcli.results.budgets import budgets_of, flagged, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.looks import SweepLook, next_look
+from hpcli.results.same_runs import same_trainings
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement, RunStatus
-from hpcli.training.device import generators_kept
+from hpcli.training.device import choose_device, generators_kept
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
@@ -63,6 +64,8 @@ def sweep(
     data.record(recorder)
     executor = SerialExecutor(recorder, Trainers(config, device=device, splits=splits))
     run = _Sweep(config, found, TrialTable(config, data, recorder, executor, on_progress))
+    on_gpu = choose_device(device).type == "cuda"
+    run.table.say(*same_trainings(tuple(config.sweep.values), found, splits, on_gpu=on_gpu))
     if config.sweep.until_decided:
         run.until_decided(config.sweep.max_seeds)
         return run.look(of=LOOKS)
