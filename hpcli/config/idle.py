@@ -34,8 +34,14 @@ def why_idle(config: Config, key: str) -> str | None:
 
 
 def idle_advice(config: Config, given: Iterable[str]) -> list[str]:
-    """Keys that somebody has set and that do nothing, a line each. Speed, memory and place are something."""
-    found = {key: why_idle(config, key) for key in given if NOT_RESULTS not in _marks(key)}
+    """Keys that somebody has set and that do nothing, a line each.
+
+    Speed, memory and place are something, and so is what a key does for one of the values that are varied.
+    """
+    varied = {*config.sweep.values, *config.lr_find.values}
+    depends_on = {key: {getattr(mark, "key", None) for mark in _marks(key)} for key in given}
+    asked = [key for key in given if NOT_RESULTS not in _marks(key) and varied.isdisjoint(depends_on[key])]
+    found = {key: why_idle(config, key) for key in asked}
     return [f"{key}: {why}" for key, why in found.items() if why is not None]
 
 

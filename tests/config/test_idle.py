@@ -73,6 +73,8 @@ def test_what_does_something_or_only_speeds_it_up_is_not() -> None:
         load_config(overrides={"schedule.name": "piecewise", "schedule.momentum": 0.9, "schedule.gamma": 0.5})
         load_config(overrides={"data.name": "folder", "data.root": "x", "data.image_size": 32})
         load_config(overrides={"data.name": "cifar10", "data.root": "x"})
+        names = {"sweep.values": {"optimizer.name": ["adamw", "sgd"]}}
+        load_config(overrides={"optimizer.name": "sgd", "optimizer.beta2": 0.9, **names})
         load_config(overrides={"data.name": "nowhere:at_all", "data.root": "x"})
         load_config(overrides={"model.name": "torchvision/resnet18", "model.pretrained": True})
     with pytest.warns(HpcliWarning, match=r"data\.image_size: does nothing where data\.name is cifar10"):
