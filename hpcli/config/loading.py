@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from hpcli.config.checks import advice, conflicts
 from hpcli.config.faults import faults_of, in_lines
+from hpcli.config.idle import idle_advice
 from hpcli.config.keys import scope_of
 from hpcli.config.momentum import Momentum
 from hpcli.config.schema import Config
@@ -38,7 +39,7 @@ def load_config(path: str | Path | None = None, overrides: Mapping[str, object] 
         ConfigError: every fault, a line each: `file:line:column: key: what is wrong and what to write`.
     """
     config = read_config(path, overrides)
-    for line in advice(config):
+    for line in [*advice(config), *idle_advice(config, overrides or {})]:
         warnings.warn(line, HpcliWarning, stacklevel=2)
     return config
 

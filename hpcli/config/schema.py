@@ -1,7 +1,7 @@
 """The config's keys: one frozen model a section; beside a key what it affects (see `scope`), its meaning under it.
 
-Checked strictly: an unknown key, a number written as text, a boolean for an integer or a number that is not finite is
-a fault. Nothing here imports torch.
+A key that does something in some configs alone says so beside it, too. Checked strictly: an unknown key, a number
+written as text, a boolean for an integer or a number that is not finite is a fault. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from hpcli.catalog import MOMENTUM_CYCLES
 from hpcli.config.experiments import (
     BatchSizeConfig,
     EvaluateConfig,
@@ -31,8 +32,25 @@ from hpcli.config.kinds import (
     Validation,
 )
 from hpcli.config.momentum import Momentum
-from hpcli.config.scope import COST, IMAGES, LENGTH, NETWORK, REPEAT, RUN, TRAINER
+from hpcli.config.scope import (
+    COST,
+    IMAGES,
+    LENGTH,
+    NETWORK,
+    NOT_RESULTS,
+    REPEAT,
+    RUN,
+    TRAINER,
+    ArgumentOf,
+    OnlyWhere,
+)
 from hpcli.config.section import Section
+
+ADAMW, SGD = OnlyWhere("optimizer.name", ("adamw",)), OnlyWhere("optimizer.name", ("sgd",))
+DECAYS = OnlyWhere("optimizer.weight_decay", (0.0,), but=True)
+HAS_BATCHNORM = OnlyWhere("model.name", ("shallow3",), but=True)
+ONE_CYCLE = OnlyWhere("schedule.name", ("one_cycle",))
+CYCLES = OnlyWhere("schedule.name", MOMENTUM_CYCLES)
 
 
 class DataConfig(Section):
@@ -40,15 +58,15 @@ class DataConfig(Section):
 
     name: Annotated[DatasetName, IMAGES | COST] = "digits"
     """digits, cifar10, cifar100, folder (train/<class>/…), or module:function of your own (with --allow-code)."""
-    root: Annotated[str, IMAGES] = "data"
+    root: Annotated[str, IMAGES, ArgumentOf("data.name")] = "data"
     """Where it is, or is downloaded to."""
-    cache_dir: Annotated[str | None, TRAINER] = None
+    cache_dir: Annotated[str | None, TRAINER, NOT_RESULTS] = None
     """Where a folder's decoded images are kept; null: the user's cache folder."""
-    image_size: Annotated[Annotated[int, Field(ge=1, le=4096)] | None, IMAGES | COST] = None
+    image_size: Annotated[Annotated[int, Field(ge=1, le=4096)] | None, IMAGES | COST, ArgumentOf("data.name")] = None
     """folder: the shorter side is scaled to it and the middle cut out; null: images as they are, all of one size."""
     batch_size: Annotated[PositiveInt, TRAINER | COST] = 256
     """Training images a step; the last, smaller batch of a pass is dropped."""
-    eval_batch_size: Annotated[PositiveInt, TRAINER] = 512
+    eval_batch_size: Annotated[PositiveInt, TRAINER, NOT_RESULTS] = 512
     """Images a forward pass when evaluating; changes speed and memory, not results."""
     augment: Annotated[Literal["none", "standard", "source"], TRAINER | COST] = "standard"
     """none; standard: a crop out of the image padded by an eighth, and a flip where mirror images keep their class;
@@ -75,11 +93,11 @@ class ModelConfig(Section):
     channels, image size and classes come from the data."""
     options: Annotated[dict[str, JsonValue], NETWORK | COST] = Field(default={})
     """The network's own arguments, such as num_blocks."""
-    pretrained: Annotated[bool, TRAINER] = False
+    pretrained: Annotated[bool, TRAINER, ArgumentOf("model.name")] = False
     """torchvision and timm: start from the library's weights, with a new last layer."""
     freeze: Annotated[Literal["body"] | None, TRAINER | COST] = None
     """body: train the head alone; null: train everything."""
-    bn_momentum: Annotated[Fraction | None, TRAINER] = None
+    bn_momentum: Annotated[Fraction | None, TRAINER, HAS_BATCHNORM] = None
     """Weight of the newest batch in BatchNorm's running statistics; short runs need more than torch's 0.1."""
 
 
@@ -98,16 +116,16 @@ class OptimizerConfig(Section):
     """adamw: its β1 is the momentum; sgd: with momentum."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6), RUN] = 1e-2
     """Strength of the pull to zero."""
-    decay: Annotated[Literal["decoupled", "coupled"], TRAINER] = "decoupled"
+    decay: Annotated[Literal["decoupled", "coupled"], TRAINER, DECAYS] = "decoupled"
     """decoupled: weights shrink by lr × weight_decay a step (AdamW, SGDW); coupled: weight_decay × weight is added to
     the gradient (L2)."""
-    decay_norm_and_bias: Annotated[bool, TRAINER] = True
+    decay_norm_and_bias: Annotated[bool, TRAINER, DECAYS] = True
     """Also decay biases and normalisation weights, as fastai v1 does."""
-    beta2: Annotated[float, Field(ge=0, lt=1), TRAINER] = 0.99
+    beta2: Annotated[float, Field(ge=0, lt=1), TRAINER, ADAMW] = 0.99
     """AdamW: memory of the squared gradient."""
-    eps: Annotated[Positive, TRAINER] = 1e-8
+    eps: Annotated[Positive, TRAINER, ADAMW] = 1e-8
     """AdamW: added to the denominator."""
-    nesterov: Annotated[bool, TRAINER] = False
+    nesterov: Annotated[bool, TRAINER, SGD] = False
     """SGD: look ahead along the momentum."""
 
 
@@ -116,28 +134,28 @@ class ScheduleConfig(Section):
 
     name: Annotated[ScheduleName, LENGTH] = "one_cycle"
     """The shape: one_cycle, triangular, triangular2, exp_range, piecewise or constant."""
-    dialect: Annotated[Literal["fastai", "fastai2", "torch", "smith"], LENGTH] = "fastai"
+    dialect: Annotated[Literal["fastai", "fastai2", "torch", "smith"], LENGTH, ONE_CYCLE] = "fastai"
     """Whose one_cycle: fastai v1's (cosine, peak at 0.30), fastai 2's (0.25), torch's OneCycleLR, Smith's (lines)."""
     max_lr: Annotated[Positive, LENGTH] = 1e-2
     """The highest learning rate; of piecewise the first, of constant the only one."""
     momentum: Annotated[MomentumKey, RUN] = Momentum(0.95, 0.85)
     """A pair high-low mirrors the learning rate; one number stays constant."""
-    cycles: Annotated[PositiveInt, LENGTH] = 1
+    cycles: Annotated[PositiveInt, LENGTH, CYCLES] = 1
     """Number of equal cycles in the run; a checkpoint is kept at each end."""
-    base_lr: Annotated[Positive | None, LENGTH] = None
+    base_lr: Annotated[Positive | None, LENGTH, CYCLES] = None
     """The learning rate a cycle starts from; null: max_lr / div_factor."""
-    div_factor: Annotated[Annotated[float, Field(ge=1)] | None, LENGTH] = None
+    div_factor: Annotated[Annotated[float, Field(ge=1)] | None, LENGTH, CYCLES] = None
     """max_lr / base_lr; null: 25 (one_cycle), 10 (smith), 4 (triangular, triangular2, exp_range)."""
-    final_div_factor: Annotated[Annotated[float, Field(ge=1)] | None, LENGTH] = None
+    final_div_factor: Annotated[Annotated[float, Field(ge=1)] | None, LENGTH, ONE_CYCLE] = None
     """one_cycle: max_lr / the final learning rate; null: 2.5e5 (fastai, torch), 1e5 (fastai2), 1e4 (smith)."""
-    pct_start: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, LENGTH] = None
+    pct_start: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, LENGTH, ONE_CYCLE] = None
     """one_cycle: share of the cycle spent rising; null: 0.3 (fastai, torch), 0.25 (fastai2), 0.45 (smith)."""
-    step_size: Annotated[PositiveInt | None, LENGTH] = None
+    step_size: Annotated[PositiveInt | None, LENGTH, CYCLES] = None
     """Steps from the lowest to the highest learning rate (smith and the triangular family); null: from pct_start or
     from the number of cycles."""
-    gamma: Annotated[Fraction | None, LENGTH] = None
+    gamma: Annotated[Fraction | None, LENGTH, OnlyWhere("schedule.name", ("piecewise", "exp_range"))] = None
     """piecewise: factor at each milestone, null 0.1; exp_range: shrinks the cycle by this a step, null 0.99994."""
-    milestones: Annotated[Milestones | None, LENGTH] = None
+    milestones: Annotated[Milestones | None, LENGTH, OnlyWhere("schedule.name", ("piecewise",))] = None
     """piecewise: epochs at which the learning rate drops; null: at 1/2 and 3/4 of the run."""
 
 

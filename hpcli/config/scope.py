@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Flag, auto
 
 
@@ -34,3 +35,27 @@ IMAGES = Scope.IMAGES | TRAINER
 NETWORK = Scope.NETWORK | TRAINER
 LENGTH = Scope.LENGTH | RUN
 COST, REPEAT, EXTENDS, EXPERIMENT = Scope.COST, Scope.REPEAT, Scope.EXTENDS, Scope.EXPERIMENT
+
+
+@dataclass(frozen=True)
+class OnlyWhere:
+    """Where a key does something: where another key has one of these values. Beside the scope of the key."""
+
+    key: str
+    values: tuple[str | float, ...]
+    but: bool = False  # the other way round: everywhere but there
+
+    def holds(self, value: object) -> bool:
+        """Whether the key does something where the other one has this value."""
+        return (value in self.values) is not self.but
+
+
+@dataclass(frozen=True)
+class ArgumentOf:
+    """What takes a key: the function that another key names, if it has a parameter of this key's name."""
+
+    key: str
+
+
+NOT_RESULTS = OnlyWhere("", ())
+"""Nowhere: the key changes speed, memory or place."""

@@ -20,8 +20,9 @@ from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindPoint, LRFindResult, LRFindStep, LRFindValid
+from hpcli.results.same_runs import same_range_tests
 from hpcli.states import RunStatus
-from hpcli.training.device import generators_kept
+from hpcli.training.device import choose_device, generators_kept
 from hpcli.training.losses import StepLoss
 from hpcli.training.schedules import Schedule, lr_find_schedule
 from hpcli.training.trainer import StepReport, Trainer
@@ -68,6 +69,8 @@ def lr_find(
     config = config if vary is None else with_values(config, "lr_find", vary)
     recorder = recorder or MemoryRecorder()
     tests = _Tests(config, recorder, on_progress)
+    where = choose_device(device) if trainer is None else trainer.device
+    tests.say(*same_range_tests(config, on_gpu=where.type == "cuda"))
     kept = None if trainer is None else (config, trainer)
     for value, own in _overlaid(config, trainer):
         if tests.status != RunStatus.FINISHED:
@@ -98,6 +101,11 @@ class _Tests:
         count = sum(len(values) for values in config.lr_find.values.values()) or 1
         self.total = count * config.lr_find.seeds * config.lr_find.steps
         self.chance_loss = 0.0
+
+    def say(self, *lines: str) -> None:
+        """Say something before the first step."""
+        for line in lines:
+            self.on_progress(Progress(0, self.total, line=line))
 
     def run(self, value: str, config: Config, trainer: Trainer) -> None:
         """The tests of one value, a seed each."""

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from hpcli.config import Config
 from hpcli.config.alphas import BN_IMAGES, parse_alphas
-from hpcli.config.varying import JOINED, settings
+from hpcli.config.varying import JOINED, settings, written
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
 from hpcli.experiments.seeds import AUTO_SEEDS
 from hpcli.results import retune
 from hpcli.results.budgets import budgets_of, flagged, in_lines
 from hpcli.results.data import DataFacts
+from hpcli.results.same_runs import same_range_tests, same_trainings
 from hpcli.states import BatchNorm
 from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
 from hpcli.trials.spec import Spec
@@ -36,15 +37,18 @@ def plan_train(config: Config) -> Facts:
 def plan_lr_find(config: Config) -> Facts:
     """The plan of `lr-find`."""
     schedule = lr_find_schedule(config)
-    return {
+    plan = {
         **_setting(config, load_splits(config, list_only=True)),
         **_rows(schedule),
         "momentum": str(schedule.momentum[0]),
+        "overlaid": [f"{key}: {', '.join(map(written, each))}" for key, each in config.lr_find.values.items()],
+        "same_runs": same_range_tests(config),
     }
+    return {name: fact for name, fact in plan.items() if fact != []}
 
 
 def plan_sweep(config: Config) -> Facts:
-    """The plan of a sweep: its trials, and the pairs of weight decays that it can hardly tell apart."""
+    """The plan of a sweep: its trials, what of them is the same, and weight decays that it can hardly tell apart."""
     keys, found = tuple(config.sweep.values), settings(config)
     splits = load_splits(config, list_only=True)
     data, epochs, asked = DataFacts.of(splits), config.sweep.epochs, config.sweep.seeds
@@ -61,6 +65,7 @@ def plan_sweep(config: Config) -> Facts:
         "retune": f"{JOINED.join(config.sweep.retune)}, {len(tuning)} trials before the others" if tuning else [],
         "epochs": epochs,
         "steps": sum(steps),
+        "same_runs": same_trainings(keys, found, splits),
         "decay": in_lines(flagged(keys, budgets_of(keys, found, data), epochs), epochs),
         "trials": [
             {"value": spec.name, "seed": spec.seed, "steps": count, "trial": spec.key}

@@ -22,10 +22,11 @@ from hpcli.results.foresight import foresight
 from hpcli.results.fresh import FreshTrial
 from hpcli.results.looks import SweepLook, level_of, next_look
 from hpcli.results.retune import RetuneTrial
+from hpcli.results.same_runs import same_trainings
 from hpcli.results.sweep import SweepResult
 from hpcli.results.trials import SweepTrial
 from hpcli.states import Judgement, RunStatus
-from hpcli.training.device import generators_kept
+from hpcli.training.device import choose_device, generators_kept
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
@@ -70,6 +71,8 @@ def sweep(
     data.record(recorder)
     executor = SerialExecutor(recorder, Trainers(config, device=device, splits=splits))
     run = _Sweep(config, found, TrialTable(config, data, recorder, executor, on_progress))
+    on_gpu = choose_device(device).type == "cuda"
+    run.table.say(*same_trainings(tuple(config.sweep.values), found, splits, on_gpu=on_gpu))
     if config.sweep.until_decided:
         run.until_decided(config.sweep.max_seeds)
         return run.look(of=LOOKS)
