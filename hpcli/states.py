@@ -32,8 +32,8 @@ class RunStatus(StrEnum):
     @classmethod
     def read(cls, word: str) -> RunStatus | None:
         """The status that a word of hpcli, W&B, MLflow or Optuna stands for; None: none of theirs."""
-        own = {each.value: each for each in cls}
-        return (own | _ELSEWHERE).get(word.strip().lower())
+        word = word.strip().lower()
+        return next((each for each in cls if each == word), _ELSEWHERE.get(word)) if word else None
 
 
 _ELSEWHERE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 
 from hpcli.config.varying import written
 from hpcli.errors import DataError, UsageError
@@ -89,6 +90,7 @@ def read_runs(file: ForeignCsv, columns: RunColumns) -> ForeignRuns:
     return ForeignRuns(reader.parameter, losses, columns.seed is not None, tuple(reader.notes()))
 
 
+@lru_cache(10_000)
 def read_value(text: str) -> Value:
     """A value as a number of ten digits, where it is one."""
     if "_" in text:
