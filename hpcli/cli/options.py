@@ -24,6 +24,7 @@ Out = Annotated[Path | None, typer.Option(help="The run folder itself; must not 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
 Json = Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stdout; all else on stderr.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors and warnings only.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show every number, not the answer alone.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the resolved plan; train nothing, write nothing.")]
 AllowCode = Annotated[
     bool, typer.Option("--allow-code", help="Run a model or data set that the config names as module:function.")
@@ -56,6 +57,7 @@ class Shared:
     device: Device = "auto"
     as_json: Json = False
     quiet: Quiet = False
+    verbose: Verbose = False
     dry_run: DryRun = False
     allow_code: AllowCode = False
 

@@ -47,7 +47,7 @@ class Session:
         show_warnings()
         self.command, self.shared, self.options = command, shared, options
         self.given = {**_assigned(shared.assignments), **keys}
-        self.terminal = Terminal(quiet=shared.quiet, as_json=shared.as_json)
+        self.terminal = Terminal(quiet=shared.quiet, as_json=shared.as_json, verbose=shared.verbose)
         self.summary: Mapping[str, object] = {}
         self.result: Result | None = None  # of a run that is finished: what to go on from
         self.path: Path | None = None  # of the run folder

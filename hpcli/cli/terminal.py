@@ -60,8 +60,8 @@ def show_warnings() -> None:
 class Terminal:
     """Shows a command's progress, notes, tables and summary."""
 
-    def __init__(self, *, quiet: bool = False, as_json: bool = False) -> None:
-        self.quiet, self.as_json = quiet, as_json
+    def __init__(self, *, quiet: bool = False, as_json: bool = False, verbose: bool = False) -> None:
+        self.quiet, self.as_json, self.verbose = quiet, as_json, verbose
         fits = sys.stdout.isatty() or "COLUMNS" in os.environ
         self.out = Console(highlight=False, soft_wrap=True, width=None if fits else PLAIN_WIDTH)
         self.err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -128,13 +128,15 @@ class Terminal:
             self.out.print(Padding(Text(each.about), (0, 0, 0, 4)), soft_wrap=False)
 
     def summary(self, summary: Mapping[str, object], files: list[str]) -> None:
-        """The end of a run."""
+        """The end of a run: the answer in words, what is compared, where it lies; with `verbose` every number."""
         if self.as_json:
             sys.stdout.write(json.dumps(summary) + "\n")
         elif not self.quiet:
-            self.table(f"{summary['command']}: {summary['status']}", shown_facts(summary))
             if "sentence" in summary:
                 self.out.print(Text(str(summary["sentence"]), style="bold"))
+            shown = shown_facts(summary, every="sentence" not in summary or self.verbose)
+            if shown:
+                self.table(f"{summary['command']}: {summary['status']}", shown)
             self.out.print(f"{summary['run_dir']}/  {'  '.join(files)}", markup=False)
 
     def finding(self, command: str, file: Path, summary: Mapping[str, object], notes: Sequence[str]) -> None:

@@ -82,6 +82,7 @@ class EvaluateResult:
             return {}
         known = [(each.accuracy, each.class_) for each in self.scores if each.accuracy is not None]
         return {
+            "sentence": self._sentence(self.score, min(known)),
             "split": self.score.split,
             "images": self.score.images,
             "loss": self.score.loss,
@@ -91,6 +92,14 @@ class EvaluateResult:
             "worst_class": min(known)[1],
             "worst_class_accuracy": min(known)[0],
         }
+
+    def _sentence(self, score: Score, worst: tuple[float, str]) -> str:
+        """How good the network is, in words."""
+        among = f", {score.top5:.1%} are among its first five" if len(self.classes) > 5 else ""
+        return (
+            f"{score.accuracy:.1%} of {score.images:,} {score.split} images are right{among}; the loss is "
+            f"{score.loss:.3g}. Hardest is {worst[1]}, {worst[0]:.1%}."
+        )
 
 
 def class_scores(confusion: Counts, classes: tuple[str, ...]) -> Iterable[ClassScore]:

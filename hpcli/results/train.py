@@ -177,17 +177,35 @@ class TrainResult:
         }
         summary["weight_norms"] = {each.group: [each.start, each.end] for each in self.weight_norms}
         if self.reestimated is not None:
-            anew, last = self.reestimated, self.valid_loss or math.nan
-            summary |= {"reestimated_loss": anew.loss, "reestimated_accuracy": anew.accuracy}
-            summary["sentence"] = (
-                f"{len(self.steps['step'])} steps are too few for BatchNorm's running averages, "
-                f"{anew.steps_to_settle} are enough: the validation loss is {last:.3g} by them, and {anew.loss:.3g} "
-                "with statistics measured anew, which is what the weights have learnt."
-            )
+            summary |= {
+                "reestimated_loss": self.reestimated.loss,
+                "reestimated_accuracy": self.reestimated.accuracy,
+            }
         if self.test is not None:
             score = {"test_loss": self.test.loss, "test_accuracy": self.test.accuracy, "test_top5": self.test.top5}
             summary |= score
+        if self.status == RunStatus.FINISHED and self.valid_loss is not None:
+            summary["sentence"] = self._sentence()
         return summary
+
+    def _sentence(self) -> str:
+        """How good the network is, in words."""
+        images = sum(each.valid_images for each in self.data.classes)
+        loss, accuracy = (score or math.nan for score in self.judged[:2])
+        length = f"{len(self.epochs['epoch'])} epoch{'s' * (len(self.epochs['epoch']) > 1)}"
+        parts = [f"After {length} {accuracy:.1%} of {images:,} validation images are right, the loss is {loss:.3g}."]
+        if self.reestimated is None and self.best_epoch is not None:
+            lowest = float(self.epochs["valid_loss"][self.best_epoch])
+            parts += [f"It was lowest after epoch {self.best_epoch}, {lowest:.3g}."] if lowest < loss else []
+        if self.test is not None:
+            parts.append(f"Of the test images {self.test.accuracy:.1%} are right.")
+        if self.reestimated is not None:
+            parts.append(
+                f"{len(self.steps['step'])} steps are too few for BatchNorm's running averages, "
+                f"{self.reestimated.steps_to_settle} are enough: the validation loss is {self.valid_loss:.3g} by them, "
+                "and what is said here comes from statistics measured anew, which is what the weights have learnt."
+            )
+        return " ".join(parts)
 
     def _last(self, name: str) -> float | None:
         values = self.epochs[name]

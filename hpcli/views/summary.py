@@ -31,8 +31,10 @@ HIDDEN = (
 """What a summary holds for programs; a person reads it elsewhere or not at all."""
 
 
-def shown_facts(summary: Facts) -> Facts:
-    """What of a summary is for people."""
+def shown_facts(summary: Facts, *, every: bool = True) -> Facts:
+    """What of a summary is for people: every number, or the tables of what is compared alone."""
+    if not every:
+        return {name: value for name, value in shown_facts(summary).items() if _is_table(value)}
     shown = {name: value for name, value in summary.items() if name not in HIDDEN and value not in ([], {})}
     ranking = shown.get("ranking")
     return shown if not _is_table(ranking) else {**shown, "ranking": [_ranked(line) for line in ranking]}

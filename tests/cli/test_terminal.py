@@ -66,10 +66,26 @@ def test_json_is_all_there_is_on_stdout(capsys: pytest.CaptureFixture[str]) -> N
     Terminal(as_json=True).summary(summary, ["loss.png"])
     assert json.loads(capsys.readouterr().out) == summary
     Terminal().summary(summary, ["loss.png"])
-    title, *_, sentence, files = capsys.readouterr().out.splitlines()
-    assert title.strip() == "train: finished"
-    assert sentence == "A sentence."
-    assert files == "[x]/  loss.png"
+    assert capsys.readouterr().out.splitlines() == ["A sentence.", "[x]/  loss.png"]  # the answer, and no more
+
+
+def test_every_number_is_shown_on_request_and_where_there_is_no_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = {"command": "train", "status": RunStatus.FINISHED, "run_dir": "x", "valid_accuracy": 0.5}
+    Terminal().summary(summary, [])
+    title, fact, files = capsys.readouterr().out.splitlines()
+    assert (title.strip(), fact.split(), files.strip()) == ("train: finished", ["valid", "accuracy", "50.0%"], "x/")
+    Terminal(verbose=True).summary({**summary, "sentence": "A sentence."}, [])
+    assert [line.strip() for line in capsys.readouterr().out.splitlines()[:2]] == ["A sentence.", "train: finished"]
+
+
+def test_what_is_compared_is_shown_under_the_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    compared = {"values": [{"value": "a", "loss": 1.0}, {"value": "b", "loss": 2.0}], "noise_sd": 0.1}
+    about = {"command": "sweep", "status": RunStatus.FINISHED, "run_dir": "x", "sentence": "Use a."}
+    Terminal().summary({**about, **compared}, [])
+    printed = capsys.readouterr().out
+    assert printed.startswith("Use a.\n")
+    assert "loss" in printed
+    assert "noise" not in printed
 
 
 def test_a_table_is_in_two_columns_or_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -310,11 +310,17 @@ def test_a_run_too_short_for_its_running_averages_says_so(config: Config) -> Non
     assert result.judged == (anew.loss, anew.accuracy, anew.top5)
     summary = result.summary()
     assert (summary["valid_loss"], summary["reestimated_loss"]) == (result.valid_loss, anew.loss)
-    assert str(summary["sentence"]).startswith("17 steps are too few for BatchNorm's running averages, 50 are enough: ")
+    assert "17 steps are too few for BatchNorm's running averages, 50 are enough: " in str(summary["sentence"])
     settled = train(with_overrides(short, {"data.batch_size": 16}))  # 71 steps
     assert settled.reestimated is None
     assert settled.judged[0] == settled.valid_loss
-    assert "sentence" not in settled.summary()
+    images = sum(each.valid_images for each in settled.data.classes)
+    said = str(settled.summary()["sentence"])
+    assert said.startswith(
+        f"After 1 epoch {settled.valid_accuracy:.1%} of {images} validation images are right, the loss is "
+        f"{settled.valid_loss:.3g}. "
+    )
+    assert "BatchNorm" not in said
 
 
 # Validation losses that are not numbers
