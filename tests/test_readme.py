@@ -157,6 +157,16 @@ def test_the_table_of_stability_is_the_benchmarks() -> None:
     assert cells["three times the steps move the median by"] == found["steps"]
 
 
+def test_the_table_of_batch_sizes_is_the_benchmarks() -> None:
+    lines = (ROOT / "benchmarks/results/batch_sizes.csv").read_text().splitlines()[1:]
+    rows = list(csv.DictReader(lines))
+    text = (ROOT / "docs/sweeps.md").read_text()
+    for rule in ("the same", "square root", "in proportion"):
+        own = [row for row in rows if row["rule"] == rule and row["batch_size"] != "64"]
+        more = [f"{100 * (float(row['over_the_lowest']) - 1):.0f} %" for row in own]
+        assert f"| {rule} | {' | '.join(more)} |" in text
+
+
 def test_the_table_of_data_cost_is_the_benchmarks() -> None:
     lines = (ROOT / "benchmarks/results/loader.csv").read_text().splitlines()[1:]
     shares = {
