@@ -14,6 +14,7 @@ from hpcli.files import make_dated, make_new, point_link, write_atomic
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.folder import CHILDREN, Folder
 from hpcli.recording.folder_recorder import FolderRecorder
+from hpcli.recording.seal import check_seal
 from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ RUNS = Path("runs")
 class DiskRecorder(FolderRecorder):
     """A run folder. Entering takes its lock and the signals, leaving writes how it ended."""
 
+    _before: Config | None = None
+    """The folder's config as it was read, of a run that is gone on with."""
+
     @classmethod
     def create(cls, command: str, config: Config, out: Path | None = None) -> DiskRecorder:
         """Make a new folder, `out` or one named by command, data and time under `runs/`.
@@ -33,13 +37,17 @@ class DiskRecorder(FolderRecorder):
         Raises:
             UsageError: `out` exists already; nothing in it is touched.
         """
-        path = make_new(out) if out else make_dated(RUNS, f"{command}-{config.data.name.replace(':', '-')}")
-        run = cls(path, command, config, resumed=False)
-        run._note(RunStatus.CREATED)
-        run._write_config()
+
+        def fill(folder: Path) -> None:
+            first = cls(folder, command, config, resumed=False)
+            first._note(RunStatus.CREATED)
+            first._write_config()
+
+        name = f"{command}-{config.data.name.replace(':', '-')}"
+        path = make_new(out, fill) if out else make_dated(RUNS, name, fill)
         if out is None:
             point_link(RUNS / "latest", path)
-        return run
+        return cls(path, command, config, resumed=False)
 
     @classmethod
     def reopen(cls, command: str, path: Path, config: Config, *, again: bool = False) -> DiskRecorder:
@@ -66,8 +74,21 @@ class DiskRecorder(FolderRecorder):
             raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")
         run = cls(path, command, config, resumed=True)
         run._extends = bool(more) or again
-        run._begin_after(standing)
+        run._before = before
         return run
+
+    def _look(self) -> None:
+        """Compare what lies in the folder with what it was when the run ended.
+
+        Raises:
+            CheckpointError: another process has gone on with the run meanwhile, or a file has been changed.
+        """
+        if self._before is None:
+            return
+        if differing_keys(self.folder.config, self._before):
+            raise CheckpointError(f"{self.path}: another process has just changed it; run the command again")
+        self._begin_after(self.folder.standing)
+        check_seal(self.path, self._sealed)
 
     def child(self, key: str, config: Config) -> ChildFolder:
         """A run folder within this one: the one of that key, if there is one."""

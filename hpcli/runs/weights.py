@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hpcli.config import differing_keys, read_config
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, UsageError, did_you_mean
-from hpcli.recording.checkpoints import Checkpoints, load_state
+from hpcli.recording.checkpoints import INDEX, Checkpoints, load_state
 from hpcli.states import Label
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _of_run(found: Reference) -> tuple[Path, bytes]:
 
 def _of_file(found: Reference) -> tuple[Path, bytes]:
     checkpoints = Checkpoints(found.path.parent)
-    known = checkpoints.read_index() if found.path.suffix == ".pt" else []
+    known = checkpoints.read_index() if (checkpoints.folder / INDEX).exists() else []
     entry = next((entry for entry in known if entry.file == found.path.name), None)
     try:
         return found.path, found.path.read_bytes() if entry is None else checkpoints.read(entry)

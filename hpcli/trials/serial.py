@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hpcli.errors import HpcliError
+from hpcli.errors import HpcliError, StorageError
 from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.states import RunStatus
@@ -24,7 +24,7 @@ class SerialExecutor:
         """Bring trials to their end, yielding an outcome after each. A failed trial is an outcome too.
 
         Raises:
-            OSError: the disk's, not a trial's.
+            StorageError: the run folder cannot be written. An OSError of a user's network is its trial's.
         """
         for spec in specs:
             outcome = self._run(spec, on_progress)
@@ -39,7 +39,7 @@ class SerialExecutor:
                 trainer = None if reused else self.trainers.trainer_for(spec.config)
                 result = run.run_trial(spec, own, trainer=trainer, on_progress=on_progress)
                 return Outcome(spec, result.status, result, own.seconds, reused)
-        except OSError:
+        except StorageError:
             raise
         except Exception as error:
             self.trainers.drop()
