@@ -29,8 +29,13 @@ def storing(path: Path) -> Iterator[None]:
         raise StorageError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Replace a file as a whole, durably: temporary file, fsync, rename, fsync of the folder.
+
+    Args:
+        path: the file.
+        data: its content.
+        mode: its permissions; None: those of a new file.
 
     Raises:
         StorageError: it cannot be written; the old content is still there.
@@ -38,6 +43,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     with storing(path):
         with temporary.open("wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -11,12 +11,13 @@ import traceback
 
 from hpcli.cli.streams import unbreakable_streams
 from hpcli.errors import HpcliError, UsageError
+from hpcli.signals import first_interrupt
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; every error ends here."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    with unbreakable_streams():
+    with unbreakable_streams(), first_interrupt() as interrupt:
         try:
             from hpcli.cli.app import build_app
 
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         except (Exception, KeyboardInterrupt) as error:
             if "--debug" in arguments:
                 traceback.print_exc()
-            return _end(error)
+            return _end(KeyboardInterrupt() if interrupt.received else error)
 
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
@@ -47,7 +48,7 @@ def _end(error: BaseException) -> int:
 def _explained(error: BaseException) -> tuple[int, str]:
     if isinstance(error, HpcliError):
         return error.exit_code, str(error)
-    if _was_stopped(error):
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # typer's
         return 130, "stopped"
     usage = getattr(error, "format_message", None)  # typer's usage errors, whose classes it keeps to itself
     if usage is not None:
@@ -59,15 +60,6 @@ def _explained(error: BaseException) -> tuple[int, str]:
     if isinstance(error, OSError) and error.errno in _PATHS:
         return UsageError.exit_code, _wrong_path(error)
     return 1, "this is a bug in hpcli, not in what you did; please report it with the traceback above"
-
-
-def _was_stopped(error: BaseException | None) -> bool:
-    """Whether a Ctrl-C is the cause. In the middle of an import it comes out as an error of the import."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # typer's
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _lacks_memory(error: BaseException) -> bool:

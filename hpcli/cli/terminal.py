@@ -23,7 +23,7 @@ from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
 from hpcli.recording.rows import Row
 from hpcli.results.train import Epoch
-from hpcli.views.summary import fact_tables, shown_facts
+from hpcli.views.summary import fact_tables, plain, shown_facts
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LENGTH = 24
@@ -34,7 +34,7 @@ PLAIN_WIDTH = 120
 def error_line(text: str) -> None:
     """An error, a line for each of its faults, on stderr."""
     err = Console(stderr=True, soft_wrap=True, highlight=False)
-    for line in text.splitlines():
+    for line in plain(text).split("\n"):
         err.print(Text.assemble(("error: ", "bold red"), line))
 
 
@@ -45,7 +45,7 @@ def show_warnings() -> None:
     def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
         if issubclass(category, HpcliWarning):
             err = Console(stderr=True, soft_wrap=True, highlight=False)
-            err.print(Text.assemble(("warning: ", "bold yellow"), str(message)))
+            err.print(Text.assemble(("warning: ", "bold yellow"), plain(message)))
         else:
             before(message, category, *args, **kwargs)
 
@@ -65,7 +65,7 @@ class Terminal:
     def note(self, text: str) -> None:
         """A line about what is going on."""
         if not self.quiet:
-            self.err.print(text, markup=False)
+            self.err.print(plain(text), markup=False)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[OnProgress]:
@@ -82,7 +82,7 @@ class Terminal:
         if report.epoch is not None:
             self.err.print(_epoch_text(report.epoch), markup=False)
         if report.line is not None:
-            self.err.print(report.line, markup=False)
+            self.err.print(plain(report.line), markup=False)
 
     @contextmanager
     def decoding(self) -> Iterator[Callable[[int, int], None]]:
@@ -124,8 +124,8 @@ class Terminal:
         elif not self.quiet:
             self.table(f"{summary['command']}: {summary['status']}", shown_facts(summary))
             if "sentence" in summary:
-                self.out.print(Text(str(summary["sentence"]), style="bold"))
-            self.out.print(f"{summary['run_dir']}/  {'  '.join(files)}", markup=False)
+                self.out.print(Text(plain(summary["sentence"]), style="bold"))
+            self.out.print(plain(f"{summary['run_dir']}/  {'  '.join(files)}"), markup=False)
 
 
 class _Live:
@@ -161,7 +161,7 @@ class _Live:
         if report.epoch is not None:
             self.bar.console.print(_epoch_text(report.epoch), markup=False)
         if report.line is not None:
-            self.bar.console.print(report.line, markup=False)
+            self.bar.console.print(plain(report.line), markup=False)
 
 
 def sparkline(values: list[float], length: int = CURVE_LENGTH) -> str:

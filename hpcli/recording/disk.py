@@ -66,12 +66,13 @@ class DiskRecorder(FolderRecorder):
         folder = Folder(path)
         before, standing = folder.config, folder.standing
         if standing is not None and standing.command != command:
-            own = standing.command
-            raise UsageError(f"{path}: a run of {own}, not of {command}; go on with it by hpcli {own} --resume {path}")
+            raise UsageError(
+                f"{path}: a run of {standing.command}, not of {command}; {_way_on(standing.command, path)}"
+            )
         more = differing_keys(before, config, of=Scope.EXTENDS)
         keys = ", ".join(key for key in differing_keys(before, config) if key not in more)
         if keys:
-            raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")
+            raise CheckpointError(f"{path}: its config differs in {keys}; {_instead(keys, path, config)}")
         run = cls(path, command, config, resumed=True)
         run._extends = bool(more) or again
         run._before = before
@@ -111,3 +112,20 @@ class DiskRecorder(FolderRecorder):
             figure.savefig(self.path / f"{name}.png")
         except Exception as error:
             warnings.warn(f"{name}.png was not drawn: {error}; its numbers are in the CSV", HpcliWarning, stacklevel=2)
+
+
+def _way_on(command: str, path: Path) -> str:
+    """What can be done with a run of another command."""
+    if command.startswith(("train", "sweep")):
+        return f"go on with it by hpcli {command} --resume {path}"
+    return f"hpcli {command} -c {path}/config.yaml runs it again"
+
+
+def _instead(keys: str, path: Path, config: Config) -> str:
+    """What works where a run cannot be gone on with by another config."""
+    if keys != "train.epochs":
+        return "leave these out, or start a new run"
+    return (
+        f"another length is another schedule: hpcli train -c {path}/config.yaml --epochs {config.train.epochs} trains "
+        f"a new run of that length, --init {path}:last goes on from its weights as one"
+    )
