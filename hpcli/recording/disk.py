@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RUNS = Path("runs")
+RESUMED = ("train", "sweep")
+"""Commands that go on with a run, also under longer names; the others run it again."""
 
 
 class DiskRecorder(FolderRecorder):
@@ -116,7 +118,7 @@ class DiskRecorder(FolderRecorder):
 
 def _way_on(command: str, path: Path) -> str:
     """What can be done with a run of another command."""
-    if command.startswith(("train", "sweep")):
+    if command.partition("-")[0] in RESUMED:
         return f"go on with it by hpcli {command} --resume {path}"
     return f"hpcli {command} -c {path}/config.yaml runs it again"
 
