@@ -6,6 +6,7 @@ Anything else that escapes is a bug in hpcli: a traceback and exit code 1.
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable, Sequence
 
 MOST_LISTED = 30
@@ -50,10 +51,18 @@ class MemoryLimitError(HpcliError):
     exit_code = 5
 
 
-class StorageError(HpcliError):
-    """Disk full, quota, read-only file system or missing permission."""
+class StorageError(HpcliError, OSError):
+    """A file of a run cannot be written: disk full, quota, read-only file system or missing permission.
+
+    Made from errno, text and file name, as any `OSError`.
+    """
 
     exit_code = 7
+
+    def __str__(self) -> str:
+        full = self.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        advice = "free some space" if full else "see what is there"
+        return f"{self.filename}: {self.strerror}; {advice}, or choose another --out"
 
 
 class RunInUseError(HpcliError):

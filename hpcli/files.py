@@ -3,23 +3,53 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
+import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hpcli.errors import RunInUseError, UsageError
+from hpcli.errors import RunInUseError, StorageError, UsageError
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """Replace a file as a whole, durably: temporary file, fsync, rename, fsync of the folder."""
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Give errors of the disk their own class, and the name of the file.
+
+    Raises:
+        StorageError: for every OSError within.
+    """
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from error
+
+
+def write_atomic(path: Path, data: bytes, *, mode: int | None = None) -> None:
+    """Replace a file as a whole, durably: temporary file, fsync, rename, fsync of the folder.
+
+    Args:
+        path: the file.
+        data: its content.
+        mode: its permissions; None: those of a new file.
+
+    Raises:
+        StorageError: it cannot be written; the old content is still there.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+    with storing(path):
+        with temporary.open("wb") as file:
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -31,32 +61,62 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_new(path: Path) -> Path:
-    """Make a folder that must not exist yet.
+def make_folders(path: Path) -> None:
+    """Make a folder and those it lies in, durably; it may be there."""
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in missing:
+        _sync_parent(each)
+
+
+def make_new(path: Path, fill: Callable[[Path], object]) -> Path:
+    """Make a folder that must not exist yet, or be empty.
+
+    Args:
+        path: the folder.
+        fill: writes the first files into it; the folder appears with them, or not at all.
 
     Raises:
-        UsageError: it does; nothing in it is touched.
+        UsageError: there is something already; nothing in it is touched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.mkdir()
-    except FileExistsError:
-        raise UsageError(f"--out {path}: exists already; choose another, or go on with it by --resume {path}") from None
+    make_folders(path.parent)
+    if not _made(path, fill):
+        raise UsageError(f"--out {path}: exists already; choose another, or go on with it by --resume {path}")
     return path
 
 
-def make_dated(parent: Path, name: str) -> Path:
-    """Make a folder named by the time, and numbered where others were made in the same second."""
-    parent.mkdir(exist_ok=True)
+def make_dated(parent: Path, name: str, fill: Callable[[Path], object]) -> Path:
+    """Make a folder, as `make_new`, named by the time, and numbered where others were made in the same second."""
+    make_folders(parent)
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    number = 1
-    while True:
-        path = parent / (stem if number == 1 else f"{stem}-{number}")
-        try:
-            path.mkdir()
-            return path
-        except FileExistsError:
-            number += 1
+    path, number = parent / stem, 1
+    while not _made(path, fill):
+        number += 1
+        path = parent / f"{stem}-{number}"
+    return path
+
+
+def _made(path: Path, fill: Callable[[Path], object]) -> bool:
+    """Fill a folder under another name, and rename it. False: something is there. A crash leaves a `.new-…` at most."""
+    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+        return False
+    new = path.with_name(f".new-{os.getpid()}-{time.monotonic_ns()}")
+    new.mkdir()
+    try:
+        fill(new)
+        new.rename(path)  # also onto an empty folder, which no other process can have filled meanwhile
+    except BaseException as error:
+        shutil.rmtree(new, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            return False
+        raise
+    _sync_parent(path)
+    return True
+
+
+def _sync_parent(path: Path) -> None:
+    with contextlib.suppress(PermissionError):  # one may write into a folder that one may not read
+        sync_folder(path.parent)
 
 
 def point_link(link: Path, target: Path) -> None:
@@ -68,6 +128,11 @@ def point_link(link: Path, target: Path) -> None:
         temporary.replace(link)
 
 
+_BUSY = (errno.EACCES, errno.EAGAIN)
+_held: dict[tuple[int, int], int] = {}
+"""Device and inode of a lock → the process that holds it, as far as this one knows: forks know of their parent's."""
+
+
 class Lock:
     """A lock on a folder, held by one process. The kernel releases it when the process ends, in whatever way.
 
@@ -75,26 +140,44 @@ class Lock:
     """
 
     def __init__(self, path: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            RunInUseError: it is held already.
+            StorageError: the file system has no locks, or the file cannot be made.
+        """
         self.path = path
-        self._file = path.open("a+b")
+        if is_locked(path):
+            raise RunInUseError(f"{path.parent}: in use by another process; wait, or choose another --out")
+        with storing(path):
+            self._file = path.open("a+b")
+        about = os.fstat(self._file.fileno())
+        self._key = about.st_dev, about.st_ino
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except OSError as error:
             self._file.close()
-            raise RunInUseError(f"{path.parent}: in use by another process; wait, or choose another --out") from None
+            if error.errno in _BUSY:
+                raise RunInUseError(
+                    f"{path.parent}: in use by another process; wait, or choose another --out"
+                ) from None
+            raise StorageError(error.errno, error.strerror, str(path)) from error
+        _held[self._key] = os.getpid()
 
     def release(self) -> None:
         """Let others in."""
+        _held.pop(self._key, None)
         self._file.close()
 
 
 def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock at `path`. Never ask for a lock of this process: it would be released."""
+    """Whether a process holds the lock at `path`, this one included."""
     try:
+        about = path.stat()
+        if _held.get((about.st_dev, about.st_ino)) == os.getpid():
+            return True  # to open it and close it again would let it go
         with path.open("r+b") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
+    except OSError as error:
+        return error.errno in _BUSY
     return False

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hpcli.errors import RunInUseError, UsageError
-from hpcli.files import Lock, is_locked, make_dated, make_new, point_link, write_atomic
+from hpcli.errors import RunInUseError, StorageError, UsageError
+from hpcli.files import Lock, is_locked, make_dated, make_folders, make_new, point_link, write_atomic
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,14 +77,81 @@ def test_links_move_and_their_absence_is_no_error(tmp_path: Path, monkeypatch: p
 
 
 def test_a_folder_that_is_there_is_not_made_anew(tmp_path: Path) -> None:
-    made = make_new(tmp_path / "deep/run")
-    (made / "thesis.txt").write_text("years of work")
+    made = make_new(tmp_path / "deep/run", lambda folder: (folder / "thesis.txt").write_text("years of work"))
     with pytest.raises(UsageError, match=r"run: exists already; choose another, or go on with it by --resume"):
-        make_new(made)
+        make_new(made, lambda _: None)
     assert [path.name for path in made.iterdir()] == ["thesis.txt"]
+
+
+def test_a_folder_appears_with_its_files_or_not_at_all(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "status.json").touch()
+        raise StorageError(28, "No space left on device", "config.yaml")
+
+    for path in (tmp_path / "run", tmp_path / "deep/run"):
+        with pytest.raises(StorageError):
+            make_new(path, fail)
+        assert list(path.parent.glob("*run*")) == list(path.parent.glob(".*")) == []
+
+
+def test_an_empty_folder_is_taken_once(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    children = []
+    for number in range(8):
+        child = os.fork()
+        if child == 0:
+            try:
+                make_new(tmp_path / "run", lambda folder, number=number: (folder / str(number)).touch())  # type: ignore[misc]
+            except UsageError as error:
+                os._exit(error.exit_code)
+            os._exit(0)
+        children.append(child)
+    codes = sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children)
+    assert codes == [0] + [2] * 7
+    assert len(list((tmp_path / "run").iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_only_a_folder_is_taken(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "run").touch() if kind == "file" else (tmp_path / "run").symlink_to(tmp_path / "empty")
+    with pytest.raises(UsageError, match="exists already"):
+        make_new(tmp_path / "run", lambda _: None)
+
+
+def test_new_folders_are_durable_in_those_they_lie_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    make_new(tmp_path / "runs/mine", lambda _: None)
+    assert synced == [tmp_path.name, "runs"]
+    make_folders(tmp_path / "runs/mine/trials/a")
+    assert synced[2:] == ["trials", "mine"]
+
+
+def test_only_a_lock_that_is_held_means_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = Lock(tmp_path / ".lock")
+    assert is_locked(tmp_path / ".lock")
+    with pytest.raises(RunInUseError):
+        Lock(tmp_path / ".lock")
+    lock.release()
+
+    def without(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("hpcli.files.fcntl.lockf", without)
+    with pytest.raises(StorageError, match=r"\.lock: No locks available"):
+        Lock(tmp_path / ".lock")
+    with pytest.raises(StorageError, match=r"\.lock: No such file or directory"):
+        Lock(tmp_path / "none/.lock")
 
 
 def test_folders_of_the_same_second_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hpcli.files.time.strftime", lambda _: "20260101-000000")
-    made = [make_dated(tmp_path / "runs", "train-digits").name for _ in range(3)]
+    made = [make_dated(tmp_path / "runs", "train-digits", lambda folder: (folder / "x").touch()).name for _ in range(3)]
     assert made == [f"train-digits-20260101-000000{end}" for end in ("", "-2", "-3")]

@@ -1,41 +1,40 @@
-"""The console script, and the one place where errors end: a line and an exit code."""
+"""The console script, and the one place where errors end: a line and an exit code.
+
+What takes time to import is imported within `main`, where a Ctrl-C is answered too.
+"""
 
 from __future__ import annotations
 
 import errno
-import io
-import os
 import sys
 import traceback
 
-import typer
-
-from hpcli.cli.app import build_app
-from hpcli.errors import HpcliError
+from hpcli.cli.streams import unbreakable_streams
+from hpcli.errors import HpcliError, UsageError
+from hpcli.signals import first_interrupt
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; every error ends here."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an ASCII terminal gets question marks, not a traceback
-    try:
-        return int(build_app(arguments)(arguments, prog_name="hpcli", standalone_mode=False) or 0)
-    except (Exception, KeyboardInterrupt) as error:
-        if "--debug" in arguments:
-            traceback.print_exc()
-        return _end(error)
+    with unbreakable_streams(), first_interrupt() as interrupt:
+        try:
+            from hpcli.cli.app import build_app
+
+            return int(build_app(arguments)(arguments, prog_name="hpcli", standalone_mode=False) or 0)
+        except (Exception, KeyboardInterrupt) as error:
+            if "--debug" in arguments:
+                traceback.print_exc()
+            return _end(KeyboardInterrupt() if interrupt.received else error)
 
 
-_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
+_PATHS = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY)
+_NO_MEMORY = ("can't allocate", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
 
 
 def _end(error: BaseException) -> int:
     """Say what went wrong in one line, and return the exit code. A bug in hpcli gets its traceback."""
-    if isinstance(error, BrokenPipeError):  # the reader of our output has gone; so has the output
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 0
     code, line = _explained(error)
     if code == 1:
         traceback.print_exception(error)
@@ -49,13 +48,27 @@ def _end(error: BaseException) -> int:
 def _explained(error: BaseException) -> tuple[int, str]:
     if isinstance(error, HpcliError):
         return error.exit_code, str(error)
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "Abort":  # typer's
         return 130, "stopped"
     usage = getattr(error, "format_message", None)  # typer's usage errors, whose classes it keeps to itself
     if usage is not None:
         return 2, f"{usage()} See hpcli --help." if usage() else ""
+    if _lacks_memory(error):
+        return 5, "out of memory; lower data.batch_size or data.eval_batch_size"
     if isinstance(error, OSError) and error.errno in _STORAGE:
         return 7, f"{error.filename or 'output'}: {error.strerror}; free some space or choose another --out"
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
-        return 5, "out of memory; lower data.batch_size or data.eval_batch_size"
+    if isinstance(error, OSError) and error.errno in _PATHS:
+        return UsageError.exit_code, _wrong_path(error)
     return 1, "this is a bug in hpcli, not in what you did; please report it with the traceback above"
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    says_so = isinstance(error, RuntimeError | OSError) and any(each in str(error) for each in _NO_MEMORY)
+    return isinstance(error, MemoryError) or says_so
+
+
+def _wrong_path(error: OSError) -> str:
+    if error.filename is None:
+        return "the working directory: has been deleted; change into another one"
+    name = str(error.filename)
+    return f"{name if len(name) <= 100 else name[:97] + '...'}: {error.strerror}; name another path"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from hpcli import catalog
 from hpcli.cli.options import Given, Options, Shared
 from hpcli.commands import COMMANDS, result_class
-from hpcli.errors import UsageError
+from hpcli.errors import DIVERGED, UsageError
 from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Session:
         self.summary = summary
         self.terminal.note(f"{summary['run_dir']}: finished already; nothing to do")
         self.terminal.summary(summary, [])
-        return 0
+        return DIVERGED if summary["status"] == RunStatus.DIVERGED else 0
 
 
 class _Early:

@@ -27,7 +27,7 @@ from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
 from hpcli.recording.rows import Row
 from hpcli.results.train import Epoch
-from hpcli.views.summary import fact_tables, shown_facts
+from hpcli.views.summary import fact_tables, plain, shown_facts
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 CURVE_LENGTH = 24
@@ -38,7 +38,7 @@ PLAIN_WIDTH = 120
 def error_line(text: str) -> None:
     """An error, a line for each of its faults, on stderr."""
     err = Console(stderr=True, soft_wrap=True, highlight=False)
-    for line in text.splitlines():
+    for line in plain(text).split("\n"):
         err.print(Text.assemble(("error: ", "bold red"), line))
 
 
@@ -49,7 +49,7 @@ def show_warnings() -> None:
     def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
         if issubclass(category, HpcliWarning):
             err = Console(stderr=True, soft_wrap=True, highlight=False)
-            err.print(Text.assemble(("warning: ", "bold yellow"), str(message)))
+            err.print(Text.assemble(("warning: ", "bold yellow"), plain(message)))
         else:
             before(message, category, *args, **kwargs)
 
@@ -69,7 +69,7 @@ class Terminal:
     def note(self, text: str) -> None:
         """A line about what is going on."""
         if not self.quiet:
-            self.err.print(text, markup=False)
+            self.err.print(plain(text), markup=False)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[OnProgress]:
@@ -86,7 +86,7 @@ class Terminal:
         if report.epoch is not None:
             self.err.print(_epoch_text(report.epoch), markup=False)
         if report.line is not None:
-            self.err.print(report.line, markup=False)
+            self.err.print(plain(report.line), markup=False)
 
     @contextmanager
     def decoding(self) -> Iterator[Callable[[int, int], None]]:
@@ -133,11 +133,11 @@ class Terminal:
             sys.stdout.write(json.dumps(summary) + "\n")
         elif not self.quiet:
             if "sentence" in summary:
-                self.out.print(Text(str(summary["sentence"]), style="bold"))
+                self.out.print(Text(plain(summary["sentence"]), style="bold"))
             shown = shown_facts(summary, every="sentence" not in summary or self.verbose)
             if shown:
                 self.table(f"{summary['command']}: {summary['status']}", shown)
-            self.out.print(f"{summary['run_dir']}/  {'  '.join(files)}", markup=False)
+            self.out.print(plain(f"{summary['run_dir']}/  {'  '.join(files)}"), markup=False)
 
     def finding(self, command: str, file: Path, summary: Mapping[str, object], notes: Sequence[str]) -> None:
         """What a file of somebody else's says: the sentence, what it comes from, and what was made of the file."""
@@ -145,10 +145,10 @@ class Terminal:
             full = {"command": command, "file": str(file), **summary, "file_notes": list(notes)}
             sys.stdout.write(json.dumps(full) + "\n")
             return
-        self.out.print(Text(str(summary["sentence"]), style="bold"))
+        self.out.print(Text(plain(summary["sentence"]), style="bold"))
         self.table(f"{command}: {file}", shown_facts(summary))
         for line in notes:
-            self.out.print(f"note: {line}", markup=False)
+            self.out.print(plain(f"note: {line}"), markup=False)
 
 
 class _Live:
@@ -184,7 +184,7 @@ class _Live:
         if report.epoch is not None:
             self.bar.console.print(_epoch_text(report.epoch), markup=False)
         if report.line is not None:
-            self.bar.console.print(report.line, markup=False)
+            self.bar.console.print(plain(report.line), markup=False)
 
 
 def sparkline(values: list[float], length: int = CURVE_LENGTH) -> str:

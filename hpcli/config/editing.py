@@ -6,6 +6,7 @@ that the strict reader keeps of every value.
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from hpcli.config.loading import parse_config, read_config, with_overrides
@@ -18,9 +19,11 @@ from hpcli.files import write_atomic
 def set_in_file(path: Path, key: str, value: object) -> None:
     """Set `section.name` in a YAML config; what else stands in the file stays as it is, line ends included.
 
+    The file's permissions stay, and a link to it stays one.
+
     Raises:
         ConfigError: the file is no config, or cannot be edited so that only this value changes. The file is untouched.
-        OSError: it cannot be written; the old content is still there.
+        StorageError: it cannot be written; the old content is still there.
     """
     text = written(value)
     wanted = with_overrides(read_config(path), {key: value})
@@ -33,7 +36,7 @@ def set_in_file(path: Path, key: str, value: object) -> None:
         changed_as_wanted = False
     if not changed_as_wanted:
         raise ConfigError(f"{path}: {key} cannot be edited in place; write {text} there yourself")
-    write_atomic(path, after.encode())
+    write_atomic(path, after.encode(), mode=stat.S_IMODE(path.stat().st_mode))
 
 
 def _with(text: str, key: str, value: str, source: str) -> str:

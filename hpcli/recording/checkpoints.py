@@ -11,14 +11,15 @@ import hashlib
 import io
 import json
 import math
+import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from hpcli.errors import CheckpointError, HpcliWarning
-from hpcli.files import write_atomic
+from hpcli.files import make_folders, write_atomic
 from hpcli.recording.recorder import State
 from hpcli.states import Label
 
@@ -28,6 +29,10 @@ SHARE_OF_TIME = 50
 """At an epoch's end, save when this many times the last save's duration have passed since."""
 AT_MOST_SECONDS = 300.0
 """Save at least this often, between epochs too."""
+
+
+_OWN = re.compile(r"step-\d{8,}\.pt|\.(step|epoch|cycle)-\d+\.pt\.tmp")
+"""Files that may be deleted: no one else's."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,16 @@ class Entry:
     labels: tuple[str, ...]
     valid_loss: float | None
     tables: dict[str, int]  # bytes of each CSV at that time
+    hashes: dict[str, str] = field(default_factory=dict)  # SHA-256 of these bytes of each
+
+    def __post_init__(self) -> None:
+        """Take no index for true that names anything outside its folder."""
+        names = [self.file, *self.tables, *self.hashes]
+        numbers = [self.size, self.step, *self.tables.values()]
+        if not all(re.fullmatch(r"\w[\w.-]*", name) for name in names) or not self.file.endswith(".pt"):
+            raise ValueError("it names files that are not hpcli's")
+        if not all(type(number) is int for number in numbers) or min(self.tables.values(), default=0) < 0:
+            raise ValueError("its sizes are no numbers")
 
 
 class Checkpoints:
@@ -63,6 +78,7 @@ class Checkpoints:
         *,
         step: int,
         tables: Mapping[str, int],
+        hashes: Mapping[str, str] | None = None,
         labels: Sequence[str] = (),
         valid_loss: float | None = None,
     ) -> None:
@@ -70,14 +86,18 @@ class Checkpoints:
         import torch
 
         started = time.monotonic()
-        self.folder.mkdir(exist_ok=True)
+        if not (self.folder / INDEX).exists():
+            make_folders(self.folder)
+            self._write_index()  # first of all: a checkpoint without an index has lost it
         buffer = io.BytesIO()
         torch.save(dict(state), buffer)
         data = buffer.getvalue()
         file = f"{labels[0] if labels else f'step-{step:08d}'}.pt"
         write_atomic(self.folder / file, data)
         digest = hashlib.sha256(data).hexdigest()
-        entry = Entry(file, len(data), digest, step, tuple(labels), _finite(valid_loss), dict(tables))
+        entry = Entry(
+            file, len(data), digest, step, tuple(labels), _finite(valid_loss), dict(tables), dict(hashes or {})
+        )
         others = [each for each in self.entries if each.file != file]
         self.entries = self._kept([*others, entry])
         self._write_index()
@@ -137,6 +157,8 @@ class Checkpoints:
         """
         path = self.folder / INDEX
         if not path.exists():
+            if any(self.folder.glob("*.pt")):
+                raise CheckpointError(f"{path}: missing beside checkpoints; restore it from a backup, or start anew")
             return []
         try:
             index = json.loads(path.read_bytes())
@@ -173,7 +195,7 @@ class Checkpoints:
     def _delete_others(self) -> None:
         keep = {entry.file for entry in self.entries} | {INDEX}
         for path in self.folder.iterdir():
-            if path.name not in keep and (path.suffix == ".pt" or path.name.endswith(".tmp")):
+            if path.name not in keep and _OWN.fullmatch(path.name):
                 path.unlink(missing_ok=True)
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config, differing_keys
 from hpcli.config.scope import Scope
-from hpcli.errors import HpcliError
+from hpcli.errors import CheckpointError, HpcliError, HpcliWarning
+from hpcli.files import Lock, make_folders, storing
 from hpcli.recording.folder import Folder
 from hpcli.recording.folder_recorder import FolderRecorder
 from hpcli.recording.recorder import State
+from hpcli.recording.seal import check_seal
+from hpcli.recording.status import LOCK
 from hpcli.signals import StopSignals
 from hpcli.states import RunStatus
 
@@ -29,22 +33,28 @@ class ChildFolder(FolderRecorder):
     @classmethod
     def of(cls, path: Path, config: Config, signals: StopSignals) -> ChildFolder:
         """The folder of a run, new or to go on with. A folder of another run, or a damaged one, is replaced."""
-        if path.exists() and not _is_intact(path, config):
-            shutil.rmtree(path)
-        resumed = path.exists()
-        path.mkdir(parents=True, exist_ok=True)
-        run = cls(path, "train", config, resumed=resumed, signals=signals)
-        if resumed:
-            run._begin_after(run.folder.standing)
-        else:
-            run._note(RunStatus.CREATED)
-            run._write_config()
-        return run
+        return cls(path, "train", config, resumed=False, signals=signals)
 
-    def __enter__(self) -> ChildFolder:
-        super().__enter__()
-        self._was_over = self.status.is_over
-        return self
+    def _take_lock(self) -> Lock:
+        with storing(self.path):
+            if self.path.is_symlink() or self.path.is_file():
+                self.path.unlink()
+            make_folders(self.path)
+        return super()._take_lock()
+
+    def _look(self) -> None:
+        """Go on with what is there, if it is this run; else clear the folder."""
+        self.resumed = _is_intact(self.path, self.config)
+        if self.resumed:
+            self._begin_after(self.folder.standing)
+            self._was_over = self.status.is_over
+            return
+        with storing(self.path):
+            for each in self.path.iterdir():
+                if each.name != LOCK:
+                    shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+        self._note(RunStatus.CREATED)
+        self._write_config()
 
     @property
     def seconds(self) -> float:
@@ -69,9 +79,16 @@ class ChildFolder(FolderRecorder):
 
 
 def _is_intact(path: Path, config: Config) -> bool:
-    """Whether a folder holds this run: its status is readable, and its config is this one."""
+    """Whether a folder holds this run, its config and tables as they were; if they are not, with a warning."""
     folder = Folder(path)
     try:
-        return folder.standing is not None and not differing_keys(folder.config, config, of=Scope.RUN)
+        standing = folder.standing
+        if standing is None or differing_keys(folder.config, config, of=Scope.RUN):
+            return False
+        check_seal(path, standing.files)
+    except CheckpointError:
+        warnings.warn(f"{path}: not as the trial left it; it is trained anew", HpcliWarning, stacklevel=2)
+        return False
     except HpcliError:
         return False
+    return True

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpcli.errors import CheckpointError
-from hpcli.files import write_atomic
-from hpcli.recording.rows import R, Row, cells, columns_of
+from hpcli.files import storing, write_atomic
+from hpcli.recording.rows import R, Row, cells, columns_of, declared_tables
+
+if TYPE_CHECKING:
+    from _hashlib import HASH
 
 
 class CsvFiles:
@@ -19,6 +24,7 @@ class CsvFiles:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._open: dict[str, int] = {}  # table → descriptor
+        self._hashes: dict[str, HASH] = {}  # of what each open table holds
 
     def append(self, row: Row) -> None:
         """Write a row in one call, so that a crash tears no row but the last.
@@ -30,15 +36,18 @@ class CsvFiles:
         descriptor = self._open.get(row.table)
         if descriptor is None:
             descriptor = self._start(type(row))
-        _write(descriptor, line_of(row))
+        line = line_of(row)
+        with storing(self._path(row.table)):
+            _write(descriptor, line)
+        self._hashes[row.table].update(line)
 
     def replace(self, kind: type[R], rows: Sequence[R]) -> None:
         """Write a table as a whole: the old one or the new, never a mixture."""
-        path = self._path(kind.table)
-        write_atomic(path, b"".join([header_of(kind), *map(line_of, rows)]))
+        path, data = self._path(kind.table), b"".join([header_of(kind), *map(line_of, rows)])
+        write_atomic(path, data)
         if kind.table in self._open:  # what is appended from now on belongs to the new file
-            os.close(self._open[kind.table])
-            self._open[kind.table] = _descriptor(path)
+            os.close(self._open.pop(kind.table))
+            self._keep_open(kind.table, data)
 
     def rows(self, kind: type[R]) -> list[R]:
         """All complete rows.
@@ -50,35 +59,67 @@ class CsvFiles:
 
     def sync(self) -> None:
         """Make everything written so far durable."""
-        for descriptor in self._open.values():
-            os.fsync(descriptor)
+        for table, descriptor in self._open.items():
+            with storing(self._path(table)):
+                os.fsync(descriptor)
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of all that was written into each table: of its first `sizes()` bytes."""
+        return {table: each.copy().hexdigest() for table, each in self._hashes.items()}
 
     def sizes(self) -> dict[str, int]:
         """Bytes in each table. A resumed run cuts its tables back to these sizes."""
         return {table: os.fstat(descriptor).st_size for table, descriptor in self._open.items()}
 
-    def cut_back(self, sizes: Mapping[str, int]) -> None:
-        """Drop what was written after `sizes` were taken; a table not in them is dropped whole.
+    def cut_back(self, sizes: Mapping[str, int], hashes: Mapping[str, str] | None = None) -> None:
+        """Drop what was written after `sizes` were taken; a table not in them is dropped whole. Other files stay.
+
+        Args:
+            sizes: table → bytes.
+            hashes: table → the SHA-256 of these bytes; a table that is not in it is not compared.
 
         Raises:
-            CheckpointError: a table is shorter than it was then: it has been changed by something else.
+            CheckpointError: a table is not what it was then: it has been changed by something else.
         """
         self.close()
-        for path in self.folder.glob("*.csv"):
-            if path.stem not in sizes:
-                path.unlink()
-        for table, size in sizes.items():
-            path = self._path(table)
-            if not path.exists() or path.stat().st_size < size:
-                raise CheckpointError(f"{path}: shorter than when its checkpoint was saved; restore it or start anew")
-            os.truncate(path, size)
-            self._open[table] = _descriptor(path)
+        kept = {table: self._first_bytes(table, size, (hashes or {}).get(table)) for table, size in sizes.items()}
+        for table in declared_tables() - sizes.keys():
+            with storing(self._path(table)):
+                self._path(table).unlink(missing_ok=True)
+        for table, data in kept.items():
+            with storing(self._path(table)):
+                os.truncate(self._path(table), len(data))
+                self._keep_open(table, data)
+
+    def _first_bytes(self, table: str, size: int, sha256: str | None) -> bytes:
+        """The first bytes of a table, compared with their hash."""
+        path = self._path(table)
+        if path.is_symlink():
+            raise CheckpointError(f"{path}: a link, which no run makes; put the file in its place, or start anew")
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror}); restore it, or start anew") from None
+        if len(data) < size:
+            raise CheckpointError(f"{path}: shorter than when its checkpoint was saved; restore it or start anew")
+        if sha256 not in (None, hashlib.sha256(data[:size]).hexdigest()):
+            raise CheckpointError(f"{path}: changed since its checkpoint was saved; restore it, or start anew")
+        return data[:size]
 
     def close(self) -> None:
         """Close the files."""
         for descriptor in self._open.values():
             os.close(descriptor)
         self._open.clear()
+        self._hashes.clear()
+
+    def _keep_open(self, table: str, data: bytes) -> int:
+        """Open a table that holds `data`, to append to it."""
+        self._hashes[table] = hashlib.sha256(data)
+        self._open[table] = _descriptor(self._path(table))
+        return self._open[table]
 
     def _path(self, table: str) -> Path:
         return self.folder / f"{table}.csv"
@@ -86,16 +127,18 @@ class CsvFiles:
     def _start(self, kind: type[Row]) -> int:
         """Open a table: a new one, or one of an earlier process to go on with, without its torn last row."""
         path = self._path(kind.table)
-        complete = _complete(path.read_bytes()) if path.exists() else b""
+        with storing(path):
+            complete = _complete(path.read_bytes()) if path.exists() else b""
         header, own = complete.partition(b"\n")[0].rstrip(b"\r"), header_of(kind).rstrip(b"\n")
         if complete and header != own:
             columns = f"{header.decode(errors='replace')}, not {own.decode()}"
             raise CheckpointError(f"{path}:1: its columns are {columns}; restore the file, or start anew")
-        descriptor = _descriptor(path)
-        os.truncate(descriptor, len(complete))
-        if not complete:
-            _write(descriptor, header_of(kind))
-        self._open[kind.table] = descriptor
+        with storing(path):
+            descriptor = self._keep_open(kind.table, complete)
+            os.truncate(descriptor, len(complete))
+            if not complete:
+                _write(descriptor, header_of(kind))
+                self._hashes[kind.table].update(header_of(kind))
         return descriptor
 
 
@@ -107,7 +150,10 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
     """
     if not path.exists():
         return []
-    data = _complete(path.read_bytes())
+    try:
+        data = _complete(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); restore the file, or start anew") from None
     try:
         text = data.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError as error:
@@ -172,4 +218,4 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _descriptor(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)

@@ -14,6 +14,7 @@ from hpcli.files import make_dated, make_new, point_link, write_atomic
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.folder import CHILDREN, Folder
 from hpcli.recording.folder_recorder import FolderRecorder
+from hpcli.recording.seal import check_seal
 from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RUNS = Path("runs")
+RESUMED = ("train", "sweep")
+"""Commands that go on with a run, also under longer names; the others run it again."""
 
 
 class DiskRecorder(FolderRecorder):
     """A run folder. Entering takes its lock and the signals, leaving writes how it ended."""
+
+    _before: Config | None = None
+    """The folder's config as it was read, of a run that is gone on with."""
 
     @classmethod
     def create(cls, command: str, config: Config, out: Path | None = None) -> DiskRecorder:
@@ -33,13 +39,17 @@ class DiskRecorder(FolderRecorder):
         Raises:
             UsageError: `out` exists already; nothing in it is touched.
         """
-        path = make_new(out) if out else make_dated(RUNS, f"{command}-{config.data.name.replace(':', '-')}")
-        run = cls(path, command, config, resumed=False)
-        run._note(RunStatus.CREATED)
-        run._write_config()
+
+        def fill(folder: Path) -> None:
+            first = cls(folder, command, config, resumed=False)
+            first._note(RunStatus.CREATED)
+            first._write_config()
+
+        name = f"{command}-{config.data.name.replace(':', '-')}"
+        path = make_new(out, fill) if out else make_dated(RUNS, name, fill)
         if out is None:
             point_link(RUNS / "latest", path)
-        return run
+        return cls(path, command, config, resumed=False)
 
     @classmethod
     def reopen(cls, command: str, path: Path, config: Config, *, again: bool = False) -> DiskRecorder:
@@ -58,16 +68,30 @@ class DiskRecorder(FolderRecorder):
         folder = Folder(path)
         before, standing = folder.config, folder.standing
         if standing is not None and standing.command != command:
-            own = standing.command
-            raise UsageError(f"{path}: a run of {own}, not of {command}; go on with it by hpcli {own} --resume {path}")
+            raise UsageError(
+                f"{path}: a run of {standing.command}, not of {command}; {_way_on(standing.command, path)}"
+            )
         more = differing_keys(before, config, of=Scope.EXTENDS)
         keys = ", ".join(key for key in differing_keys(before, config) if key not in more)
         if keys:
-            raise CheckpointError(f"{path}: its config differs in {keys}; leave these out, or start a new run")
+            raise CheckpointError(f"{path}: its config differs in {keys}; {_instead(keys, path, config)}")
         run = cls(path, command, config, resumed=True)
         run._extends = bool(more) or again
-        run._begin_after(standing)
+        run._before = before
         return run
+
+    def _look(self) -> None:
+        """Compare what lies in the folder with what it was when the run ended.
+
+        Raises:
+            CheckpointError: another process has gone on with the run meanwhile, or a file has been changed.
+        """
+        if self._before is None:
+            return
+        if differing_keys(self.folder.config, self._before):
+            raise CheckpointError(f"{self.path}: another process has just changed it; run the command again")
+        self._begin_after(self.folder.standing)
+        check_seal(self.path, self._sealed)
 
     def child(self, key: str, config: Config) -> ChildFolder:
         """A run folder within this one: the one of that key, if there is one."""
@@ -90,3 +114,20 @@ class DiskRecorder(FolderRecorder):
             figure.savefig(self.path / f"{name}.png")
         except Exception as error:
             warnings.warn(f"{name}.png was not drawn: {error}; its numbers are in the CSV", HpcliWarning, stacklevel=2)
+
+
+def _way_on(command: str, path: Path) -> str:
+    """What can be done with a run of another command."""
+    if command.partition("-")[0] in RESUMED:
+        return f"go on with it by hpcli {command} --resume {path}"
+    return f"hpcli {command} -c {path}/config.yaml runs it again"
+
+
+def _instead(keys: str, path: Path, config: Config) -> str:
+    """What works where a run cannot be gone on with by another config."""
+    if keys != "train.epochs":
+        return "leave these out, or start a new run"
+    return (
+        f"another length is another schedule: hpcli train -c {path}/config.yaml --epochs {config.train.epochs} trains "
+        f"a new run of that length, --init {path}:last goes on from its weights as one"
+    )

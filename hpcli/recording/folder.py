@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from hpcli.config import Config, read_config
-from hpcli.errors import CheckpointError, UsageError
+from hpcli.config import Config, differing_keys, read_config
+from hpcli.config.scope import Scope
+from hpcli.errors import CheckpointError, ConfigError, UsageError
 from hpcli.files import write_atomic
 from hpcli.recording.csv_files import read_rows
 from hpcli.recording.recorder import Arrays
 from hpcli.recording.rows import R
+from hpcli.recording.seal import check_file
 from hpcli.recording.status import Standing, read_standing
 from hpcli.states import RunStatus
 
@@ -31,11 +34,21 @@ class Folder:
 
         Raises:
             UsageError: not a run folder.
-            ConfigError: its config is damaged.
+            CheckpointError: its config is damaged, or is not the one that the run began with; the key is named.
         """
-        if not (self.path / "config.yaml").is_file():
-            raise UsageError(f"{self.path}: not a run folder (it has no config.yaml)")
-        return read_config(self.path / "config.yaml")
+        file, standing = self.path / "config.yaml", self.standing
+        if standing is None:
+            raise UsageError(f"{self.path}: not a run folder (it has no status.json)")
+        try:
+            config = read_config(file)
+        except ConfigError as error:
+            advice = "restore it, or start anew"
+            raise CheckpointError(f"{file}: damaged ({error.faults[0]}); {advice}") from None
+        for key in _changed_keys(config, standing.config):
+            raise CheckpointError(
+                f"{file}: {key} is not what the run began with; put it back, or start a new run by -c {file}"
+            )
+        return config
 
     @property
     def standing(self) -> Standing | None:
@@ -58,13 +71,21 @@ class Folder:
         standing = self.standing
         return None if standing is None else standing.seconds
 
+    def _sealed(self) -> Mapping[str, str]:
+        """SHA-256 of its files, of a run that has ended."""
+        standing = self.standing
+        return {} if standing is None else standing.files
+
     def rows(self, kind: type[R]) -> list[R]:
         """All rows of a table; none where there is no such file.
 
         Raises:
-            CheckpointError: the file holds something else.
+            CheckpointError: the file holds something else, or something else than when the run ended.
         """
-        return read_rows(self.path / f"{kind.table}.csv", kind)
+        path = self.path / f"{kind.table}.csv"
+        rows = read_rows(path, kind)
+        check_file(path, self._sealed())
+        return rows
 
     def arrays(self, name: str) -> Arrays | None:
         """Arrays that were kept under a name.
@@ -79,14 +100,28 @@ class Folder:
             with np.load(
                 io.BytesIO(path.read_bytes()), allow_pickle=False
             ) as stored:  # numpy leaves damaged files open
-                return {key: stored[key] for key in stored.files}
+                found = {key: stored[key] for key in stored.files}
         except Exception as error:  # numpy and zlib raise whatever a damaged archive leads them to
             raise CheckpointError(f"{path}: damaged ({type(error).__name__}); delete it, or start anew") from None
+        check_file(path, self._sealed())
+        return found
 
     def find_child(self, key: str) -> Folder | None:
         """A run within this one; None: it has not begun."""
         path = self.path / CHILDREN / key
         return Folder(path) if (path / "config.yaml").is_file() else None
+
+
+def _changed_keys(config: Config, begun_with: Mapping[str, object] | None) -> list[str]:
+    """Keys that are not what a run began with, but for those by which it may be extended."""
+    if begun_with is None:
+        return []
+    try:
+        before = Config.model_validate(begun_with)
+    except ValueError:
+        return ["a key"]
+    extends = differing_keys(config, before, of=Scope.EXTENDS)
+    return [key for key in differing_keys(config, before) if key not in extends]
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:

@@ -9,15 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from hpcli.config import Config, to_yaml
-from hpcli.errors import DIVERGED, SOME_FAILED, HpcliError
-from hpcli.files import Lock, write_atomic
+from hpcli.config import Config, to_dict, to_yaml
+from hpcli.errors import DIVERGED, SOME_FAILED, CheckpointError, HpcliError
+from hpcli.files import Lock, storing, write_atomic
 from hpcli.recording.checkpoints import Checkpoints
 from hpcli.recording.csv_files import CsvFiles
 from hpcli.recording.environment import environment
 from hpcli.recording.folder import Folder, write_arrays
 from hpcli.recording.recorder import Arrays, State
 from hpcli.recording.rows import R, Row
+from hpcli.recording.seal import SUMMARY, is_as_sealed, seal
 from hpcli.recording.status import LOCK, Standing, json_value, write_standing
 from hpcli.signals import StopSignals
 from hpcli.states import RunStatus
@@ -40,16 +41,18 @@ class FolderRecorder:
         self._began = time.monotonic()
         self._seconds_before = 0.0  # of earlier processes
         self._extends = False
+        self._sealed: Mapping[str, str] = {}  # SHA-256 by file, while nothing has been changed since the run ended
+        self._saved: int | None = None  # the step of the newest checkpoint
 
     @property
     def summary(self) -> dict[str, object] | None:
         """The summary of a run that is over, and not asked for more; None where it is damaged: it is written anew."""
-        file = self.path / "summary.json"
-        if self._extends or not file.exists():
+        file = self.path / SUMMARY
+        if self._extends or not file.exists() or not is_as_sealed(file, self._sealed):
             return None
         try:
             return dict(json.loads(file.read_bytes()))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OSError):
             return None
 
     @property
@@ -58,9 +61,10 @@ class FolderRecorder:
         return round(self._seconds_before + time.monotonic() - self._began, 3)
 
     def _begin_after(self, standing: Standing | None) -> None:
-        """Take over status and seconds of an earlier process. To be called before the lock is taken."""
+        """Take over what an earlier process has left."""
         if standing is not None:
             self.status, self._seconds_before = standing.status, standing.seconds or 0.0
+            self.step, self._saved, self._sealed = standing.step, standing.saved, standing.files
 
     # Rows
 
@@ -101,13 +105,23 @@ class FolderRecorder:
     def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
         """Save a checkpoint that remembers how far the tables were."""
         self.files.sync()
-        self.checkpoints.save(state, step=step, labels=labels, valid_loss=valid_loss, tables=self.files.sizes())
+        tables, hashes = self.files.sizes(), self.files.hashes()
+        self.checkpoints.save(state, step=step, labels=labels, valid_loss=valid_loss, tables=tables, hashes=hashes)
+        self._saved = step
         self._note(RunStatus.RUNNING)
 
     def load(self) -> State | None:
-        """The newest intact checkpoint of a resumed run, its tables cut back to it."""
+        """The newest intact checkpoint of a resumed run, its tables cut back to it.
+
+        Raises:
+            CheckpointError: no checkpoint is intact, or a table has been changed since.
+        """
         found = self.checkpoints.load_newest() if self.resumed else None
-        self.files.cut_back(found[1].tables if found else {})
+        if found is None and self._saved is not None:
+            raise CheckpointError(
+                f"{self.checkpoints.folder}: its checkpoints are gone; restore them from a backup, or start anew"
+            )
+        self.files.cut_back(found[1].tables if found else {}, found[1].hashes if found else {})
         return found[0] if found else None
 
     def should_stop(self) -> bool:
@@ -128,21 +142,40 @@ class FolderRecorder:
         about = {"command": self.command, "status": status, "run_dir": str(self.path), "seconds": self.seconds}
         full = {name: json_value(value) for name, value in {**about, **summary}.items()}
         if status != RunStatus.INTERRUPTED:
-            write_atomic(self.path / "summary.json", json.dumps(full, indent=2).encode())
-        self._note(status)
+            write_atomic(self.path / SUMMARY, json.dumps(full, indent=2).encode())
+        with storing(self.path):
+            self._note(status, seal(self.path))
         return full
 
     def __enter__(self) -> Self:
-        self._lock = Lock(self.path / LOCK)
-        self.signals.__enter__()
+        self._lock = self._take_lock()
+        try:
+            self._look()
+            self.signals.__enter__()
+        except BaseException:
+            self._lock.release()
+            raise
+        try:
+            self._begin()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def _take_lock(self) -> Lock:
+        return Lock(self.path / LOCK)
+
+    def _look(self) -> None:
+        """What to do before anything is written, now that no other process can."""
+
+    def _begin(self) -> None:
+        if self.summary is None:
+            self._note(RunStatus.RUNNING)
         if self._extends:
-            (self.path / "summary.json").unlink(missing_ok=True)
+            (self.path / SUMMARY).unlink(missing_ok=True)
             self._write_config()
         if not self.resumed:
             write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2).encode())
-        if self.summary is None:
-            self._note(RunStatus.RUNNING)
-        return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
@@ -167,8 +200,10 @@ class FolderRecorder:
         header = f"# Fully resolved: `hpcli {self.command} -c` this file runs it again.\n"
         write_atomic(self.path / "config.yaml", (header + to_yaml(self.config)).encode())
 
-    def _note(self, status: RunStatus) -> None:
+    def _note(self, status: RunStatus, files: Mapping[str, str] | None = None) -> None:
         goes_on = status in (RunStatus.CREATED, RunStatus.RUNNING)
         code = None if goes_on else self.exit_code
-        self.status = status
-        write_standing(self.path, Standing(status, self.command, code, self.step, self.seconds))
+        self.status, self._sealed = status, files or {}
+        asked = to_dict(self.config)
+        about = Standing(status, self.command, code, self.step, self.seconds, self._saved, asked, self._sealed)
+        write_standing(self.path, about)

@@ -22,6 +22,14 @@ Columns = dict[str, NDArray[np.float64]]
 """A table's numbers by column: name → [rows]; a missing number is NaN."""
 
 
+_declared: set[str] = set()
+
+
+def declared_tables() -> frozenset[str]:
+    """The names of all tables that have been declared in this process."""
+    return frozenset(_declared)
+
+
 class Row:
     """A row of a table. A subclass is a frozen dataclass and names its table: `class Step(Row, table="steps")`.
 
@@ -33,6 +41,7 @@ class Row:
 
     def __init_subclass__(cls, *, table: str) -> None:
         cls.table = table
+        _declared.add(table)
 
 
 R = TypeVar("R", bound=Row)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from hpcli.errors import CheckpointError
@@ -20,19 +22,23 @@ FILE, LOCK = "status.json", ".lock"
 
 @dataclass(frozen=True)
 class Standing:
-    """What a run folder says of its run: status, command, exit code, last step, duration."""
+    """What a run folder says of its run: status, command, exit code, last step, duration; and what its files are."""
 
     status: RunStatus
     command: str
     exit_code: int | None = None  # None: it has not ended
     step: int | None = None  # the last one in a table
     seconds: float | None = None  # of all processes together
+    saved: int | None = None  # the step of the newest checkpoint
+    config: Mapping[str, object] | None = field(default=None, compare=False)  # as it was asked for; None: not noted
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)  # SHA-256 by file, of a run that has ended
 
 
 def write_standing(folder: Path, standing: Standing) -> None:
     """Write `status.json`, whole and durably."""
     about = {"format": FORMAT, **asdict(standing), "pid": os.getpid(), "updated": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
-    write_atomic(folder / FILE, json.dumps(about, indent=2).encode())
+    about = json.loads(json.dumps(about))
+    write_atomic(folder / FILE, json.dumps({**about, "sha256": _digest(about)}, indent=2).encode())
 
 
 def read_standing(folder: Path) -> Standing | None:
@@ -52,13 +58,32 @@ def read_standing(folder: Path) -> Standing | None:
                 f"{folder}: a run folder of format {form}; this hpcli reads format {FORMAT}. Its CSV files and "
                 "model.safetensors are readable still (--init takes them); start a new run"
             )
-        status = RunStatus(about["status"])
-        numbers = {name: about[name] for name in ("exit_code", "step", "seconds")}
-        standing = Standing(status, str(about["command"]), **numbers)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        standing = _standing(about)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OSError) as error:
         raise CheckpointError(f"{path}: damaged ({error!r}); restore it, or start anew") from None
     alive = standing.status in (RunStatus.CREATED, RunStatus.RUNNING) and not is_locked(folder / LOCK)
-    return Standing(RunStatus.CRASHED, standing.command, **numbers) if alive else standing
+    return replace(standing, status=RunStatus.CRASHED) if alive else standing
+
+
+def _standing(about: dict[str, object]) -> Standing:
+    """What was read, checked.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is not what was written.
+    """
+    if about.pop("sha256", None) not in (None, _digest(about)):
+        raise ValueError("its checksum differs")
+    numbers = {name: about.get(name) for name in ("exit_code", "step", "seconds", "saved")}
+    config, files = about.get("config"), about.get("files", {})
+    is_number = [each is None or (isinstance(each, int | float) and math.isfinite(each)) for each in numbers.values()]
+    if not all(is_number) or not isinstance(config, dict | None) or not isinstance(files, dict):
+        raise ValueError("values of other types")
+    status = RunStatus(str(about["status"]))
+    return Standing(status, str(about["command"]), config=config, files=files, **numbers)  # type: ignore[arg-type]
+
+
+def _digest(about: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
 def json_value(value: object) -> object:

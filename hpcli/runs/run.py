@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hpcli.commands import result_class
 from hpcli.errors import CheckpointError, UsageError
 from hpcli.recording.folder import CHILDREN, Folder
+from hpcli.recording.seal import check_file
 from hpcli.results import Result, Summary
 from hpcli.runs.weights import load_weights
 from hpcli.states import Label
@@ -71,14 +72,16 @@ class Run(Folder):
         if not path.exists():
             return None
         try:
-            return dict(json.loads(path.read_bytes()))
-        except (ValueError, TypeError) as error:
+            found = dict(json.loads(path.read_bytes()))
+        except (ValueError, TypeError, OSError) as error:
             raise CheckpointError(f"{path}: damaged ({error}); {advice}") from None
+        check_file(path, self._sealed())
+        return found
 
     @property
     def children(self) -> dict[str, Run]:
         """The runs within it, such as the trials of a sweep, by key."""
-        folders = sorted((self.path / CHILDREN).glob("*/config.yaml"))
+        folders = sorted((self.path / CHILDREN).glob("[!.]*/config.yaml"))
         return {file.parent.name: Run(file.parent) for file in folders}
 
     def weights(self, label: str = Label.LAST) -> dict[str, Tensor]:
@@ -96,6 +99,6 @@ class Run(Folder):
 
 def find_runs(folder: Path | str) -> list[Run]:
     """The runs that lie right in a folder, oldest first."""
-    files = Path(folder).glob("*/status.json")
+    files = Path(folder).glob("[!.]*/status.json")  # a run that is being made begins with a dot
     runs = [Run(file.parent) for file in files if not file.parent.is_symlink()]
     return sorted(runs, key=lambda run: (run.path.stat().st_mtime_ns, run.path.name))

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from hpcli.config import differing_keys, read_config
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, UsageError, did_you_mean
-from hpcli.recording.checkpoints import Checkpoints, load_state
+from hpcli.recording.checkpoints import INDEX, Checkpoints, load_state
+from hpcli.recording.seal import WEIGHTS, check_file
+from hpcli.recording.status import read_standing
 from hpcli.states import Label
 
 if TYPE_CHECKING:
@@ -105,13 +107,23 @@ def _of_run(found: Reference) -> tuple[Path, bytes]:
 
 
 def _of_file(found: Reference) -> tuple[Path, bytes]:
+    if found.path.exists() and not found.path.is_file():
+        raise CheckpointError(f"{found}: not a file; name a checkpoint .pt, a .safetensors, or a run folder")
     checkpoints = Checkpoints(found.path.parent)
-    known = checkpoints.read_index() if found.path.suffix == ".pt" else []
+    known = checkpoints.read_index() if (checkpoints.folder / INDEX).exists() else []
     entry = next((entry for entry in known if entry.file == found.path.name), None)
     try:
+        _check_sealed(found.path)
         return found.path, found.path.read_bytes() if entry is None else checkpoints.read(entry)
     except OSError as error:
         raise CheckpointError(f"{found}: cannot be read ({error.strerror})") from None
+
+
+def _check_sealed(path: Path) -> None:
+    """Compare a run's exported weights with what they were when the run ended."""
+    standing = read_standing(path.parent) if path.name == WEIGHTS and path.is_file() else None
+    if standing is not None:
+        check_file(path, standing.files)
 
 
 def config_beside(path: Path | str) -> Path | None:
@@ -163,3 +175,5 @@ def _safetensors(data: bytes, path: Path) -> dict[str, Tensor]:
         return load(data)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error})") from None
+    except Exception as error:  # types of numbers that torch does not know end as whatever it raises
+        raise CheckpointError(f"{path}: holds numbers that torch cannot take ({error!r}); save it as float32") from None

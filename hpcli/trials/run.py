@@ -22,6 +22,7 @@ from hpcli.training.losses import StepLoss
 from hpcli.training.schedules import training_schedule
 from hpcli.training.trainer import StepReport, Trainer
 from hpcli.training.weights import weight_norms
+from hpcli.trials.made_with import made_with, record_made_with
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import new_trainer
 
@@ -87,7 +88,8 @@ class _Training:
         if state is not None:
             trainer.load_state_dict(state["trainer"])
             self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
-        elif not trainer.is_fresh:
+        record_made_with(recorder, made_with(trainer.numerics, trainer.step))
+        if state is None and not trainer.is_fresh:
             recorder.save(self._state(), step=trainer.step - 1)  # weights that the config cannot draw again
         losses = (epoch.valid_loss for epoch in recorder.rows(Epoch))
         self.lowest = min((loss for loss in losses if not math.isnan(loss)), default=math.inf)

@@ -31,6 +31,15 @@ HIDDEN = (
 """What a summary holds for programs; a person reads it elsewhere or not at all."""
 
 
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(9), *range(11, 32), *range(0x7F, 0xA0))}
+"""Characters that a terminal would obey, and how they are shown. A line end is a line end."""
+
+
+def plain(text: object) -> str:
+    """Text without characters that a terminal would obey: a file may be named by an escape sequence."""
+    return str(text).translate(_CONTROLS)
+
+
 def shown_facts(summary: Facts, *, every: bool = True) -> Facts:
     """What of a summary is for people: every number, or the tables of what is compared alone."""
     if not every:
@@ -42,7 +51,7 @@ def shown_facts(summary: Facts, *, every: bool = True) -> Facts:
 
 def fact_tables(title: str, facts: Facts) -> list[Table]:
     """Facts in two columns; lists of facts as tables of their own, under them."""
-    table = Table(title=escape(title), title_justify="left", title_style="bold", show_header=False, box=None)
+    table = Table(title=escape(plain(title)), title_justify="left", title_style="bold", show_header=False, box=None)
     table.add_column(style="dim")
     table.add_column()
     tables = [table]
@@ -98,9 +107,9 @@ def _readable(name: str, value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_readable(str(key), each)}" for key, each in value.items())
+        return ", ".join(f"{plain(key)} {_readable(str(key), each)}" for key, each in value.items())
     if isinstance(value, list):
         return "; ".join(_readable(name, each) for each in value)
     if isinstance(value, float) and name.endswith(("accuracy", "top5")):
         return f"{value:.1%}"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else plain(value)

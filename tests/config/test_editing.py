@@ -80,3 +80,25 @@ def test_ends_of_lines_stay_as_they_are(tmp_path: Path) -> None:
     assert path.read_bytes() == (
         b"seed: 1\r\nschedule:\r\n  max_lr: 0.02\r\n  cycles: 1\r\noptimizer:\r\n  weight_decay: 0.5\r\n"
     )
+
+
+def test_permissions_and_a_link_stay(tmp_path: Path) -> None:
+    real = tmp_path / "real.yaml"
+    real.write_bytes(b"seed: 3\r\ntrain:\r\n  epochs: 2\r\n")
+    real.chmod(0o640)
+    (tmp_path / "link.yaml").symlink_to(real)
+    set_in_file(tmp_path / "link.yaml", "train.epochs", 5)
+    assert (tmp_path / "link.yaml").is_symlink()
+    assert real.read_bytes() == b"seed: 3\r\ntrain:\r\n  epochs: 5\r\n"
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_full_disk_leaves_the_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "c.yaml").write_text("seed: 3\n")
+    monkeypatch.setattr("hpcli.files.os.fsync", full)
+    with pytest.raises(OSError, match=r"c\.yaml: No space left"):
+        set_in_file(tmp_path / "c.yaml", "train.epochs", 5)
+    assert (tmp_path / "c.yaml").read_text() == "seed: 3\n"

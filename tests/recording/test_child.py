@@ -138,6 +138,7 @@ SPOILT: dict[str, dict[str, str | None]] = {
 """What is wrong → files with other content, or without one."""
 
 
+@pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
 @pytest.mark.parametrize("files", SPOILT.values(), ids=SPOILT)
 def test_a_folder_that_is_not_this_runs_any_more_starts_anew(
     disk: DiskRecorder, config: Config, files: dict[str, str | None]

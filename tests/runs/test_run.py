@@ -12,7 +12,7 @@ import torch
 
 from hpcli.commands import COMMANDS
 from hpcli.config import Config, to_yaml, with_overrides
-from hpcli.errors import CheckpointError, ConfigError, UsageError
+from hpcli.errors import CheckpointError, UsageError
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import train
 from hpcli.recording.disk import DiskRecorder
@@ -225,7 +225,7 @@ def test_damage_elsewhere_is_an_error_where_it_is_read(config: Config, tmp_path:
     with pytest.raises(CheckpointError, match=r"epoch-0002\.pt: damaged"):
         run.weights()
     (tmp_path / "run/config.yaml").write_text("data: 3\n")
-    with pytest.raises(ConfigError, match=r"config\.yaml:1:1: data: must be a section"):
+    with pytest.raises(CheckpointError, match=r"config\.yaml: damaged .*config\.yaml:1:1: data: must be a section"):
         _ = Run.open(tmp_path / "run").config
 
 

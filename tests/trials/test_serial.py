@@ -10,7 +10,7 @@ import pytest
 
 from hpcli.config import Config, with_overrides
 from hpcli.config.varying import settings
-from hpcli.errors import DataError
+from hpcli.errors import DataError, StorageError
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress, silent
@@ -111,11 +111,23 @@ def test_one_that_fails_stops_no_other_and_its_trainer_is_dropped(
 
 def test_a_full_disk_is_nobodys_outcome(short: Config, specs: list[Spec], monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> TrainResult:
-        raise OSError(28, "No space left on device")
+        raise StorageError(28, "No space left on device", "steps.csv")
 
     monkeypatch.setattr(run, "run_trial", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match=r"steps\.csv: No space left on device; free some space"):
         executed(short, specs, MemoryRecorder())
+
+
+def test_an_os_error_of_a_users_network_is_its_trials(
+    short: Config, specs: list[Spec], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> TrainResult:
+        raise FileNotFoundError(2, "No such file or directory", "vocabulary.txt")
+
+    monkeypatch.setattr(run, "run_trial", lost)
+    outcomes = executed(short, specs, MemoryRecorder())
+    assert [each.status for each in outcomes] == [RunStatus.FAILED] * len(specs)
+    assert "No such file" in str(outcomes[0].reason)
 
 
 class Halting(MemoryRecorder):

@@ -1,0 +1,27 @@
+"""What a training run was computed with: on another device, or with other threads, its last digits differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpcli.recording.rows import Row
+
+
+@dataclass(frozen=True)
+class MadeWith(Row, table="made_with"):
+    """What computed a run, from a step on."""
+
+    from_step: int
+    device: str  # cpu or cuda
+    precision: str  # as resolved: fp32, tf32 or bf16
+    threads: int  # of the CPU
+    torch: str  # its version
+
+    @property
+    def kind(self) -> tuple[str, str, int]:
+        """What decides whether two runs are alike to the bit: device, precision, threads (on a CPU)."""
+        return self.device, self.precision, self.threads if self.device == "cpu" else 0
+
+    def __str__(self) -> str:
+        threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.device == "cpu" else ""
+        return f"{self.device}, {self.precision}{threads}"
