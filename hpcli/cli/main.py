@@ -39,10 +39,17 @@ def _end(error: BaseException) -> int:
     if code == 1:
         traceback.print_exception(error)
     if line:
-        from hpcli.cli.terminal import error_line
-
-        error_line(line)
+        _say(line)
     return code
+
+
+def _say(line: str) -> None:
+    try:
+        from hpcli.cli.terminal import error_line
+    except (Exception, KeyboardInterrupt):  # a library whose import a Ctrl-C cut short cannot be imported again
+        sys.stderr.write(f"error: {line}\n")
+        return
+    error_line(line)
 
 
 def _explained(error: BaseException) -> tuple[int, str]:

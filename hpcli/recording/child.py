@@ -15,7 +15,7 @@ from hpcli.files import Lock, make_folders, storing
 from hpcli.recording.folder import Folder
 from hpcli.recording.folder_recorder import FolderRecorder
 from hpcli.recording.recorder import State
-from hpcli.recording.seal import check_seal
+from hpcli.recording.seal import SUMMARY, check_file, check_seal
 from hpcli.recording.status import LOCK
 from hpcli.signals import StopSignals
 from hpcli.states import RunStatus
@@ -86,6 +86,10 @@ def _is_intact(path: Path, config: Config) -> bool:
         if standing is None or differing_keys(folder.config, config, of=Scope.RUN):
             return False
         check_seal(path, standing.files)
+        if standing.status.is_over:
+            check_file(path / SUMMARY, standing.files)
+        elif standing.saved is not None and not (path / "checkpoints").is_dir():
+            raise CheckpointError(f"{path}: its checkpoints are gone")
     except CheckpointError:
         warnings.warn(f"{path}: not as the trial left it; it is trained anew", HpcliWarning, stacklevel=2)
         return False

@@ -61,7 +61,7 @@ def test_what_a_sweep_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"sweep.csv", "sweep.png", "sweep_curves.png", "summary.json", "trials", "config.yaml"} <= names
     trial = next(Path("a/trials").iterdir())
     assert {path.name for path in trial.iterdir()} == {
-        "classes.csv", "config.yaml", "environment.json", "metrics.csv", "status.json", "steps.csv", "summary.json",
+        "classes.csv", "config.yaml", "environment.json", "made_with.csv", "metrics.csv", "status.json", "steps.csv", "summary.json",
         "weight_norms.csv", ".lock",
     }  # fmt: skip
     assert json.loads((trial / "status.json").read_text())["status"] == RunStatus.FINISHED
@@ -76,6 +76,7 @@ def test_what_a_sweep_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert summary["parameter"] == "optimizer.weight_decay"
 
 
+@pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
 def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
     first = swept(capsys, "sweep-mom", "--values", "0.95-0.85,0.9", "--seeds", "2", "--out", "a", *FAST)
     assert (first["trained"], first["reused"]) == (4, 0)

@@ -10,7 +10,7 @@ import pytest
 from hpcli import sweep
 from hpcli.config import Config, with_overrides
 from hpcli.config.varying import settings
-from hpcli.errors import ConfigError, UsageError
+from hpcli.errors import ConfigError, StorageError, UsageError
 from hpcli.experiments import seeds as seed_rule
 from hpcli.experiments.train import train
 from hpcli.recording.memory import MemoryRecorder
@@ -200,10 +200,10 @@ def test_failed_trials_are_states(short: Config, monkeypatch: pytest.MonkeyPatch
     assert sweep(short, {"weight_decay": [1e-4, 1e-3]}).status == RunStatus.FAILED
 
     def full(spec: Spec, recorder: ChildRecorder, **about: Any) -> TrainResult:
-        raise OSError(28, "No space left on device")
+        raise StorageError(28, "No space left on device", "runs/a")
 
     monkeypatch.setattr(run, "run_trial", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageError, match="No space"):
         sweep(short, {"weight_decay": [1e-4, 1e-3]})
 
 
