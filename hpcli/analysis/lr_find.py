@@ -9,6 +9,9 @@ from numpy.typing import ArrayLike
 
 from hpcli.analysis.suggestion import BREAK_FACTOR, Suggestion, suggest
 
+EARLY = 2.0
+"""A seed that breaks this factor below the median of the breaks is worth saying."""
+
 
 def combine(suggestions: Sequence[Suggestion]) -> Suggestion:
     """One suggestion from several seeds: medians, with a range that also covers the seeds.
@@ -82,22 +85,40 @@ def overfitting_lr(valid: Sequence[tuple[float, float, float]], tolerance: float
 
 
 def in_words(
-    suggestion: Suggestion, *, num_seeds: int, sensitivity: float | None = None, overfitting: float | None = None
+    suggestion: Suggestion,
+    *,
+    num_seeds: int,
+    breaks: Sequence[float] = (),
+    sensitivity: float | None = None,
+    overfitting: float | None = None,
 ) -> str:
-    """The suggestion, or the refusal, in a few sentences."""
+    """The suggestion, or the refusal, in a few sentences.
+
+    Args:
+        suggestion: of all seeds.
+        num_seeds: how many they are.
+        breaks: where those of them break that do.
+        sensitivity: see `steps_sensitivity`.
+        overfitting: see `overfitting_lr`.
+    """
     found = suggestion
     if found.suggested_lr is None:
         return f"No suggestion: {found.refused}."
     seeds = f"{num_seeds} seeds" if num_seeds > 1 else "one seed, so its spread is unknown"
     text = f"max_lr {found.suggested_lr:.2g} for 1cycle, range {found.low:.2g} to {found.high:.2g} ({seeds}). "
-    if found.blow_up_lr is None:
-        text += "The loss does not break: a plateau, a super-convergence candidate."
-    elif found.suggested_lr > 0.99 * found.blow_up_lr / BREAK_FACTOR:
-        text += f"The loss breaks at {found.blow_up_lr:.2g}; an eighth of that is the limit."
-    else:
-        text += f"The loss breaks at {found.blow_up_lr:.2g}."
+    text += _break_in_words(found, num_seeds, breaks)
     if sensitivity is not None and sensitivity > 2.5:
         text += f" With half the points it would move by a factor of {sensitivity:.1f}: raise steps."
     if overfitting is not None:
         text += f" The validation loss dips at {overfitting:.2g}: it can overfit at small learning rates."
     return text
+
+
+def _break_in_words(found: Suggestion, num_seeds: int, breaks: Sequence[float]) -> str:
+    if found.blow_up_lr is None:
+        who = f"Of {num_seeds} seeds {len(breaks)} break{'s' * (len(breaks) == 1)}; otherwise the" if breaks else "The"
+        return f"{who} loss does not break: a plateau, a super-convergence candidate."
+    first = min(breaks, default=found.blow_up_lr)
+    early = f", of one seed at {first:.2g}" if first < found.blow_up_lr / EARLY else ""
+    is_capped = found.suggested_lr is not None and found.suggested_lr > 0.99 * found.blow_up_lr / BREAK_FACTOR
+    return f"The loss breaks at {found.blow_up_lr:.2g}{early}{'; an eighth of that is the limit' * is_capped}."

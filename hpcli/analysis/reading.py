@@ -14,7 +14,9 @@ WIDTH = 0.2
 """Standard deviation of the smoothing, in decades of learning rate."""
 
 LEAST_GAIN = 0.02
-"""A share of the initial loss; less is no learning that could collapse."""
+"""A share of the initial loss; less is no learning that could be lost."""
+LEAST_RISE = 1e-3
+"""A share of the initial loss; less is no rise."""
 
 Array = NDArray[np.float64]
 
@@ -49,21 +51,27 @@ def read(
         return None
     finite = loss[np.isfinite(loss)]
     first = float(np.median(finite[: max(3, len(loss) // 50)])) if initial_loss is None else initial_loss
-    broken = break_index(lr, loss, break_loss(first, chance_loss))
-    if broken is None:
-        broken = _collapse(np.log10(lr), loss, max(first, chance_loss or 0.0), width)
-    end = len(loss) if broken is None else broken
+    ceiling = break_loss(first, chance_loss)
+    broken = break_index(lr, loss, ceiling)
+    high = len(loss) if broken is None else broken
+    lost = _lost(np.log10(lr[:high]), loss[:high], max(first, chance_loss or 0.0), width)  # long before it gets high
+    end = high if lost is None else lost
     rates, raw = lr[:end], loss[:end]
     if np.isfinite(raw).sum() < 3:
         return None
     position = np.log10(rates)
-    smoothed = _without_gaps(position, smooth(position, raw, width))
-    residuals = np.where(np.isfinite(raw), raw, np.nan) - smoothed
-    noise = 1.4826 * float(np.nanmedian(np.abs(residuals - np.nanmedian(residuals))))
-    per_kernel = max(1.0, 2 * math.sqrt(math.pi) * width * len(rates) / max(float(np.ptp(position)), width))
-    band = 2 * math.sqrt(2) * noise * math.sqrt(_repetition(residuals) / per_kernel)
+    smoothed = _bounded(position, raw, ceiling, width)
+    noise, band = _noise(position, raw, smoothed, width)
     initial = float(smoothed[0]) if initial_loss is None else initial_loss
-    return Reading(rates, smoothed, noise, band, initial, None if broken is None else float(lr[broken]))
+    return Reading(rates, smoothed, noise, band, initial, float(lr[end]) if end < len(lr) else None)
+
+
+def _noise(position: Array, loss: Array, smoothed: Array, width: float) -> tuple[float, float]:
+    """The standard deviation of a loss around its smoothed curve, and the difference that this makes in the latter."""
+    residuals = np.where(np.isfinite(loss), loss, np.nan) - smoothed
+    noise = 1.4826 * float(np.nanmedian(np.abs(residuals - np.nanmedian(residuals))))
+    per_kernel = max(1.0, 2 * math.sqrt(math.pi) * width * len(position) / max(float(np.ptp(position)), width))
+    return noise, 2 * math.sqrt(2) * noise * math.sqrt(_repetition(residuals) / per_kernel)
 
 
 def _repetition(residuals: Array) -> float:
@@ -82,22 +90,50 @@ def _repetition(residuals: Array) -> float:
     return (1 + shared) / (1 - shared) if shared > 2 / math.sqrt(pairs.shape[1]) else 1.0
 
 
-def _collapse(position: Array, loss: Array, reference: float, width: float) -> int | None:
+def _lost(position: Array, loss: Array, reference: float, width: float) -> int | None:
     """Where a loss goes back up for good without exceeding chance by much: the network has died, not reached a plateau.
 
     From there to the end, and for two widths at least, four fifths of what was gained are lost again.
     """
     if not np.isfinite(loss).any():
         return None
-    bounded = np.where(np.isfinite(loss), np.minimum(loss, reference), np.nan)  # one spike is not smeared over widths
-    smoothed = _without_gaps(position, smooth(position, bounded, width))
+    smoothed = _bounded(position, loss, reference, width)
     lowest = int(np.argmin(smoothed))
     if smoothed[lowest] > (1 - LEAST_GAIN) * reference:
-        return None  # nothing was gained that could be lost
-    lost = smoothed > smoothed[lowest] + 0.8 * (reference - smoothed[lowest])
-    kept = np.flatnonzero(~lost[lowest:])
-    start = lowest + int(kept[-1]) + 1
-    return start if start < len(loss) and position[-1] - position[start] >= 2 * width else None
+        return _risen(position, loss, reference, width)  # nothing was gained that could be lost
+    return _above(position, smoothed, smoothed[lowest] + 0.8 * (reference - smoothed[lowest]), width)
+
+
+def _risen(position: Array, loss: Array, reference: float, width: float) -> int | None:
+    """Where a loss leaves the level of its beginning upwards for good, by more than its noise, for two widths at least.
+
+    Half of the way up counts: the smoothed curve begins to rise before a step of the loss.
+    """
+    ceiling = break_loss(reference)
+    smoothed = _bounded(position, loss, ceiling, width)
+    lowest = int(np.argmin(smoothed))
+    if position[lowest] - position[0] < width:
+        return None  # it rises from its beginning on
+    _, band = _noise(position, np.minimum(loss, ceiling), smoothed, width)
+    before = max(reference, float(smoothed[:lowest].max()))
+    start = _above(position, smoothed, before + max(2 * band, LEAST_RISE * reference), width)
+    if start is None:
+        return None
+    later = int(np.searchsorted(position, position[start] + 2 * width)) - 1
+    half = (smoothed[lowest] + smoothed[later]) / 2
+    return start + int(np.argmax(smoothed[start:] >= half))
+
+
+def _above(position: Array, smoothed: Array, level: float, width: float) -> int | None:
+    """From where a smoothed loss that has been at its lowest is above a level up to the end, two widths at least."""
+    start = int(np.flatnonzero(smoothed <= level)[-1]) + 1
+    return start if start < len(smoothed) and position[-1] - position[start] >= 2 * width else None
+
+
+def _bounded(position: Array, loss: Array, ceiling: float, width: float) -> Array:
+    """The losses smoothed, none of them above a ceiling: one spike is not smeared over widths."""
+    bounded = np.where(np.isfinite(loss), np.minimum(loss, ceiling), np.nan)
+    return _without_gaps(position, smooth(position, bounded, width))
 
 
 def _without_gaps(position: Array, smoothed: Array) -> Array:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from hpcli.analysis.suggestion import Suggestion
 from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, plain_decades, styled
@@ -26,7 +27,8 @@ def figures(result: LRFindResult) -> dict[str, Figure]:
 def lr_find(result: LRFindResult) -> Figure:
     """Loss against learning rate: every seed thin, the mean strong, the suggestion with its range as a band.
 
-    Where values are overlaid, a colour a value and no band: they are there to be compared.
+    The mean ends where the first seed breaks; where most do not break, it goes on without those that do. Where values
+    are overlaid, a colour a value, its break dashed, and no band: they are there to be compared.
     """
     figure = Figure(figsize=(7.6, 4.6))
     axes = figure.subplots()
@@ -37,9 +39,11 @@ def lr_find(result: LRFindResult) -> Figure:
     axes.axhline(result.chance_loss, color=GREY, linewidth=1, linestyle="--", zorder=1)
     left = axes.get_yaxis_transform()
     axes.text(0.005, result.chance_loss, "chance", transform=left, va="bottom", color="#6b747d", fontsize=8.5)
-    varied = (result.varied or "").rpartition(".")[2].replace("_", " ")
     for colour, (value, curves) in zip(COLOURS * 9, result.groups.items(), strict=False):
-        _draw_curves(axes, curves, colour, f"{varied} {value}" if varied else "")
+        _draw_curves(axes, curves, colour, _name(result, value))
+        blow_up_lr = result.by_value[value].blow_up_lr
+        if result.varied and blow_up_lr is not None:
+            axes.axvline(blow_up_lr, color=colour, linewidth=1.2, linestyle="--", zorder=2)
     if result.varied is None and result.suggestion is not None:
         _draw_suggestion(axes, result.suggestion)
         _draw_rules(axes, result.suggestion)
@@ -52,11 +56,22 @@ def lr_find(result: LRFindResult) -> Figure:
 def _title(result: LRFindResult) -> str:
     found = result.suggestion
     if result.varied:
-        return f"Range tests by {result.varied.rpartition('.')[2].replace('_', ' ')}"
+        return f"Range tests by {result.varied_name}"
     if found is None or found.suggested_lr is None:
         return "Range test: no suggestion"
     kind = "plateau, a super-convergence candidate" if found.plateau else f"range {found.low:.2g} to {found.high:.2g}"
     return f"Range test: max_lr {found.suggested_lr:.2g}  ({kind})"
+
+
+def _name(result: LRFindResult, value: str) -> str:
+    """A value overlaid, and where its loss breaks; empty where nothing is varied."""
+    if not result.varied:
+        return ""
+    curves, found = result.groups[value], result.by_value[value]
+    broken = sum(curve.suggestion.blow_up_lr is not None for curve in curves)
+    some = f"{broken} of {len(curves)} seeds break" if broken else "does not break"
+    breaks = some if found.blow_up_lr is None else f"breaks at {found.blow_up_lr:.2g}"
+    return f"{result.varied_name} {value}: {breaks}"
 
 
 def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str) -> None:
@@ -65,10 +80,9 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str) ->
         axes.plot(curve.lr, curve.train_loss, color=GREY if not name else colour, linewidth=0.5, alpha=0.3, zorder=1)
         if len(curves) > 1:
             axes.plot(curve.lr, curve.smoothed_loss, color=colour, linewidth=0.9, alpha=0.6, zorder=2)
-    shortest = min(curves, key=lambda curve: len(curve.lr))
-    together = np.array([curve.smoothed_loss[: len(shortest.lr)] for curve in curves])
-    seeds = f"{len(curves)} seeds" if len(curves) > 1 else "smoothed, without lag"
-    axes.plot(shortest.lr, together.mean(0), color=colour, linewidth=2.6, zorder=3, label=name or f"mean of {seeds}")
+    longest = max(curves, key=lambda curve: len(curve.lr))
+    seeds = f"mean of {len(curves)} seeds" if len(curves) > 1 else "smoothed, without lag"
+    axes.plot(longest.lr, _mean(curves, len(longest.lr)), color=colour, linewidth=2.6, zorder=3, label=name or seeds)
     for curve in curves:
         if curve.valid:
             lr, train, valid = zip(*curve.valid, strict=True)
@@ -83,6 +97,17 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str) ->
                 linewidth=0.8,
                 label="training, evaluated" if first else None,
             )
+
+
+def _mean(curves: Sequence[Curve], steps: int) -> NDArray[np.float64]:
+    """[steps] mean over the seeds up to their first break, or, where most do not break, over those that have not."""
+    together = np.full((len(curves), steps), np.nan)
+    for own, curve in zip(together, curves, strict=True):
+        own[: len(curve.smoothed_loss)] = curve.smoothed_loss
+    go_on = np.isfinite(together).sum(0)
+    broken = sum(curve.suggestion.blow_up_lr is not None for curve in curves)
+    needed = len(curves) if 2 * broken > len(curves) else len(curves) - broken
+    return np.where(go_on >= max(needed, 1), np.nansum(together, axis=0) / np.maximum(go_on, 1), np.nan)
 
 
 def _draw_suggestion(axes: Axes, found: Suggestion) -> None:

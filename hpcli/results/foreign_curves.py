@@ -59,8 +59,8 @@ class ForeignCurves:
 
     def summary(self) -> Summary:
         """The result in plain values, as `hpcli lr-find` has them: of the first value, and in short of each."""
-        whole = summary_of(self.groups, varied=len(self.groups) > 1)
-        said = {value: summary_of({value: group}, varied=False)["sentence"] for value, group in self.groups.items()}
+        whole = summary_of(self.groups, varied="value" if len(self.groups) > 1 else "")
+        said = {value: summary_of({value: group})["sentence"] for value, group in self.groups.items()}
         if len(said) > 1:
             whole["sentence"] = "\n".join(f"{self.varied} {value or '(none)'}: {each}" for value, each in said.items())
         return whole

@@ -110,6 +110,11 @@ class LRFindResult:
         return next(iter(self.config.lr_find.values), None)
 
     @property
+    def varied_name(self) -> str:
+        """The last word of that key, as a person reads it."""
+        return (self.varied or "").rpartition(".")[2].replace("_", " ")
+
+    @property
     def groups(self) -> dict[str, tuple[Curve, ...]]:
         """Value → its curves, a seed each."""
         values = dict.fromkeys(curve.value for curve in self.curves)
@@ -127,20 +132,22 @@ class LRFindResult:
 
     def summary(self) -> Summary:
         """The result in plain values."""
-        return summary_of(self.groups, varied=bool(self.varied)) if self.curves else {}
+        return summary_of(self.groups, varied=self.varied_name) if self.curves else {}
 
 
-def summary_of(groups: Mapping[str, Sequence[Curve]], *, varied: bool) -> Summary:
+def summary_of(groups: Mapping[str, Sequence[Curve]], *, varied: str = "") -> Summary:
     """What curves say, in plain values: those of the first value, and in short those of each where one is varied.
 
     Args:
         groups: value → its curves, a seed each; one value at least.
-        varied: whether values are overlaid.
+        varied: what is varied, as a person reads it; empty: nothing is.
     """
     found = {value: combine([curve.suggestion for curve in group]) for value, group in groups.items()}
     first = next(iter(groups))
     summary = _summary(found[first], groups[first])
     if varied:
+        said = [f"{varied} {value}: {_sentence(each, groups[value])}" for value, each in found.items()]
+        summary["sentence"] = " ".join(said)
         summary["by_value"] = {value: _short(each, groups[value]) for value, each in found.items()}
     return summary
 
@@ -166,16 +173,38 @@ def _lowest(curves: Sequence[Curve]) -> float | None:
 
 
 def _short(suggestion: Suggestion, curves: Sequence[Curve]) -> dict[str, float | None]:
-    lowest = _lowest(curves)
-    return {"suggested_lr": suggestion.suggested_lr, "blow_up_lr": suggestion.blow_up_lr, "lowest_loss": lowest}
+    return {
+        "suggested_lr": suggestion.suggested_lr,
+        "blow_up_lr": suggestion.blow_up_lr,
+        "seeds_broken": len(_breaks(curves)),
+        "lowest_loss": _lowest(curves),
+    }
+
+
+def _breaks(curves: Sequence[Curve]) -> list[float]:
+    """Where the seeds break that do."""
+    return [curve.suggestion.blow_up_lr for curve in curves if curve.suggestion.blow_up_lr is not None]
+
+
+def _sensitivity(curves: Sequence[Curve]) -> float | None:
+    """Median over the seeds of `steps_sensitivity`."""
+    known = [each for curve in curves if (each := steps_sensitivity(curve.lr, curve.train_loss)) is not None]
+    return float(np.median(known)) if known else None
+
+
+def _sentence(suggestion: Suggestion, curves: Sequence[Curve]) -> str:
+    return in_words(
+        suggestion,
+        num_seeds=len(curves),
+        breaks=_breaks(curves),
+        sensitivity=_sensitivity(curves),
+        overfitting=early_overfitting(curves),
+    )
 
 
 def _summary(suggestion: Suggestion, curves: Sequence[Curve]) -> Summary:
-    overfits = early_overfitting(curves)
-    sensitivity = [each for curve in curves if (each := steps_sensitivity(curve.lr, curve.train_loss)) is not None]
-    moved = float(np.median(sensitivity)) if sensitivity else None
     return {
-        "sentence": in_words(suggestion, num_seeds=len(curves), sensitivity=moved, overfitting=overfits),
+        "sentence": _sentence(suggestion, curves),
         "suggested_lr": suggestion.suggested_lr,
         "suggested_lr_low": suggestion.low,
         "suggested_lr_high": suggestion.high,
@@ -187,8 +216,8 @@ def _summary(suggestion: Suggestion, curves: Sequence[Curve]) -> Summary:
         "rules": suggestion.rules,
         "notes": list(suggestion.notes),
         "by_seed": {str(curve.seed): curve.suggestion.suggested_lr for curve in curves},
-        "steps_sensitivity": moved,
-        "overfitting_lr": overfits,
+        "steps_sensitivity": _sensitivity(curves),
+        "overfitting_lr": early_overfitting(curves),
         "lowest_loss": _lowest(curves),
         "steps": sum(len(curve.lr) for curve in curves),
     }

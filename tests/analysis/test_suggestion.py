@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hpcli.analysis.finder_rules import fastai_rules
 from hpcli.analysis.lr_find import combine, in_words, overfitting_lr, steps_sensitivity
+from hpcli.analysis.reading import read
 from hpcli.analysis.suggestion import Suggestion, suggest
 from hpcli.states import Refusal
 
@@ -166,6 +167,47 @@ def test_a_network_that_dies_is_no_plateau() -> None:
     assert found.suggested_lr < 0.3
 
 
+def test_a_network_that_dies_above_chance_breaks_where_it_dies_and_not_where_the_loss_gets_high_much_later() -> None:
+    """SGD with much momentum, without BatchNorm: dead at 0.3, and not above 1.5 × chance before 6."""
+    lr = np.geomspace(1e-6, 10, 210)
+    noise = np.random.default_rng(0).normal(0, 0.05, 210)
+    learns = 2.3 - 0.4 * np.exp(-(((np.log10(lr) + 1) / 0.5) ** 2))
+    loss = np.select([lr < 0.3, lr < 6], [learns, 2.7], 3.6) + noise
+    found = suggest(lr, loss, chance_loss=CHANCE)
+    assert found.blow_up_lr == pytest.approx(0.3, rel=0.5)
+    assert found.suggested_lr is not None
+    assert found.suggested_lr < 0.06
+
+
+@pytest.mark.parametrize("above", [0.1, 0.3, 1.0])
+def test_a_loss_that_has_gained_nothing_and_ends_above_chance_breaks(above: float) -> None:
+    """It is no plateau: it was no higher before, for five decades, and does not come back."""
+    lr = np.geomspace(1e-6, 10, 210)
+    loss = np.where(lr < 0.3, 2.3 - 0.02 * np.exp(-(((np.log10(lr) + 1) / 0.3) ** 2)), 2.3 + above)
+    found = suggest(lr, loss + np.random.default_rng(0).normal(0, 0.01, 210), chance_loss=CHANCE)
+    assert found.blow_up_lr == pytest.approx(0.3, rel=0.5)
+    assert not found.plateau
+    assert "raise end_lr" not in str(found.refused)
+
+
+def test_a_loss_that_stays_at_chance_does_not_break() -> None:
+    lr = np.geomspace(1e-6, 10, 210)
+    dip = 2.3 - 0.02 * np.exp(-(((np.log10(lr) + 1) / 0.3) ** 2))
+    for seed in range(20):
+        noise = np.random.default_rng(seed).normal(0, 0.01, 210)
+        for loss in (dip, np.full(210, 2.3), np.where(lr > 9.5, 2.5, dip)):  # the last for too short a while
+            assert suggest(lr, loss + noise, chance_loss=CHANCE).blow_up_lr is None
+
+
+def test_one_spike_is_not_smeared_over_the_smoothed_curve() -> None:
+    lr, loss = curve(noise=0.02)
+    spiky = np.where(np.arange(210) == 130, 500.0, loss)
+    plain, found = (read(lr, each, chance_loss=CHANCE) for each in (loss, spiky))
+    assert plain is not None
+    assert found is not None
+    assert np.abs(found.smoothed - plain.smoothed).max() < 0.3
+
+
 def test_a_curve_from_anywhere_will_do() -> None:
     """A zero learning rate, as in Smith's logs, and a linear grid."""
     lr = np.linspace(0, 1, 300)
@@ -227,6 +269,12 @@ def test_words() -> None:
     assert "breaks at 1" in text
     assert "raise steps" in text
     assert "one seed" in in_words(found, num_seeds=1)
+    assert "breaks at 1.1." in in_words(found, num_seeds=3, breaks=[0.6, 1.0, 1.2])
+    assert "breaks at 1.1, of one seed at 0.2." in in_words(found, num_seeds=3, breaks=[0.2, 1.0, 1.2])
+    plateau = replace(found, blow_up_lr=None)
+    assert "The loss does not break: a plateau" in in_words(plateau, num_seeds=3)
+    assert "Of 3 seeds 1 breaks; otherwise the loss does not break" in in_words(plateau, num_seeds=3, breaks=[0.2])
+    assert "Of 4 seeds 2 break; otherwise" in in_words(plateau, num_seeds=4, breaks=[0.2, 0.3])
     assert "can overfit at small" in in_words(found, num_seeds=3, overfitting=2e-3)
 
 

@@ -118,6 +118,9 @@ def test_values_are_overlaid_on_the_same_seeds(
     by_value = result.summary()["by_value"]
     assert isinstance(by_value, dict)
     assert list(result.by_value) == list(by_value) == names
+    sentence, short = str(result.summary()["sentence"]), key.rpartition(".")[2].replace("_", " ")
+    assert sentence.startswith(f"{short} {names[0]}: ")
+    assert f" {short} {names[1]}: " in sentence
     first, other = result.curves[0].train_loss, result.curves[2].train_loss
     assert (first[0] == other[0]) == (key != "data.batch_size")  # the same weights, on the same batch
     assert first[-1] != other[-1]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +11,20 @@ from matplotlib.text import Annotation
 
 from hpcli import plots
 from hpcli.config import Config, with_overrides
+from hpcli.config.varying import with_values
+from hpcli.data.dataset import load_splits
 from hpcli.experiments.interpolate import interpolate
 from hpcli.experiments.lr_find import lr_find
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import train
+from hpcli.plots.style import GREY
 from hpcli.plots.train import early_figures
+from hpcli.recording.memory import MemoryRecorder
 from hpcli.results.batch_size import BatchSize, BatchSizeResult
+from hpcli.results.data import DataFacts
 from hpcli.results.evaluate import EvaluateResult, Score
 from hpcli.results.interpolate import InterpolateResult
-from hpcli.results.lr_find import early_overfitting
+from hpcli.results.lr_find import LRFindPoint, LRFindResult, early_overfitting
 from hpcli.results.plane import Corner, PlaneResult
 from hpcli.results.train import TrainResult
 from hpcli.states import BatchNorm, Judgement, RunStatus
@@ -66,6 +72,52 @@ def test_accuracy_is_in_per_cent(result: TrainResult, tmp_path: Path) -> None:
     assert f"{result.epochs['valid_accuracy'][-1]:.1%}" in texts(figure)
     assert figure.axes[0].yaxis.get_major_formatter()(0.5) == "50%"
     figure.savefig(tmp_path / "accuracy.png")
+
+
+def overlaid(config: Config, breaks: dict[str, list[float | None]]) -> LRFindResult:
+    """Made-up range tests of momenta: each falls to 1.5 at 0.01, and breaks where it is said to."""
+    recorder = MemoryRecorder()
+    DataFacts.of(load_splits(config)).record(recorder)
+    lr = np.geomspace(1e-6, 10, 211)
+    for value, ends in breaks.items():
+        for seed, end in enumerate(ends):
+            loss = 2.3 - 0.8 / (1 + np.exp(-8 * (np.log10(lr) + 3))) + 0.1 * seed
+            high = lr >= (end or 100)
+            for step, (rate, own, gone) in enumerate(zip(lr, np.where(high, 99.0, loss), high, strict=True)):
+                recorder.add(LRFindPoint(step, rate, own, math.nan if gone else own, seed, value))
+    varied = with_values(config, "lr_find", {"momentum": [float(value) for value in breaks]})
+    return LRFindResult.from_rows(varied, RunStatus.FINISHED, recorder)
+
+
+def test_overlaid_curves_say_and_show_where_they_break(config: Config, tmp_path: Path) -> None:
+    """Words, legend, dashed lines and curves: the same breaks."""
+    result = overlaid(config, {"0.9": [0.5, 1.0, 2.0], "0.8": [0.1, None, None], "0.5": [None, None, None]})
+    figure = plots.lr_find(result)
+    (axes,) = figure.axes
+    strong = {str(line.get_label()): line for line in axes.lines if line.get_linewidth() > 2}
+    assert list(strong) == [
+        "momentum 0.9: breaks at 1",
+        "momentum 0.8: 1 of 3 seeds break",
+        "momentum 0.5: does not break",
+    ]
+    dashed = [line for line in axes.lines if line.get_linestyle() == "--" and line.get_color() != GREY]
+    assert [float(np.asarray(line.get_xdata())[0]) for line in dashed] == [pytest.approx(1.0, rel=0.05)]
+    last = [
+        float(np.asarray(line.get_xdata())[np.isfinite(np.asarray(line.get_ydata()))][-1]) for line in strong.values()
+    ]
+    assert last == [pytest.approx(0.5, rel=0.1), pytest.approx(10), pytest.approx(10)]
+    means = np.asarray(strong["momentum 0.8: 1 of 3 seeds break"].get_ydata())
+    assert means[120] == pytest.approx(1.6, abs=0.01)  # of all three
+    assert means[-1] == pytest.approx(1.65, abs=0.01)  # of the two that are left
+    summary = result.summary()
+    assert summary["by_value"]["0.8"] == {  # type: ignore[index]
+        "suggested_lr": result.by_value["0.8"].suggested_lr, "blow_up_lr": None, "seeds_broken": 1,
+        "lowest_loss": pytest.approx(1.6, abs=0.01),
+    }  # fmt: skip
+    assert "momentum 0.9: max_lr" in str(summary["sentence"])
+    assert "The loss breaks at 1" in str(summary["sentence"])
+    assert "Of 3 seeds 1 breaks; otherwise the loss does not break" in str(summary["sentence"])
+    figure.savefig(tmp_path / "lr_find.png")
 
 
 @pytest.mark.parametrize("end_lr", [1e-2, 1e3])
