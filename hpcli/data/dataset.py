@@ -9,6 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from hpcli import catalog
 from hpcli.config import Config
 from hpcli.data.decode_cache import OnDecode, silent
+from hpcli.data.fingerprint import fingerprint
 from hpcli.data.randomness import SAMPLE, SPLIT, random_bits
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
@@ -70,6 +72,12 @@ class Splits:
     def train_sample(self, count: int | None = None) -> Split:
         """A fixed choice of training images to measure on; `count`, or as many as there are validation images."""
         return self.train.take(shuffled(len(self.train), SAMPLE)[: count or len(self.valid)])
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Part → the hash of its images and their classes, in whatever order; see `fingerprint`."""
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: fingerprint(*part, self.source.classes) for name, part in parts.items() if part is not None}
 
     def chance_loss(self) -> float:
         """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""

@@ -13,7 +13,8 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
 from hpcli.results.evaluate import ClassScore, EvaluateResult, Guess, Score, class_scores, guesses
-from hpcli.runs.weights import load_weights
+from hpcli.runs.trained_on import fitting
+from hpcli.runs.weights import Stored, read_weights
 from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer, Weights
 
@@ -50,8 +51,9 @@ def evaluate(
         if weights is None:
             raise UsageError("evaluate.checkpoint: none given; name a run folder or a file")
         split = split or model.evaluate.split
-    weights = load_weights(weights) if isinstance(weights, str | Path) else weights
+    stored = read_weights(weights) if isinstance(weights, str | Path) else weights
     trainer = Trainer.from_config(model, device=device, splits=splits) if isinstance(model, Config) else model
+    weights = fitting(stored, trainer.data.splits, config) if isinstance(stored, Stored) else stored
     before = trainer.state_dict()
     try:
         if weights is not None:
