@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hpcli import catalog
 from hpcli.config import Config
 from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.data.fingerprint import fingerprint
 from hpcli.data.randomness import SAMPLE, SPLIT, random_bits
+from hpcli.data.statistics import entropy
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
 HELD_OUT = 0.1
@@ -71,7 +72,7 @@ class Splits:
 
     def train_sample(self, count: int | None = None) -> Split:
         """A fixed choice of training images to measure on; `count`, or as many as there are validation images."""
-        return self.train.take(shuffled(len(self.train), SAMPLE)[: count or len(self.valid)])
+        return self.train.take(shuffled(len(self.train), SAMPLE)[: count or len(self.valid) or None])
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -84,20 +85,22 @@ class Splits:
         return entropy(np.bincount(self.train.labels))
 
 
-def entropy(counts: ArrayLike) -> float:
-    """Of a distribution, in nats, from how often each outcome is seen."""
-    seen = np.asarray(counts)
-    shares = seen[seen > 0] / seen.sum()
-    return float(-(shares * np.log(shares)).sum())
-
-
-def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode = silent) -> Splits:
+def load_splits(
+    config: Config,
+    *,
+    list_only: bool = False,
+    on_decode: OnDecode = silent,
+    trains: bool = True,
+    classes: Sequence[str] | None = None,
+) -> Splits:
     """Load the data set that `config.data` names and divide it.
 
     Args:
         config: its section `data` is read.
         list_only: count the images of a folder without decoding any, for a plan.
         on_decode: told (files done, files in all) while a folder is decoded.
+        trains: False: only to be measured on, so that there need not be images to train on.
+        classes: those that a network knows, for a folder without training images, which may lack some.
 
     Raises:
         DataError: the data cannot be read or is too small.
@@ -110,10 +113,19 @@ def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode 
         "cache_dir": Path(data.cache_dir).expanduser() if data.cache_dir else None,
         "list_only": list_only,
         "on_decode": on_decode,
+        "trains": trains,
+        "known_classes": classes,
     }
     read = catalog.load_named(catalog.DATASETS, data.name, "data.name")
     source = _read(read, data.name, facts)
     splits = divide(source, config)
+    if not trains:
+        return splits
+    if not len(splits.valid):
+        raise DataError(
+            f"data.validation: {data.validation} of {len(source.train)} training images leaves none to "
+            "validate on; raise it"
+        )
     if len(splits.train) < data.batch_size:
         raise ConfigError(
             f"data.batch_size: {data.batch_size} is more than the {len(splits.train)} training images of "
@@ -167,11 +179,6 @@ def divide(source: ImageData, config: Config) -> Splits:
         train = train.take(stratified(train.labels, data.train_fraction, data.split_seed + 1)[0])
     if data.valid_limit is not None:
         valid = valid.take(np.sort(shuffled(len(valid), SPLIT, data.split_seed)[: data.valid_limit]))
-    if not len(valid):
-        raise DataError(
-            f"data.validation: {data.validation} of {len(source.train)} training images leaves none to "
-            "validate on; raise it"
-        )
     return Splits(train, valid, test, source)
 
 
@@ -181,6 +188,8 @@ def _parts(source: ImageData, validation: float | str, split_seed: int) -> tuple
         validation = "valid" if source.valid is not None else HELD_OUT
     if validation in ("valid", "test"):
         own = source.valid if validation == "valid" else source.test
+        if own is None and not len(source.train):  # nothing is trained, and other images are measured on
+            own = source.train
         if own is None:
             raise DataError(
                 f"data.validation: {validation}: this data set has no {validation} images; use a fraction such as 0.1"
@@ -225,15 +234,3 @@ def stratified(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[N
 def shuffled(count: int, *parts: int) -> NDArray[np.int64]:
     """The numbers 0 … count−1 in an order that depends on `parts` alone."""
     return np.argsort(random_bits(np.arange(count), *parts), kind="stable")
-
-
-def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel, of pixels in [0, 1]: uint8 [N, H, W, C], which may lie on a disk."""
-    counts = np.zeros((images.shape[-1], 256))  # how often each channel has each value
-    for start in range(0, len(images), 1000):
-        part = images[start : start + 1000]
-        counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(images.shape[-1])]
-    values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
-    mean = shares @ values
-    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
-    return tuple(mean.tolist()), tuple(np.maximum(std, 1e-3).tolist())

@@ -6,13 +6,15 @@ Listing the files is quick and is done every time (`listing`); decoding them is 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from hpcli.data.dataset import ImageData, Split, channel_statistics
+from hpcli.data.dataset import ImageData, Split
 from hpcli.data.decode_cache import Decoded, OnDecode, decoded, silent
 from hpcli.data.listing import NAMED, FolderListing, Listing, list_folder
+from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError, HpcliWarning
 
 
@@ -23,6 +25,8 @@ def folder(
     *,
     list_only: bool = False,
     on_decode: OnDecode = silent,
+    trains: bool = True,
+    known_classes: Sequence[str] | None = None,
 ) -> ImageData:
     """Read an image folder.
 
@@ -32,23 +36,28 @@ def folder(
         cache_dir: where decoded images are kept; None: the user's cache folder.
         list_only: count the files and decode none; the images are empty arrays.
         on_decode: told how many files are decoded, and of how many.
+        trains: False: `train/` need not be there, nor `test/`, where the classes lie right in `root`.
+        known_classes: what there is without `train/`; None: those that are found.
 
     Raises:
         DataError: nothing to learn from, naming what is missing and where.
     """
-    listing = list_folder(root)
+    listing = list_folder(root, known_classes, trains=trains)
     if list_only:
         splits = {
             name: Split(np.empty((len(each.files), 0, 0, 3), np.uint8), each.labels)
             for name, each in listing.parts.items()
         }
+        splits.setdefault("train", Split(np.empty((0, 0, 0, 3), np.uint8), np.empty(0, np.int64)))
         return _image_data(splits, listing.classes, (0.0,) * 3, (1.0,) * 3)
     files = [file for part in listing.parts.values() for file in part.files]
     images = decoded(files, root, image_size=image_size, cache_dir=cache_dir, on_decode=on_decode)
     splits = _cut(images, listing.parts)
     _check_readable(listing, splits)
     _report_unreadable(root, files, images.unreadable)
-    return _image_data(splits, listing.classes, *channel_statistics(splits["train"].images))
+    first = next(iter(splits.values()))
+    splits.setdefault("train", first.take(np.arange(0)))
+    return _image_data(splits, listing.classes, *channel_statistics(first.images))
 
 
 def _cut(images: Decoded, listings: dict[str, Listing]) -> dict[str, Split]:

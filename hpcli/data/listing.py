@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,14 +50,23 @@ class FolderListing:
     passed_over: list[Path] = field(default_factory=list)  # files that are no images, or belong to no class
 
 
-def list_folder(root: Path) -> FolderListing:
+def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool = True) -> FolderListing:
     """List an image folder, with a warning for everything that is not used.
 
+    Args:
+        root: the folder.
+        known: the classes, where there is no `train/` and all that are found are among them.
+        trains: False: the images are only measured on. The classes may then lie right in `root`: it is the test part.
+
     Raises:
-        DataError: nothing to learn from, naming what is missing and where.
+        DataError: nothing to learn from, or to measure on, naming what is missing and where.
     """
     folders = _parts(root)
-    classes = _classes(root, folders)
+    if trains or "train" in folders:
+        classes = _classes(root, folders)
+    else:
+        folders = folders or {"test": root}
+        classes = _classes_to_measure(root, folders, known)
     listing = FolderListing(root, classes, {}, {})
     for part, folder in folders.items():
         if part != "train" and not {each.name for each in _subfolders(folder)} & set(classes):
@@ -96,6 +105,13 @@ def _classes(root: Path, folders: dict[str, Path]) -> tuple[str, ...]:
         found = f"only the class {classes[0]}" if classes else "no class folder"
         raise DataError(f"{folders['train']}: {found}; at least two are needed, train/<class>/…")
     return classes
+
+
+def _classes_to_measure(root: Path, folders: dict[str, Path], known: Sequence[str] | None) -> tuple[str, ...]:
+    found = {each.name for folder in folders.values() if folder.is_dir() for each in _subfolders(folder)}
+    if not found:
+        raise DataError(f"{root}: nothing to measure on: neither test/<class>/…, valid/<class>/… nor <class>/…")
+    return tuple(known) if known is not None and found <= set(known) else tuple(sorted(found))
 
 
 def _listed(folder: Path, classes: tuple[str, ...], passed_over: list[Path]) -> Listing:

@@ -71,8 +71,9 @@ class DeviceData:
         if key not in self._eval_loaders:
             parts = {"valid": self.splits.valid, "train": self.splits.train_sample(count), "test": self.splits.test}
             images = parts[split]
-            if images is None:
-                raise DataError("no test images: there are none, or data.validation: test uses them")
+            if images is None or not len(images):
+                used = ", or data.validation: test uses them" if split == "test" else ""
+                raise DataError(f"no {split} images: there are none{used}")
             loader = EvalLoader(images, self.splits.source, batch_size=self.eval_batch_size, device=self.device)
             self._eval_loaders[key] = loader
         return self._eval_loaders[key]

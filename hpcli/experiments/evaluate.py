@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hpcli.config import Config
-from hpcli.data.dataset import Splits
+from hpcli.data.dataset import Splits, load_splits
+from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.errors import UsageError
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import Recorder
@@ -52,6 +54,9 @@ def evaluate(
             raise UsageError("evaluate.checkpoint: none given; name a run folder or a file")
         split = split or model.evaluate.split
     stored = read_weights(weights) if isinstance(weights, str | Path) else weights
+    if isinstance(model, Config):
+        about = stored.data if isinstance(stored, Stored) else None
+        splits = _normalised(splits or _load(model, about), about)
     trainer = Trainer.from_config(model, device=device, splits=splits) if isinstance(model, Config) else model
     weights = fitting(stored, trainer.data.splits, config) if isinstance(stored, Stored) else stored
     before = trainer.state_dict()
@@ -62,6 +67,29 @@ def evaluate(
     finally:
         trainer.load_state_dict(before)
     return EvaluateResult.from_rows(config, RunStatus.FINISHED, recorder)
+
+
+def load_to_evaluate(config: Config, *, on_decode: OnDecode = silent, list_only: bool = False) -> Splits:
+    """The images to measure a config's `evaluate.checkpoint` on. It is looked at before any is decoded.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        DataError: there is nothing to measure on.
+    """
+    about = None if config.evaluate.checkpoint is None else read_weights(config.evaluate.checkpoint).data
+    return _load(config, about, on_decode=on_decode, list_only=list_only)
+
+
+def _load(config: Config, about: DataFacts | None, *, on_decode: OnDecode = silent, list_only: bool = False) -> Splits:
+    classes = None if about is None else about.names
+    return load_splits(config, on_decode=on_decode, list_only=list_only, trains=False, classes=classes)
+
+
+def _normalised(splits: Splits, about: DataFacts | None) -> Splits:
+    """The images, to be normalised as those were that the weights were trained on, where that is known."""
+    if about is None or len(about.mean) != len(splits.source.mean):
+        return splits
+    return replace(splits, source=replace(splits.source, mean=about.mean, std=about.std))
 
 
 def _measure(trainer: Trainer, split: str | None, recorder: Recorder) -> None:

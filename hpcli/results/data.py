@@ -8,7 +8,8 @@ from dataclasses import astuple, dataclass
 import numpy as np
 
 from hpcli.config.schema import DataConfig
-from hpcli.data.dataset import Split, Splits, entropy
+from hpcli.data.dataset import Split, Splits
+from hpcli.data.statistics import entropy
 from hpcli.errors import DataError
 from hpcli.recording.recorder import RowRecorder, Rows
 from hpcli.recording.rows import Row
@@ -44,6 +45,8 @@ class DataFacts:
 
     classes: tuple[ClassImages, ...]
     parts: tuple[PartImages, ...] = ()  # none where it is not known
+    mean: tuple[float, ...] = ()  # a channel, of pixels in [0, 1]: what a network's images are normalised by
+    std: tuple[float, ...] = ()
 
     @classmethod
     def from_rows(cls, rows: Rows) -> DataFacts:
@@ -55,13 +58,16 @@ class DataFacts:
         """The facts that weights carry; None: they carry none."""
         try:
             classes = [ClassImages(*each) for each in plain["classes"]]  # type: ignore[index]
-            return cls(tuple(classes), tuple(PartImages(*each) for each in plain["parts"]))  # type: ignore[index]
-        except (TypeError, KeyError):
+            parts = [PartImages(*each) for each in plain["parts"]]  # type: ignore[index]
+            mean, std = (tuple(map(float, plain[each])) for each in ("mean", "std"))  # type: ignore[index]
+            return cls(tuple(classes), tuple(parts), mean, std)
+        except (TypeError, KeyError, ValueError):
             return None
 
     def plain(self) -> Mapping[str, object]:
         """The facts in plain values, for weights to carry."""
-        return {name: [list(astuple(each)) for each in getattr(self, name)] for name in ("classes", "parts")}
+        tables = {name: [list(astuple(each)) for each in getattr(self, name)] for name in ("classes", "parts")}
+        return {**tables, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def of(cls, splits: Splits) -> DataFacts:
@@ -72,6 +78,8 @@ class DataFacts:
         return cls(
             tuple(ClassImages(label, *about) for label, about in enumerate(zip(names, *parts, strict=True))),
             tuple(PartImages(part, counts[part], sha256) for part, sha256 in splits.fingerprints.items()),
+            splits.source.mean,
+            splits.source.std,
         )
 
     def record(self, rows: RowRecorder) -> None:
