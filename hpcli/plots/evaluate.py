@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from hpcli.plots.style import styled
+from hpcli.plots.style import plain, styled
 from hpcli.results.evaluate import EvaluateResult
 
 MOST_NAMED = 30
@@ -37,7 +37,7 @@ def confusion(result: EvaluateResult) -> Figure:
     )
     axes.grid(False)
     if named:
-        names = [name[:14] for name in result.classes]
+        names = [plain(name[:14]) for name in result.classes]
         axes.set_xticks(range(num_classes), names, rotation=45, ha="right")
         axes.set_yticks(range(num_classes), names)
         for (row, column), share in np.ndenumerate(shares):

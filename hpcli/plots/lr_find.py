@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from hpcli.analysis.suggestion import Suggestion
-from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, plain_decades, styled
+from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, plain, plain_decades, styled
 from hpcli.results.lr_find import Curve, LRFindResult, early_overfitting
 
 COLOURS = (BLUE, ORANGE, GREEN, "#7b4fa3", "#8c6d31", "#17899b")
@@ -68,7 +68,9 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str) ->
     shortest = min(curves, key=lambda curve: len(curve.lr))
     together = np.array([curve.smoothed_loss[: len(shortest.lr)] for curve in curves])
     seeds = f"{len(curves)} seeds" if len(curves) > 1 else "smoothed, without lag"
-    axes.plot(shortest.lr, together.mean(0), color=colour, linewidth=2.6, zorder=3, label=name or f"mean of {seeds}")
+    axes.plot(
+        shortest.lr, together.mean(0), color=colour, linewidth=2.6, zorder=3, label=plain(name) or f"mean of {seeds}"
+    )
     for curve in curves:
         if curve.valid:
             lr, train, valid = zip(*curve.valid, strict=True)

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 RUNS = Path("runs")
+_MISSING_GLYPH = "missing from font"
+"""In matplotlib's warnings, one for each character that it has no picture of."""
 
 
 class DiskRecorder(FolderRecorder):
@@ -89,7 +91,17 @@ class DiskRecorder(FolderRecorder):
 
     def keep_figure(self, name: str, figure: Figure) -> None:
         """Save a figure as `<name>.png`. One that fails is a warning: its numbers are in the CSV."""
-        try:
-            figure.savefig(self.path / f"{name}.png")
-        except Exception as error:
-            warnings.warn(f"{name}.png was not drawn: {error}; its numbers are in the CSV", HpcliWarning, stacklevel=2)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                figure.savefig(self.path / f"{name}.png")
+            except Exception as error:
+                text = f"{name}.png was not drawn: {error}; its numbers are in the CSV"
+                warnings.warn(text, HpcliWarning, stacklevel=2)
+        missing = {str(each.message) for each in said if _MISSING_GLYPH in str(each.message)}
+        if missing:
+            text = f"{name}.png: the font lacks {len(missing)} of its characters; the names are in the CSV"
+            warnings.warn(text, HpcliWarning, stacklevel=2)
+        for each in said:
+            if str(each.message) not in missing:
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
