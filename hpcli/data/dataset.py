@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from hpcli.config import Config
 from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.data.fingerprint import fingerprint
 from hpcli.data.randomness import SAMPLE, SPLIT, random_bits
-from hpcli.data.statistics import entropy
+from hpcli.data.statistics import channel_statistics, entropy
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
 HELD_OUT = 0.1
@@ -46,15 +46,23 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageData:
-    """What a data set's function returns: all its images, before anything is held out."""
+    """What a data set's function returns: all its images, before anything is held out. `train` is all it takes."""
 
     train: Split
-    test: Split | None  # what is reported on, once, at the end
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]  # a channel, of pixels in [0, 1]
-    std: tuple[float, ...]
-    flip: bool  # a mirrored image still belongs to its class
+    test: Split | None = None  # what is reported on, once, at the end
+    classes: tuple[str, ...] = ()  # none: the labels are their names, 0, 1 …
+    mean: tuple[float, ...] = ()  # a channel, of pixels in [0, 1]; none: of the training images
+    std: tuple[float, ...] = ()
+    flip: bool = False  # a mirrored image still belongs to its class
     valid: Split | None = None  # a validation part of its own
+
+    def completed(self) -> ImageData:
+        """With what was left out."""
+        parts = [part for part in (self.train, self.valid, self.test) if part is not None and len(part)]
+        count = max((int(part.labels.max()) + 1 for part in parts), default=0)
+        mean, std = (self.mean, self.std) if self.mean and self.std else channel_statistics(self.train.images)
+        classes = tuple(self.classes) or tuple(map(str, range(count)))
+        return replace(self, classes=classes, mean=tuple(self.mean) or mean, std=tuple(self.std) or std)
 
 
 @dataclass(frozen=True)
@@ -164,7 +172,9 @@ def _check_part(part: Split, name: str, num_classes: int) -> None:
         raise DataError(
             f"data.name: {name}: its labels are {labels.dtype} {list(labels.shape)}; they must be int64 [N]"
         )
-    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+    if len(labels) and not num_classes and labels.min() < 0:
+        raise DataError(f"data.name: {name}: its labels go from {labels.min()}; they must be 0, 1 …")
+    if len(labels) and num_classes and not 0 <= labels.min() <= labels.max() < num_classes:
         raise DataError(
             f"data.name: {name}: its labels go from {labels.min()} to {labels.max()}; with {num_classes} classes they "
             f"must be 0 to {num_classes - 1}"
@@ -173,7 +183,7 @@ def _check_part(part: Split, name: str, num_classes: int) -> None:
 
 def divide(source: ImageData, config: Config) -> Splits:
     """Hold out the validation images, and cut all parts to the sizes that `config.data` asks for."""
-    data = config.data
+    data, source = config.data, source.completed()
     train, valid, test = _parts(source, data.validation, data.split_seed)
     if data.train_fraction < 1:
         train = train.take(stratified(train.labels, data.train_fraction, data.split_seed + 1)[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.decode_cache import OnDecode, silent
-from hpcli.errors import UsageError
+from hpcli.errors import CheckpointError, UsageError
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
@@ -19,6 +20,7 @@ from hpcli.runs.trained_on import fitting
 from hpcli.runs.weights import Stored, read_weights
 from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer, Weights
+from hpcli.training.weights import first_not_finite
 
 
 def evaluate(
@@ -44,7 +46,7 @@ def evaluate(
 
     Raises:
         UsageError: no weights are named anywhere.
-        CheckpointError: weights that are not there, or belong to another network.
+        CheckpointError: weights that are not there, are not finite, or belong to another network or other classes.
         DataError: there are no such images.
     """
     recorder, config = recorder or MemoryRecorder(), model if isinstance(model, Config) else None
@@ -63,10 +65,19 @@ def evaluate(
     try:
         if weights is not None:
             trainer.load_weights(weights)
+        broken = first_not_finite(trainer.model.state_dict())
+        if broken is not None:
+            name = stored.name if isinstance(stored, Stored) else "weights"
+            raise CheckpointError(
+                f"{name}: {broken} holds numbers that are not finite: its run diverged; take an earlier checkpoint, "
+                "such as RUN:best"
+            )
         _measure(trainer, split, recorder)
     finally:
         trainer.load_state_dict(before)
-    return EvaluateResult.from_rows(config, RunStatus.FINISHED, recorder)
+    result = EvaluateResult.from_rows(config, RunStatus.FINISHED, recorder)
+    is_measured = result.score is not None and math.isfinite(result.score.loss)
+    return result if is_measured else replace(result, status=RunStatus.DIVERGED)
 
 
 def load_to_evaluate(config: Config, *, on_decode: OnDecode = silent, list_only: bool = False) -> Splits:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
@@ -14,8 +16,8 @@ MOST_NAMED = 30
 
 
 def figures(result: EvaluateResult) -> dict[str, Figure]:
-    """The picture of an evaluation; none where it is not finished."""
-    return {"confusion": confusion(result)} if result.score else {}
+    """The picture of an evaluation; none where it is not finished, or the loss is not a number."""
+    return {"confusion": confusion(result)} if result.score and math.isfinite(result.score.loss) else {}
 
 
 @styled
