@@ -20,7 +20,8 @@ from hpcli import catalog
 from hpcli.config import Config
 from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.data.fingerprint import fingerprint
-from hpcli.data.randomness import SAMPLE, SPLIT, random_bits
+from hpcli.data.mapped import release_pages, taken
+from hpcli.data.randomness import SAMPLE, SPLIT, shuffled
 from hpcli.data.statistics import channel_statistics, entropy
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
@@ -38,7 +39,7 @@ class Split(NamedTuple):
 
     def take(self, index: NDArray[np.int64]) -> Split:
         """The images at `index`, in that order."""
-        return Split(self.images[index], self.labels[index])
+        return Split(taken(self.images, index), self.labels[index])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -80,7 +81,11 @@ class Splits:
 
     def train_sample(self, count: int | None = None) -> Split:
         """A fixed choice of training images to measure on; `count`, or as many as there are validation images."""
-        return self.train.take(shuffled(len(self.train), SAMPLE)[: count or len(self.valid) or None])
+        return self.train.take(self.sample_index(count))
+
+    def sample_index(self, count: int | None = None) -> NDArray[np.int64]:
+        """Which these are."""
+        return shuffled(len(self.train), SAMPLE)[: count or len(self.valid) or None]
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -127,6 +132,7 @@ def load_splits(
     read = catalog.load_named(catalog.DATASETS, data.name, "data.name")
     source = _read(read, data.name, facts)
     splits = divide(source, config)
+    release_pages(*(part.images for part in (source.train, source.valid, source.test) if part is not None))
     if not trains:
         return splits
     if not len(splits.valid):
@@ -239,8 +245,3 @@ def stratified(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[N
         members = order[labels[order] == label]
         chosen[members[: round(fraction * len(members))]] = True
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
-
-
-def shuffled(count: int, *parts: int) -> NDArray[np.int64]:
-    """The numbers 0 … count−1 in an order that depends on `parts` alone."""
-    return np.argsort(random_bits(np.arange(count), *parts), kind="stable")

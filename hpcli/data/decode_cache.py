@@ -87,7 +87,7 @@ def decoded(
             return Decoded(pixels, unreadable)
         if isinstance(pixels, np.memmap):
             pixels.flush()
-        pixels = np.load(unfinished / "images.npy", mmap_mode="c")  # by this name nobody else removes it
+        pixels = np.load(unfinished / "images.npy", mmap_mode="r")  # by this name nobody else removes it
         _finish(unfinished, place, unreadable)
         return Decoded(pixels, unreadable)
 
@@ -122,7 +122,7 @@ def _open(place: Path) -> Decoded | None:
         if index["own_sha256"] != _checksum(index) or index["sha256"] != _hash(place / "images.npy"):
             raise ValueError("another SHA-256")
         unreadable = {int(number): str(reason) for number, reason in index["unreadable"].items()}
-        return Decoded(np.load(place / "images.npy", mmap_mode="c"), unreadable)
+        return Decoded(np.load(place / "images.npy", mmap_mode="r"), unreadable)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if place.exists():
             why = getattr(error, "strerror", None) or error
