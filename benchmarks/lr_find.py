@@ -26,7 +26,8 @@ from PIL import Image
 
 from hpcli import Trainer, load_config, lr_find, train
 from hpcli.config import Config, with_overrides
-from hpcli.data.dataset import ImageData, Split, Splits, channel_statistics, divide, load_splits
+from hpcli.data.dataset import ImageData, Split, Splits, divide, load_splits
+from hpcli.data.statistics import channel_statistics
 
 RESULTS = Path(__file__).parent / "results"
 CIFAR = {"data.batch_size": 128, "data.validation": 0.1, "model.options.num_blocks": [1, 1, 1]}

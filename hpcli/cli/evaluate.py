@@ -12,6 +12,7 @@ from hpcli.errors import UsageError
 if TYPE_CHECKING:
     from hpcli.config import Config
     from hpcli.data.dataset import Splits
+    from hpcli.data.decode_cache import OnDecode
     from hpcli.recording.progress import OnProgress
     from hpcli.recording.recorder import Recorder
     from hpcli.results import Result
@@ -35,7 +36,13 @@ def evaluate(call: Call, checkpoint: Checkpoint = None) -> int:
     session = call.session(keys, config=file)
     if session.config.evaluate.checkpoint is None:
         raise UsageError(f"CKPT: none given, and none in {call.shared.config}; name a run folder or a file")
-    return session.run(_experiment)
+    return session.run(_experiment, load=_load)
+
+
+def _load(config: Config, *, on_decode: OnDecode) -> Splits:
+    from hpcli.experiments.evaluate import load_to_evaluate
+
+    return load_to_evaluate(config, on_decode=on_decode)
 
 
 def _experiment(config: Config, *, recorder: Recorder, on_progress: OnProgress, device: str, splits: Splits) -> Result:

@@ -83,6 +83,7 @@ class Session:
         *,
         again: bool = False,
         early: Callable[[Result], Mapping[str, Figure]] | None = None,
+        load: Callable[..., Splits] | None = None,
     ) -> int:
         """Run an experiment in its run folder, draw its pictures, show how it ended.
 
@@ -90,6 +91,7 @@ class Session:
             experiment: what to run; None: the function that the command is named by.
             again: a finished run is gone through again when it is resumed.
             early: pictures that can be drawn once the experiment has begun.
+            load: `(config, on_decode=…)` → the images; None: as for training.
 
         Returns:
             The exit code.
@@ -100,7 +102,7 @@ class Session:
             self.path = recorder.path
             if recorder.summary is not None:
                 return self._show_finished(recorder.summary)
-            splits, experiment = self._splits(), experiment or self._experiment()
+            splits, experiment = self._splits(load), experiment or self._experiment()
             self.num_train_images = len(splits.train)
             with self.terminal.progress(self.command) as on_progress:
                 watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
@@ -157,12 +159,12 @@ class Session:
             return DiskRecorder.create(self.command, self.config, self.shared.out)
         return DiskRecorder.reopen(self.command, self.shared.resume, self.config, again=again)
 
-    def _splits(self) -> Splits:
+    def _splits(self, load: Callable[..., Splits] | None) -> Splits:
         """The data, whose decoding is shown."""
         from hpcli.data.dataset import load_splits
 
         with self.terminal.decoding() as on_decode:
-            return load_splits(self.config, on_decode=on_decode)
+            return (load or load_splits)(self.config, on_decode=on_decode)
 
     def draw(self, recorder: DiskRecorder, figures: Mapping[str, Figure]) -> None:
         """Put pictures into the run folder, each once."""

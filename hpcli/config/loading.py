@@ -21,7 +21,7 @@ from hpcli.config.momentum import Momentum
 from hpcli.config.schema import Config
 from hpcli.config.scope import Scope
 from hpcli.config.section import Section
-from hpcli.config.strict_yaml import MAX_BYTES, Document, Tree, read_document
+from hpcli.config.strict_yaml import MAX_BYTES, Document, Tree, read_document, read_value
 from hpcli.config.strict_yaml import Path as KeyPath
 from hpcli.errors import ConfigError, HpcliWarning, did_you_mean
 
@@ -71,7 +71,22 @@ def to_dict(config: Config) -> Tree:
 
 def to_yaml(config: Config) -> str:
     """The config as YAML that `load_config` reads back to an equal one."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that the strict reader would take for something else, such as `1e3`."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    try:
+        is_itself = read_value(text, "") == text
+    except ConfigError:
+        is_itself = False
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if is_itself else '"')
+
+
+_Dumper.add_representer(str, _text)
 
 
 def differing_keys(first: Config, second: Config, *, of: Scope | None = None) -> list[str]:

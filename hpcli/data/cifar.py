@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcli.data.dataset import ImageData, Split, channel_statistics
+from hpcli.data.dataset import ImageData, Split
+from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError
 
 

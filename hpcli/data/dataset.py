@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from hpcli import catalog
 from hpcli.config import Config
 from hpcli.data.decode_cache import OnDecode, silent
-from hpcli.data.randomness import SAMPLE, SPLIT, random_bits
+from hpcli.data.fingerprint import fingerprint
+from hpcli.data.mapped import release_pages, taken
+from hpcli.data.randomness import SAMPLE, SPLIT, shuffled
+from hpcli.data.statistics import channel_statistics, entropy
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
 HELD_OUT = 0.1
@@ -35,7 +39,7 @@ class Split(NamedTuple):
 
     def take(self, index: NDArray[np.int64]) -> Split:
         """The images at `index`, in that order."""
-        return Split(self.images[index], self.labels[index])
+        return Split(taken(self.images, index), self.labels[index])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,15 +47,23 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageData:
-    """What a data set's function returns: all its images, before anything is held out."""
+    """What a data set's function returns: all its images, before anything is held out. `train` is all it takes."""
 
     train: Split
-    test: Split | None  # what is reported on, once, at the end
-    classes: tuple[str, ...]
-    mean: tuple[float, ...]  # a channel, of pixels in [0, 1]
-    std: tuple[float, ...]
-    flip: bool  # a mirrored image still belongs to its class
+    test: Split | None = None  # what is reported on, once, at the end
+    classes: tuple[str, ...] = ()  # none: the labels are their names, 0, 1 …
+    mean: tuple[float, ...] = ()  # a channel, of pixels in [0, 1]; none: of the training images
+    std: tuple[float, ...] = ()
+    flip: bool = False  # a mirrored image still belongs to its class
     valid: Split | None = None  # a validation part of its own
+
+    def completed(self) -> ImageData:
+        """With what was left out."""
+        parts = [part for part in (self.train, self.valid, self.test) if part is not None and len(part)]
+        count = max((int(part.labels.max()) + 1 for part in parts), default=0)
+        mean, std = (self.mean, self.std) if self.mean and self.std else channel_statistics(self.train.images)
+        classes = tuple(self.classes) or tuple(map(str, range(count)))
+        return replace(self, classes=classes, mean=tuple(self.mean) or mean, std=tuple(self.std) or std)
 
 
 @dataclass(frozen=True)
@@ -69,27 +81,39 @@ class Splits:
 
     def train_sample(self, count: int | None = None) -> Split:
         """A fixed choice of training images to measure on; `count`, or as many as there are validation images."""
-        return self.train.take(shuffled(len(self.train), SAMPLE)[: count or len(self.valid)])
+        return self.train.take(self.sample_index(count))
+
+    def sample_index(self, count: int | None = None) -> NDArray[np.int64]:
+        """Which these are."""
+        return shuffled(len(self.train), SAMPLE)[: count or len(self.valid) or None]
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Part → the hash of its images and their classes, in whatever order; see `fingerprint`."""
+        parts = {"train": self.train, "valid": self.valid, "test": self.test}
+        return {name: fingerprint(*part, self.source.classes) for name, part in parts.items() if part is not None}
 
     def chance_loss(self) -> float:
         """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""
         return entropy(np.bincount(self.train.labels))
 
 
-def entropy(counts: ArrayLike) -> float:
-    """Of a distribution, in nats, from how often each outcome is seen."""
-    seen = np.asarray(counts)
-    shares = seen[seen > 0] / seen.sum()
-    return float(-(shares * np.log(shares)).sum())
-
-
-def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode = silent) -> Splits:
+def load_splits(
+    config: Config,
+    *,
+    list_only: bool = False,
+    on_decode: OnDecode = silent,
+    trains: bool = True,
+    classes: Sequence[str] | None = None,
+) -> Splits:
     """Load the data set that `config.data` names and divide it.
 
     Args:
         config: its section `data` is read.
         list_only: count the images of a folder without decoding any, for a plan.
         on_decode: told (files done, files in all) while a folder is decoded.
+        trains: False: only to be measured on, so that there need not be images to train on.
+        classes: those that a network knows, for a folder without training images, which may lack some.
 
     Raises:
         DataError: the data cannot be read or is too small.
@@ -102,10 +126,20 @@ def load_splits(config: Config, *, list_only: bool = False, on_decode: OnDecode 
         "cache_dir": Path(data.cache_dir).expanduser() if data.cache_dir else None,
         "list_only": list_only,
         "on_decode": on_decode,
+        "trains": trains,
+        "known_classes": classes,
     }
     read = catalog.load_named(catalog.DATASETS, data.name, "data.name")
     source = _read(read, data.name, facts)
     splits = divide(source, config)
+    release_pages(*(part.images for part in (source.train, source.valid, source.test) if part is not None))
+    if not trains:
+        return splits
+    if not len(splits.valid):
+        raise DataError(
+            f"data.validation: {data.validation} of {len(source.train)} training images leaves none to "
+            "validate on; raise it"
+        )
     if len(splits.train) < data.batch_size:
         raise ConfigError(
             f"data.batch_size: {data.batch_size} is more than the {len(splits.train)} training images of "
@@ -144,7 +178,9 @@ def _check_part(part: Split, name: str, num_classes: int) -> None:
         raise DataError(
             f"data.name: {name}: its labels are {labels.dtype} {list(labels.shape)}; they must be int64 [N]"
         )
-    if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
+    if len(labels) and not num_classes and labels.min() < 0:
+        raise DataError(f"data.name: {name}: its labels go from {labels.min()}; they must be 0, 1 …")
+    if len(labels) and num_classes and not 0 <= labels.min() <= labels.max() < num_classes:
         raise DataError(
             f"data.name: {name}: its labels go from {labels.min()} to {labels.max()}; with {num_classes} classes they "
             f"must be 0 to {num_classes - 1}"
@@ -153,17 +189,12 @@ def _check_part(part: Split, name: str, num_classes: int) -> None:
 
 def divide(source: ImageData, config: Config) -> Splits:
     """Hold out the validation images, and cut all parts to the sizes that `config.data` asks for."""
-    data = config.data
+    data, source = config.data, source.completed()
     train, valid, test = _parts(source, data.validation, data.split_seed)
     if data.train_fraction < 1:
         train = train.take(stratified(train.labels, data.train_fraction, data.split_seed + 1)[0])
     if data.valid_limit is not None:
         valid = valid.take(np.sort(shuffled(len(valid), SPLIT, data.split_seed)[: data.valid_limit]))
-    if not len(valid):
-        raise DataError(
-            f"data.validation: {data.validation} of {len(source.train)} training images leaves none to "
-            "validate on; raise it"
-        )
     return Splits(train, valid, test, source)
 
 
@@ -173,6 +204,8 @@ def _parts(source: ImageData, validation: float | str, split_seed: int) -> tuple
         validation = "valid" if source.valid is not None else HELD_OUT
     if validation in ("valid", "test"):
         own = source.valid if validation == "valid" else source.test
+        if own is None and not len(source.train):  # nothing is trained, and other images are measured on
+            own = source.train
         if own is None:
             raise DataError(
                 f"data.validation: {validation}: this data set has no {validation} images; use a fraction such as 0.1"
@@ -212,20 +245,3 @@ def stratified(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[N
         members = order[labels[order] == label]
         chosen[members[: round(fraction * len(members))]] = True
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
-
-
-def shuffled(count: int, *parts: int) -> NDArray[np.int64]:
-    """The numbers 0 … count−1 in an order that depends on `parts` alone."""
-    return np.argsort(random_bits(np.arange(count), *parts), kind="stable")
-
-
-def channel_statistics(images: NDArray[np.uint8]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation a channel, of pixels in [0, 1]: uint8 [N, H, W, C], which may lie on a disk."""
-    counts = np.zeros((images.shape[-1], 256))  # how often each channel has each value
-    for start in range(0, len(images), 1000):
-        part = images[start : start + 1000]
-        counts += [np.bincount(part[..., channel].ravel(), minlength=256) for channel in range(images.shape[-1])]
-    values, shares = np.arange(256) / 255, counts / counts.sum(1, keepdims=True)
-    mean = shares @ values
-    std = np.sqrt((shares * (values - mean[:, None]) ** 2).sum(1))
-    return tuple(mean.tolist()), tuple(np.maximum(std, 1e-3).tolist())

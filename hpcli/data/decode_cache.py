@@ -1,36 +1,38 @@
-"""Image files decoded once into one memory-mapped array, under a key of their names, sizes, times and the settings.
+"""Image files decoded once into one memory-mapped array, under a key of what the files are and of the settings.
 
-A file that changes, comes or goes gives another key, so a cache is never stale; it can be deleted at any time.
+The key has each file's name, size, times and its first and last bytes in it, so that neither another folder nor a file
+that was overwritten is taken for the one that was decoded. The array is verified by its SHA-256 before it is used. A
+cache can be deleted at any time.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hpcli.data.decode import Pixels, White, common_shape, common_white, decode, read_headers
 from hpcli.errors import DataError, HpcliWarning
+from hpcli.files import sync_folder, write_atomic
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-VERSION = 1
+VERSION = 2
 """Changes when decoding changes, so that older caches are not used."""
 REPORT_EVERY = 100
+BLOCK = 16 * 1024
+"""Bytes at a file's start and end that are in the key: all of a small image."""
+UNFINISHED, LOCK = "decoding-", ".lock"
 
-Pixels = NDArray[np.uint8]
 OnDecode = Callable[[int, int], None]
 """Told (files done, files in all) while decoding."""
 
@@ -69,139 +71,141 @@ def decoded(
         DataError: no image can be read, or they differ in size and no `image_size` is given.
     """
     place = (cache_dir or user_cache()) / _key(files, root, image_size)
-    if (place / "index.json").is_file():
-        index = json.loads((place / "index.json").read_text())
-        unreadable = {int(number): str(reason) for number, reason in index["unreadable"].items()}
-        return Decoded(np.load(place / "images.npy", mmap_mode="c"), unreadable)
-    shape = _common_shape(files, image_size)
-    unfinished = _new_folder(place.parent)
-    try:
+    found = _open(place)
+    if found is not None:
+        return found
+    headers = read_headers(files)
+    shape = common_shape(files, headers, image_size)
+    white = common_white(headers)
+    with _new_folder(place.parent) as unfinished:
         pixels = _new_array(unfinished, shape)
-        unreadable = _decode_all(files, pixels, image_size, on_decode)
+        unreadable = _decode_all(files, pixels, image_size, white, on_decode)
         if len(unreadable) == len(files):
             first = f"{files[0]} ({unreadable[0]})"
             raise DataError(f"{root}: none of its {len(files)} files can be read as an image: {first}")
-        if unfinished is not None:
-            if isinstance(pixels, np.memmap):
-                pixels.flush()
-            (unfinished / "index.json").write_text(json.dumps({"unreadable": unreadable}))
-            with contextlib.suppress(OSError):  # another process was quicker
-                unfinished.rename(place)
-            pixels = np.load(place / "images.npy", mmap_mode="c")
-    finally:
-        if unfinished is not None:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    return Decoded(pixels, unreadable)
-
-
-def decode(file: Path, image_size: int | None, channels: int) -> Pixels:
-    """One file as uint8 [H, W, C].
-
-    Args:
-        file: in any format that Pillow reads; of an animation the first picture; turned upright as its camera says.
-        image_size: S: the shorter side is scaled to S (bilinear, antialiased), the middle S × S cut out; None: as is.
-        channels: 1 for grey, 3 for colour; transparency is put on black.
-    """
-    from PIL import Image, ImageOps
-
-    with Image.open(file) as image:
-        if image_size is not None:
-            image.draft("RGB" if channels == 3 else "L", (image_size, image_size))
-        picture = ImageOps.exif_transpose(image)
-        picture = _flat(picture).convert("RGB" if channels == 3 else "L")
-        if image_size is not None:
-            picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture, np.uint8)
-    return pixels.reshape(*pixels.shape[:2], channels)
-
-
-def _flat(picture: Image) -> Image:
-    """Without transparency, and with 16 bits brought to 8."""
-    from PIL import Image
-
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture) / 257).clip(0, 255).astype(np.uint8))
-    if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
-        coloured = picture.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", coloured.size, (0, 0, 0, 255)), coloured)
-    return picture
+        if unfinished is None:
+            return Decoded(pixels, unreadable)
+        if isinstance(pixels, np.memmap):
+            pixels.flush()
+        pixels = np.load(unfinished / "images.npy", mmap_mode="r")  # by this name nobody else removes it
+        _finish(unfinished, place, unreadable)
+        return Decoded(pixels, unreadable)
 
 
 def _key(files: Sequence[Path], root: Path, image_size: int | None) -> str:
-    states = sorted((str(file.relative_to(root)), *_state(file)) for file in files)
-    what = {"version": VERSION, "image_size": image_size, "files": states}
+    named = sorted((str(file.relative_to(root)), *_state(file)) for file in files)
+    what = {"version": VERSION, "image_size": image_size, "files": named}
     return hashlib.sha256(json.dumps(what).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def _state(file: Path) -> tuple[int, int]:
-    """Size and time of the last change; of a dead link neither."""
+def _state(file: Path) -> tuple[int, int, int, str]:
+    """Size, times of the last change of content and of anything, hash of the ends; of a dead link nothing.
+
+    The second time is the kernel's own: it cannot be set back, as the first can.
+    """
     try:
-        status = file.stat()
+        with file.open("rb", buffering=0) as content:
+            status = os.fstat(content.fileno())
+            ends = content.read(BLOCK)
+            if status.st_size > BLOCK:
+                content.seek(max(BLOCK, status.st_size - BLOCK))
+                ends += content.read(BLOCK)
     except OSError:
-        return -1, -1
-    return status.st_size, status.st_mtime_ns
+        return -1, -1, -1, ""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, hashlib.sha256(ends).hexdigest()
 
 
-def _header(file: Path) -> tuple[tuple[int, int], bool] | None:
-    """Height and width as they will be decoded, and whether the image is grey; None if it cannot be opened."""
-    from PIL import Image
-
+def _open(place: Path) -> Decoded | None:
+    """What was decoded before; None: nothing, or it is damaged, which is a warning."""
     try:
-        with Image.open(file) as image:
-            turned = image.getexif().get(0x0112, 1) >= 5
-            size = image.size if turned else image.size[::-1]
-            return size, image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-    except Exception:  # Pillow raises whatever a damaged file leads it to; decoding names the reason
+        index = json.loads((place / "index.json").read_bytes())
+        if index["own_sha256"] != _checksum(index) or index["sha256"] != _hash(place / "images.npy"):
+            raise ValueError("another SHA-256")
+        unreadable = {int(number): str(reason) for number, reason in index["unreadable"].items()}
+        return Decoded(np.load(place / "images.npy", mmap_mode="r"), unreadable)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if place.exists():
+            why = getattr(error, "strerror", None) or error
+            warnings.warn(f"{place}: damaged ({why}); images are decoded again", HpcliWarning, stacklevel=3)
         return None
 
 
-def _common_shape(files: Sequence[Path], image_size: int | None) -> tuple[int, int, int, int]:
-    """[N, H, W, C] of all images together."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        headers = list(pool.map(_header, files, chunksize=64))
-    known = [(file, header) for file, header in zip(files, headers, strict=True) if header is not None]
-    channels = 1 if known and all(grey for _, (_, grey) in known) else 3
-    if image_size is not None or not known:
-        return len(files), image_size or 1, image_size or 1, channels
-    first, (size, _) = known[0]
-    for file, (other, _) in known:
-        if other != size:
-            sizes = f"{first.name} is {size[1]}×{size[0]}, {file} {other[1]}×{other[0]}"
-            raise DataError(f"images differ in size: {sizes}; set data.image_size, for example to 64")
-    return len(files), *size, channels
+def _finish(unfinished: Path, place: Path, unreadable: dict[int, str]) -> None:
+    """Put what has been decoded in its place, durably; the index is written last."""
+    index: dict[str, object] = {
+        "sha256": _hash(unfinished / "images.npy"),
+        "unreadable": {str(number): reason for number, reason in unreadable.items()},
+    }
+    write_atomic(unfinished / "index.json", json.dumps({**index, "own_sha256": _checksum(index)}).encode())
+    if place.exists():  # damaged, or another process was quicker; either way this one is whole
+        shutil.rmtree(place, ignore_errors=True)
+    (unfinished / LOCK).unlink()
+    with contextlib.suppress(OSError):  # another process was quicker
+        unfinished.rename(place)
+    sync_folder(place.parent)
 
 
-def _new_folder(cache: Path) -> Path | None:
-    """Where to decode to; None, and a warning, if the cache cannot be written."""
+def _hash(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _checksum(index: dict[str, object]) -> str:
+    rest = {name: value for name, value in index.items() if name != "own_sha256"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _new_folder(cache: Path) -> Iterator[Path | None]:
+    """A folder to decode to, which is gone in the end; None, and a warning, if the cache cannot be written.
+
+    It is locked while it is in use. Folders without a holder are a killed process's, and are removed.
+    """
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix="decoding-", dir=cache))
+        _remove_abandoned(cache)
+        folder = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=cache))
+        lock = (folder / LOCK).open("wb")
+        fcntl.flock(lock, fcntl.LOCK_EX)
     except OSError as error:
         warnings.warn(
             f"{cache}: cannot be written ({error.strerror}); images will be decoded again next time, "
             "or set data.cache_dir",
             HpcliWarning,
-            stacklevel=2,
+            stacklevel=4,
         )
-        return None
+        yield None
+        return
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _remove_abandoned(cache: Path) -> None:
+    for folder in cache.glob(f"{UNFINISHED}*"):
+        with contextlib.suppress(OSError), (folder / LOCK).open("rb") as lock:  # one without a lock has just begun
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _new_array(folder: Path | None, shape: tuple[int, ...]) -> Pixels:
     if folder is None:
         return np.zeros(shape, np.uint8)
     array: Pixels = np.lib.format.open_memmap(folder / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    with (folder / "images.npy").open(
-        "r+b"
-    ) as file:  # a disk that is too small says so now; later it would be a SIGBUS
+    with (folder / "images.npy").open("r+b") as file:  # a disk too small says so now; later it is a SIGBUS
         os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
     return array
 
 
-def _decode_all(files: Sequence[Path], pixels: Pixels, image_size: int | None, on_decode: OnDecode) -> dict[int, str]:
+def _decode_all(
+    files: Sequence[Path], pixels: Pixels, image_size: int | None, white: White, on_decode: OnDecode
+) -> dict[int, str]:
     def put(index: int) -> str | None:
         try:
-            pixels[index] = decode(files[index], image_size, pixels.shape[3])
-        except Exception as error:  # see _header
+            pixels[index] = decode(files[index], image_size, pixels.shape[3], white)
+        except Exception as error:  # Pillow raises whatever a damaged file leads it to
             return str(error).split("'")[0].strip() or type(error).__name__
         return None
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcli.data.dataset import ImageData, Split, channel_statistics, stratified
+from hpcli.data.dataset import ImageData, Split, stratified
+from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError
 
 TEST_FRACTION = 0.2

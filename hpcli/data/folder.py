@@ -1,32 +1,21 @@
 """Image folders in ImageNet's layout: `train/<class>/…`, and beside it `valid/` or `val/`, and `test/`.
 
-Listing the files is quick and is done every time; decoding them is done once (`decode_cache`).
+Listing the files is quick and is done every time (`listing`); decoding them is done once (`decode_cache`).
 """
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hpcli.data.dataset import ImageData, Split, channel_statistics
+from hpcli.data.dataset import ImageData, Split
 from hpcli.data.decode_cache import Decoded, OnDecode, decoded, silent
+from hpcli.data.listing import NAMED, FolderListing, Listing, list_folder
+from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError, HpcliWarning
-
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-NAMED = 3
-"""So many unreadable files are named; the rest are counted."""
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The image files of a part, in the order of their names, with their labels."""
-
-    files: list[Path]
-    labels: NDArray[np.int64]
 
 
 def folder(
@@ -36,6 +25,8 @@ def folder(
     *,
     list_only: bool = False,
     on_decode: OnDecode = silent,
+    trains: bool = True,
+    known_classes: Sequence[str] | None = None,
 ) -> ImageData:
     """Read an image folder.
 
@@ -45,84 +36,28 @@ def folder(
         cache_dir: where decoded images are kept; None: the user's cache folder.
         list_only: count the files and decode none; the images are empty arrays.
         on_decode: told how many files are decoded, and of how many.
+        trains: False: `train/` need not be there, nor `test/`, where the classes lie right in `root`.
+        known_classes: what there is without `train/`; None: those that are found.
 
     Raises:
         DataError: nothing to learn from, naming what is missing and where.
     """
-    classes = _classes(root)
-    parts = {"train": root / "train", "valid": _first_of(root / "valid", root / "val"), "test": root / "test"}
-    listings = {name: _listed(path, classes) for name, path in parts.items() if path.is_dir()}
-    _check_listings(root, listings, classes)
+    listing = list_folder(root, known_classes, trains=trains)
     if list_only:
         splits = {
-            name: Split(np.empty((len(each.files), 0, 0, 3), np.uint8), each.labels) for name, each in listings.items()
+            name: Split(np.empty((len(each.files), 0, 0, 3), np.uint8), each.labels)
+            for name, each in listing.parts.items()
         }
-        return _image_data(splits, classes, (0.0,) * 3, (1.0,) * 3)
-    files = [file for listing in listings.values() for file in listing.files]
+        splits.setdefault("train", Split(np.empty((0, 0, 0, 3), np.uint8), np.empty(0, np.int64)))
+        return _image_data(splits, listing.classes, (0.0,) * 3, (1.0,) * 3)
+    files = [file for part in listing.parts.values() for file in part.files]
     images = decoded(files, root, image_size=image_size, cache_dir=cache_dir, on_decode=on_decode)
-    splits = _cut(images, listings)
+    splits = _cut(images, listing.parts)
+    _check_readable(listing, splits)
     _report_unreadable(root, files, images.unreadable)
-    if not all(len(split) for split in splits.values()):
-        raise DataError(
-            f"{root}: no readable image in {', '.join(name for name, each in splits.items() if not len(each))}/"
-        )
-    return _image_data(splits, classes, *channel_statistics(splits["train"].images))
-
-
-def _classes(root: Path) -> tuple[str, ...]:
-    if not (root / "train").is_dir():
-        raise DataError(
-            f"{root}: no folder train/ in it; data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)"
-        )
-    classes = tuple(sorted(path.name for path in _folders(root / "train")))
-    if len(classes) < 2:
-        found = f"only the class {classes[0]}" if classes else "no class folder"
-        raise DataError(f"{root / 'train'}: {found}; at least two are needed, train/<class>/…")
-    return classes
-
-
-def _folders(path: Path) -> list[Path]:
-    return [each for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")]
-
-
-def _first_of(*paths: Path) -> Path:
-    return next((path for path in paths if path.is_dir()), paths[0])
-
-
-def _listed(part: Path, classes: tuple[str, ...]) -> Listing:
-    """All image files of a part.
-
-    Raises:
-        DataError: a class that there is nothing to train for.
-    """
-    unknown = sorted({path.name for path in _folders(part)} - set(classes))
-    if unknown:
-        raise DataError(f"{part / unknown[0]}: a class that train/ does not have; add it there, or take it away here")
-    files: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = sorted(file for file in (part / name).rglob("*") if file.suffix.lower() in SUFFIXES)
-        files += found
-        labels += [label] * len(found)
-    return Listing(files, np.array(labels, np.int64))
-
-
-def _check_listings(root: Path, listings: dict[str, Listing], classes: tuple[str, ...]) -> None:
-    for part, listing in listings.items():
-        counts = np.bincount(listing.labels, minlength=len(classes))
-        missing = [name for name, count in zip(classes, counts, strict=True) if not count]
-        if part == "train" and missing:
-            raise DataError(
-                f"{root / part / missing[0]}: no image in it (looked for {', '.join(sorted(SUFFIXES))}); "
-                "add some, or remove the folder"
-            )
-        if missing:
-            names = ", ".join(missing[:NAMED]) + (" …" if len(missing) > NAMED else "")
-            warnings.warn(
-                f"{root / part}: no images of {names}; what is measured there says nothing of them",
-                HpcliWarning,
-                stacklevel=2,
-            )
+    first = next(iter(splits.values()))
+    splits.setdefault("train", first.take(np.arange(0)))
+    return _image_data(splits, listing.classes, *channel_statistics(first.images))
 
 
 def _cut(images: Decoded, listings: dict[str, Listing]) -> dict[str, Split]:
@@ -135,6 +70,20 @@ def _cut(images: Decoded, listings: dict[str, Listing]) -> dict[str, Split]:
         splits[name] = part.take(good) if bad else part
         start += len(listing.files)
     return splits
+
+
+def _check_readable(listing: FolderListing, splits: dict[str, Split]) -> None:
+    """Check that every class and part that has files has one that can be read."""
+    for part, split in splits.items():
+        listed, readable = (
+            np.bincount(labels, minlength=len(listing.classes)) for labels in (listing.parts[part].labels, split.labels)
+        )
+        for name, count in zip(listing.classes, np.where(readable == 0, listed, 0).tolist(), strict=True):
+            if count:
+                raise DataError(
+                    f"{listing.folders[part] / name}: none of its {count} files can be read as an image; replace them, "
+                    "or remove the folder"
+                )
 
 
 def _report_unreadable(root: Path, files: list[Path], bad: dict[int, str]) -> None:

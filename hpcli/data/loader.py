@@ -5,9 +5,12 @@ Letters: N images, B in a batch, H × W pixels, C channels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hpcli.data import augment
@@ -42,9 +45,8 @@ class TrainLoader:
         self.flip = source.flip
         self.normalize = Normalize(source, device)
         self.labels = torch.from_numpy(split.labels).to(device)
-        images = torch.from_numpy(split.images).to(device)
-        padding = max(1, min(self.size) // 8) if augmentation == "standard" else 0
-        self.images = augment.pad(images, padding) if padding else images
+        self.images = _tensor(split.images).to(device)
+        self.padding = max(1, min(self.size) // 8)
         self.augmentation = augmentation
         self._order: tuple[tuple[int, int], Tensor] | None = None
 
@@ -79,7 +81,7 @@ class TrainLoader:
         if self.augmentation == "none":
             return self.images[index]
         return augment.random_crop_and_flip(
-            self.images, index, self.size, flip=self.flip, seed=self.seed, data_pass=data_pass
+            self.images, index, self.padding, flip=self.flip, seed=self.seed, data_pass=data_pass
         )
 
 
@@ -88,11 +90,29 @@ class EvalLoader:
 
     def __init__(self, split: Split, source: ImageData, *, batch_size: int, device: torch.device) -> None:
         self.batch_size = batch_size
-        self.images = torch.from_numpy(split.images).to(device)
+        self.images = _tensor(split.images).to(device)
         self.labels = torch.from_numpy(split.labels).to(device)
         self.normalize = Normalize(source, device)
+        self._chosen: Tensor | None = None
+
+    @classmethod
+    def sample(cls, train: TrainLoader, chosen: NDArray[np.int64], *, batch_size: int) -> EvalLoader:
+        """Some training images, in the order of `chosen`. The loader's images are not copied."""
+        self = cls.__new__(cls)
+        self.batch_size, self.images, self.normalize = batch_size, train.images, train.normalize
+        self._chosen = torch.from_numpy(chosen).to(train.images.device)
+        self.labels = train.labels[self._chosen]
+        return self
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         for start in range(0, len(self.labels), self.batch_size):
             stop = start + self.batch_size
-            yield self.normalize(self.images[start:stop]), self.labels[start:stop]
+            which = slice(start, stop) if self._chosen is None else self._chosen[start:stop]
+            yield self.normalize(self.images[which]), self.labels[start:stop]
+
+
+def _tensor(images: NDArray[np.uint8]) -> Tensor:
+    """Images as a tensor, without a copy. Nothing writes to them: they may lie in a file that is mapped read-only."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(images)

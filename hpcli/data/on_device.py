@@ -69,10 +69,14 @@ class DeviceData:
         """
         key = (split, count)
         if key not in self._eval_loaders:
-            parts = {"valid": self.splits.valid, "train": self.splits.train_sample(count), "test": self.splits.test}
-            images = parts[split]
-            if images is None:
-                raise DataError("no test images: there are none, or data.validation: test uses them")
-            loader = EvalLoader(images, self.splits.source, batch_size=self.eval_batch_size, device=self.device)
-            self._eval_loaders[key] = loader
+            images = {"valid": self.splits.valid, "train": self.splits.train, "test": self.splits.test}[split]
+            if images is None or not len(images):
+                used = ", or data.validation: test uses them" if split == "test" else ""
+                raise DataError(f"no {split} images: there are none{used}")
+            size = self.eval_batch_size
+            self._eval_loaders[key] = (
+                EvalLoader.sample(self.loader, self.splits.sample_index(count), batch_size=size)
+                if split == "train"
+                else EvalLoader(images, self.splits.source, batch_size=size, device=self.device)
+            )
         return self._eval_loaders[key]

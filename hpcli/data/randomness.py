@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 ORDER, CROP_Y, CROP_X, FLIP, SPLIT, SAMPLE, STEP = range(1, 8)
 """What a number is for; keeps the sequences apart."""
@@ -43,6 +44,11 @@ def random_bits(index: Integers, *parts: int) -> Integers:
 def random_integers(index: Integers, below: int, *parts: int) -> Integers:
     """A random integer in [0, `below`) for each element of `index`; see `random_bits`."""
     return cast(Integers, _shift(random_bits(index, *parts), 24) % below)
+
+
+def shuffled(count: int, *parts: int) -> NDArray[np.int64]:
+    """The numbers 0 … count−1 in an order that depends on `parts` alone."""
+    return np.argsort(random_bits(np.arange(count), *parts), kind="stable")
 
 
 def seed_for(*parts: int) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hpcli.config import Config
-from hpcli.data.dataset import Splits
-from hpcli.errors import UsageError
+from hpcli.data.dataset import Splits, load_splits
+from hpcli.data.decode_cache import OnDecode, silent
+from hpcli.errors import CheckpointError, UsageError
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
 from hpcli.results.evaluate import ClassScore, EvaluateResult, Guess, Score, class_scores, guesses
-from hpcli.runs.weights import load_weights
+from hpcli.runs.trained_on import fitting
+from hpcli.runs.weights import Stored, read_weights
 from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer, Weights
+from hpcli.training.weights import first_not_finite
 
 
 def evaluate(
@@ -41,7 +46,7 @@ def evaluate(
 
     Raises:
         UsageError: no weights are named anywhere.
-        CheckpointError: weights that are not there, or belong to another network.
+        CheckpointError: weights that are not there, are not finite, or belong to another network or other classes.
         DataError: there are no such images.
     """
     recorder, config = recorder or MemoryRecorder(), model if isinstance(model, Config) else None
@@ -50,16 +55,52 @@ def evaluate(
         if weights is None:
             raise UsageError("evaluate.checkpoint: none given; name a run folder or a file")
         split = split or model.evaluate.split
-    weights = load_weights(weights) if isinstance(weights, str | Path) else weights
+    stored = read_weights(weights) if isinstance(weights, str | Path) else weights
+    if isinstance(model, Config):
+        about = stored.data if isinstance(stored, Stored) else None
+        splits = _normalised(splits or _load(model, about), about)
     trainer = Trainer.from_config(model, device=device, splits=splits) if isinstance(model, Config) else model
+    weights = fitting(stored, trainer.data.splits, config) if isinstance(stored, Stored) else stored
     before = trainer.state_dict()
     try:
         if weights is not None:
             trainer.load_weights(weights)
+        broken = first_not_finite(trainer.model.state_dict())
+        if broken is not None:
+            name = stored.name if isinstance(stored, Stored) else "weights"
+            raise CheckpointError(
+                f"{name}: {broken} holds numbers that are not finite: its run diverged; take an earlier checkpoint, "
+                "such as RUN:best"
+            )
         _measure(trainer, split, recorder)
     finally:
         trainer.load_state_dict(before)
-    return EvaluateResult.from_rows(config, RunStatus.FINISHED, recorder)
+    result = EvaluateResult.from_rows(config, RunStatus.FINISHED, recorder)
+    is_measured = result.score is not None and math.isfinite(result.score.loss)
+    return result if is_measured else replace(result, status=RunStatus.DIVERGED)
+
+
+def load_to_evaluate(config: Config, *, on_decode: OnDecode = silent, list_only: bool = False) -> Splits:
+    """The images to measure a config's `evaluate.checkpoint` on. It is looked at before any is decoded.
+
+    Raises:
+        CheckpointError: it cannot be read.
+        DataError: there is nothing to measure on.
+    """
+    about = None if config.evaluate.checkpoint is None else read_weights(config.evaluate.checkpoint).data
+    return _load(config, about, on_decode=on_decode, list_only=list_only)
+
+
+def _load(config: Config, about: DataFacts | None, *, on_decode: OnDecode = silent, list_only: bool = False) -> Splits:
+    classes = None if about is None else about.names
+    return load_splits(config, on_decode=on_decode, list_only=list_only, trains=False, classes=classes)
+
+
+def _normalised(splits: Splits, about: DataFacts | None) -> Splits:
+    """The images, to be normalised as those were that the weights were trained on, where that is known."""
+    if about is None or len(about.mean) != len(splits.source.mean):
+        return splits
+    return replace(splits, source=replace(splits.source, mean=about.mean, std=about.std))
 
 
 def _measure(trainer: Trainer, split: str | None, recorder: Recorder) -> None:

@@ -18,7 +18,8 @@ from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
 from hpcli.results.interpolate import ENDS, Average, End, InterpolateResult, Place, VarianceZero
 from hpcli.results.plane import Product
-from hpcli.runs.weights import load_weights, shared_config
+from hpcli.runs.trained_on import fitting
+from hpcli.runs.weights import Stored, read_weights, shared_config
 from hpcli.states import BatchNorm, RunStatus
 from hpcli.training.evaluation import Evaluation
 from hpcli.training.mixture import Mixture
@@ -74,11 +75,13 @@ def interpolate(
         raise UsageError("--ckpt-a, --ckpt-b: name the two checkpoints, each a run folder or a file")
     if c is not None and chosen.ckpt_c is None:
         config = with_overrides(config, {"interpolate.ckpt_c": "given"})
-    weights = [load_weights(each) if isinstance(each, str | Path) else each for each in given if each is not None]
+    stored = [read_weights(each) if isinstance(each, str | Path) else each for each in given if each is not None]
     trainer, recorder = (
         trainer or Trainer.from_config(config, device=device, splits=splits),
         recorder or MemoryRecorder(),
     )
+    DataFacts.of(trainer.data.splits).check_unchanged(recorder)
+    weights = [fitting(each, trainer.data.splits, config) if isinstance(each, Stored) else each for each in stored]
     before = trainer.state_dict()
     try:
         status = _Line(config, Mixture(trainer, *weights[:2]), recorder, on_progress).measure()
@@ -177,8 +180,9 @@ class _Line:
             numbers += _measures(self.mixture.evaluate("test")) if has_test else (None, None)
             state = {**trainer.state_dict(), "is_fresh": False}
         self.recorder.replace(Average, [Average(alpha, *numbers)])
-        self.recorder.save({"trainer": state}, step=0, labels=("average",))
-        self.recorder.keep_weights(state["model"])
+        about = DataFacts.of(trainer.data.splits).plain()
+        self.recorder.save({"trainer": state, "data": about}, step=0, labels=("average",))
+        self.recorder.keep_weights(state["model"], about)
 
 
 def _measures(found: Evaluation) -> tuple[float | None, float | None]:

@@ -75,6 +75,12 @@ def plan_sweep(config: Config) -> Facts:
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
+def plan_evaluate(config: Config) -> Facts:
+    """The plan of `evaluate`."""
+    splits = load_splits(config, list_only=True, trains=False)
+    return {"checkpoint": config.evaluate.checkpoint, **_setting(config, splits)}
+
+
 def plan_data(config: Config) -> Facts:
     """The data and the network of a config."""
     return _setting(config, load_splits(config, list_only=True))
@@ -112,6 +118,7 @@ def plan(module: str, config: Config) -> Facts:
         "lr_find": plan_lr_find,
         "sweep": plan_sweep,
         "interpolate": plan_interpolate,
+        "evaluate": plan_evaluate,
     }
     return own.get(module, plan_data)(config)
 

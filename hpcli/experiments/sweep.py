@@ -68,6 +68,7 @@ def sweep(
         raise UsageError("--refine: takes one key whose values are numbers")
     splits, recorder = splits or load_splits(config), recorder or MemoryRecorder()
     data = DataFacts.of(splits)
+    data.check_unchanged(recorder)
     data.record(recorder)
     executor = SerialExecutor(recorder, Trainers(config, device=device, splits=splits))
     run = _Sweep(config, found, TrialTable(config, data, recorder, executor, on_progress))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from hpcli.plots.style import styled
+from hpcli.plots.style import plain, styled
 from hpcli.results.evaluate import EvaluateResult
 
 MOST_NAMED = 30
@@ -14,8 +16,8 @@ MOST_NAMED = 30
 
 
 def figures(result: EvaluateResult) -> dict[str, Figure]:
-    """The picture of an evaluation; none where it is not finished."""
-    return {"confusion": confusion(result)} if result.score else {}
+    """The picture of an evaluation; none where it is not finished, or the loss is not a number."""
+    return {"confusion": confusion(result)} if result.score and math.isfinite(result.score.loss) else {}
 
 
 @styled
@@ -37,7 +39,7 @@ def confusion(result: EvaluateResult) -> Figure:
     )
     axes.grid(False)
     if named:
-        names = [name[:14] for name in result.classes]
+        names = [plain(name[:14]) for name in result.classes]
         axes.set_xticks(range(num_classes), names, rotation=45, ha="right")
         axes.set_yticks(range(num_classes), names)
         for (row, column), share in np.ndenumerate(shares):

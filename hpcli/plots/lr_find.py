@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hpcli.analysis.suggestion import Suggestion
-from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, plain_decades, styled
+from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, plain, plain_decades, styled
 from hpcli.results.lr_find import Curve, LRFindResult, early_overfitting
 
 COLOURS = (BLUE, ORANGE, GREEN, "#7b4fa3", "#8c6d31", "#17899b")
@@ -82,7 +82,8 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str) ->
             axes.plot(curve.lr, curve.smoothed_loss, color=colour, linewidth=0.9, alpha=0.6, zorder=2)
     longest = max(curves, key=lambda curve: len(curve.lr))
     seeds = f"mean of {len(curves)} seeds" if len(curves) > 1 else "smoothed, without lag"
-    axes.plot(longest.lr, _mean(curves, len(longest.lr)), color=colour, linewidth=2.6, zorder=3, label=name or seeds)
+    mean = _mean(curves, len(longest.lr))
+    axes.plot(longest.lr, mean, color=colour, linewidth=2.6, zorder=3, label=plain(name) or seeds)
     for curve in curves:
         if curve.valid:
             lr, train, valid = zip(*curve.valid, strict=True)

@@ -54,6 +54,12 @@ def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
     return styled
 
 
+def plain(text: str) -> str:
+    """A name of a user's as matplotlib shows it letter by letter: no mathematics, nothing that cannot be printed."""
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    return shown.replace("$", r"\$")
+
+
 def epochs_on_top(axes: Axes, steps_per_epoch: int, num_steps: int) -> None:
     """A second axis that counts epochs, where there is more than one."""
     if num_steps <= steps_per_epoch:

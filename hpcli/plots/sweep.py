@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hpcli.analysis.verdict import Comparison
 from hpcli.config.varying import JOINED, written
-from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, log_if_wide, styled
+from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, log_if_wide, plain, styled
 from hpcli.results.horizon import cycles
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
@@ -91,7 +91,7 @@ def curves(result: SweepResult) -> Figure:
             continue
         shown = losses[:, known]
         axes.fill_between(epoch[known], np.nanmin(shown, 0), np.nanmax(shown, 0), color=shade, alpha=0.13, linewidth=0)
-        name = result.settings[index].name
+        name = plain(result.settings[index].name)
         axes.plot(epoch[known], np.nanmean(shown, 0), "o-", color=shade, markersize=4, label=name)
     log_if_wide(axes, result.curves.ravel())
     axes.set(
@@ -129,13 +129,13 @@ def heat_map(result: SweepResult) -> Figure:
         text = f"{mean:.3g}" if np.isfinite(mean) else states[row, column]
         color = "white" if dark[row, column] else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
-    axes.set_xticks(range(len(columns)), columns)
-    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xticks(range(len(columns)), list(map(plain, columns)))
+    axes.set_yticks(range(len(rows)), list(map(plain, rows)))
     axes.set(xlabel=result.keys[1], ylabel=result.keys[0], title="Validation loss (nats); framed: may be the best")
     axes.grid(visible=False)
-    plain = FuncFormatter(lambda loss, _: f"{loss:.2g}")
-    bar = figure.colorbar(picture, ax=axes, label="mean over seeds", format=plain)
-    bar.ax.yaxis.set_minor_formatter(NullFormatter() if norm is None else plain)
+    short = FuncFormatter(lambda loss, _: f"{loss:.2g}")
+    bar = figure.colorbar(picture, ax=axes, label="mean over seeds", format=short)
+    bar.ax.yaxis.set_minor_formatter(NullFormatter() if norm is None else short)
     return figure
 
 
@@ -206,7 +206,7 @@ def _step(x: Array) -> float:
 
 
 def _tick(result: SweepResult, index: int) -> str:
-    name = "\n".join(written(value) for value in result.settings[index].values)
+    name = "\n".join(plain(written(value)) for value in result.settings[index].values)
     seconds = float(np.nanmean(result.seconds[index])) if _costs(result) else 0.0
     chosen = "\nuse this" if result.choice is not None and result.choice.index == index else ""
     return f"{name}\n{seconds:.2g} s{chosen}" if seconds else f"{name}{chosen}"

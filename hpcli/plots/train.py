@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from hpcli.analysis.curves import smooth
-from hpcli.plots.style import BLUE, GREY, ORANGE, epochs_on_top, label, log_if_wide, styled
+from hpcli.plots.style import BLUE, GREY, ORANGE, epochs_on_top, label, log_if_wide, plain, styled
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule
@@ -116,7 +116,7 @@ def batch(images: ArrayLike, labels: ArrayLike, classes: tuple[str, ...], *, mos
         extent = (middle - wide / 2, middle + wide / 2, bottom, bottom - tall)
         image = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
-        axes.text(middle, bottom - tall - 0.03, classes[number][:14], fontsize=8.5, ha="center", va="baseline")
+        axes.text(middle, bottom - tall - 0.03, plain(classes[number][:14]), fontsize=8.5, ha="center", va="baseline")
     axes.text(0.06, 0.2, "A training batch, as the network sees it", fontsize=11, weight="bold", va="center")
     axes.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
     return figure

@@ -24,6 +24,8 @@ from hpcli.recording.recorder import State
 from hpcli.states import Label
 
 FORMAT = 2
+METADATA = "hpcli"
+"""In the metadata of a safetensors file, what the weights were trained on: JSON."""
 INDEX = "index.json"
 SHARE_OF_TIME = 50
 """At an epoch's end, save when this many times the last save's duration have passed since."""

@@ -66,7 +66,7 @@ class ChildFolder(FolderRecorder):
         if not labels or self.should_stop():
             super().save(state, step=step, labels=labels, valid_loss=valid_loss)
 
-    def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def keep_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, object] | None = None) -> None:
         """Keep no weights: only a trial's numbers are used."""
 
     def finish(self, status: RunStatus, summary: Mapping[str, object]) -> dict[str, object]:

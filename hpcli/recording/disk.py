@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from hpcli.config import Config, differing_keys
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, HpcliWarning, UsageError
 from hpcli.files import make_dated, make_new, point_link, write_atomic
+from hpcli.recording.checkpoints import METADATA
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.folder import CHILDREN, Folder
 from hpcli.recording.folder_recorder import FolderRecorder
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 RESUMED = ("train", "sweep")
 """Commands that go on with a run, also under longer names; the others run it again."""
+_MISSING_GLYPH = "missing from font"
+"""In matplotlib's warnings, one for each character that it has no picture of."""
 
 
 class DiskRecorder(FolderRecorder):
@@ -101,19 +105,30 @@ class DiskRecorder(FolderRecorder):
         """Whether to save a checkpoint now: of the best epoch so far always, else as time allows."""
         return is_best or super().is_due(ends_epoch=ends_epoch, is_best=is_best)
 
-    def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Save the network's weights alone, as `model.safetensors`, for other programs."""
+    def keep_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, object] | None = None) -> None:
+        """Save the network's weights alone, as `model.safetensors`, for other programs; `about` in its metadata."""
         from safetensors.torch import save
 
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-        write_atomic(self.path / "model.safetensors", save(tensors))
+        metadata = None if about is None else {METADATA: json.dumps(about)}  # one entry: several have no fixed order
+        write_atomic(self.path / "model.safetensors", save(tensors, metadata))
 
     def keep_figure(self, name: str, figure: Figure) -> None:
         """Save a figure as `<name>.png`. One that fails is a warning: its numbers are in the CSV."""
-        try:
-            figure.savefig(self.path / f"{name}.png")
-        except Exception as error:
-            warnings.warn(f"{name}.png was not drawn: {error}; its numbers are in the CSV", HpcliWarning, stacklevel=2)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            try:
+                figure.savefig(self.path / f"{name}.png")
+            except Exception as error:
+                text = f"{name}.png was not drawn: {error}; its numbers are in the CSV"
+                warnings.warn(text, HpcliWarning, stacklevel=2)
+        missing = {str(each.message) for each in said if _MISSING_GLYPH in str(each.message)}
+        if missing:
+            text = f"{name}.png: the font lacks {len(missing)} of its characters; the names are in the CSV"
+            warnings.warn(text, HpcliWarning, stacklevel=2)
+        for each in said:
+            if str(each.message) not in missing:
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def _way_on(command: str, path: Path) -> str:

@@ -58,9 +58,9 @@ class FanOut:
         """The first one's newest state."""
         return self.first.load()
 
-    def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def keep_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, object] | None = None) -> None:
         """Keep the weights with the first one."""
-        self.first.keep_weights(weights)
+        self.first.keep_weights(weights, about)
 
     def should_stop(self) -> bool:
         """Whether any recorder asks the experiment to stop."""

@@ -70,7 +70,7 @@ class MemoryRecorder:
         """None: a run in memory always starts at step 0."""
         return None
 
-    def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
+    def keep_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, object] | None = None) -> None:
         """Keep the finished network's weights."""
         self.weights = {name: tensor.detach().clone() for name, tensor in weights.items()}
 

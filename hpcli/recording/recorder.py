@@ -80,8 +80,8 @@ class StateRecorder(Protocol):
     def load(self) -> State | None:
         """The newest state, with the tables cut back to where they stood then; None at the start of a run."""
 
-    def keep_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Keep the finished network's weights, for other programs."""
+    def keep_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, object] | None = None) -> None:
+        """Keep the finished network's weights, for other programs, and what they were trained on in plain values."""
 
 
 @runtime_checkable

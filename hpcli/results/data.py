@@ -1,14 +1,16 @@
-"""The data of a run as its folder knows them: the classes, and the number of images of each."""
+"""The data of a run as its folder and its weights know them: the classes, their images counted, and what these are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
 from hpcli.config.schema import DataConfig
-from hpcli.data.dataset import Split, Splits, entropy
+from hpcli.data.dataset import Split, Splits
+from hpcli.data.statistics import entropy
+from hpcli.errors import DataError
 from hpcli.recording.recorder import RowRecorder, Rows
 from hpcli.recording.rows import Row
 
@@ -25,27 +27,109 @@ class ClassImages(Row, table="classes"):
 
 
 @dataclass(frozen=True)
+class PartImages(Row, table="data"):
+    """A part of the data, how many images it has, and which: see `data.fingerprint`."""
+
+    part: str
+    images: int
+    sha256: str
+
+
+NAMED = 3
+"""So many classes are named where they differ."""
+
+
+@dataclass(frozen=True)
 class DataFacts:
-    """What the classes of a data set say of a run."""
+    """What the data of a run are: their classes, and the images of each part."""
 
     classes: tuple[ClassImages, ...]
+    parts: tuple[PartImages, ...] = ()  # none where it is not known
+    mean: tuple[float, ...] = ()  # a channel, of pixels in [0, 1]: what a network's images are normalised by
+    std: tuple[float, ...] = ()
 
     @classmethod
     def from_rows(cls, rows: Rows) -> DataFacts:
         """The facts that a run has recorded."""
-        return cls(tuple(rows.rows(ClassImages)))
+        return cls(tuple(rows.rows(ClassImages)), tuple(rows.rows(PartImages)))
+
+    @classmethod
+    def from_plain(cls, plain: object) -> DataFacts | None:
+        """The facts that weights carry; None: they carry none."""
+        try:
+            classes = [ClassImages(*each) for each in plain["classes"]]  # type: ignore[index]
+            parts = [PartImages(*each) for each in plain["parts"]]  # type: ignore[index]
+            mean, std = (tuple(map(float, plain[each])) for each in ("mean", "std"))  # type: ignore[index]
+            return cls(tuple(classes), tuple(parts), mean, std)
+        except (TypeError, KeyError, ValueError):
+            return None
+
+    def plain(self) -> Mapping[str, object]:
+        """The facts in plain values, for weights to carry."""
+        tables = {name: [list(astuple(each)) for each in getattr(self, name)] for name in ("classes", "parts")}
+        return {**tables, "mean": list(self.mean), "std": list(self.std)}
 
     @classmethod
     def of(cls, splits: Splits) -> DataFacts:
         """The facts of loaded images."""
         names = splits.source.classes
         parts = [_counts(part, len(names)) for part in (splits.train, splits.valid, splits.test)]
-        return cls(tuple(ClassImages(label, *about) for label, about in enumerate(zip(names, *parts, strict=True))))
+        counts = dict(zip(("train", "valid", "test"), map(sum, parts), strict=True))
+        return cls(
+            tuple(ClassImages(label, *about) for label, about in enumerate(zip(names, *parts, strict=True))),
+            tuple(PartImages(part, counts[part], sha256) for part, sha256 in splits.fingerprints.items()),
+            splits.source.mean,
+            splits.source.std,
+        )
 
     def record(self, rows: RowRecorder) -> None:
         """Record the facts, unless the run has recorded them already."""
         if not rows.rows(ClassImages):
             rows.replace(ClassImages, self.classes)
+            rows.replace(PartImages, self.parts)
+
+    def check_unchanged(self, rows: Rows) -> None:
+        """Check that a run which has recorded its facts is gone on with on the same images.
+
+        Raises:
+            DataError: on others; what differs is named.
+        """
+        before = self.from_rows(rows)
+        change = (before.other_classes(self.names) or self.change_since(before)) if before.classes else None
+        if change is not None:
+            raise DataError(f"the data have changed since the run began: {change}; restore them, or start a new run")
+
+    def other_classes(self, names: Sequence[str]) -> str | None:
+        """In what the classes `names` of some data differ from these, in words; None: in nothing."""
+        gone = [each for each in self.names if each not in names]
+        new = [each for each in names if each not in self.names]
+        if gone or new:
+            verbs = " and ".join(f"{verb} {_listed(each)}" for verb, each in (("lack", gone), ("have", new)) if each)
+            return f"the data {verbs} ({len(names)} classes now, {len(self.names)} then)"
+        is_same = tuple(names) == self.names
+        return None if is_same else f"their order is {_listed(names)} now, {_listed(self.names)} then"
+
+    def change_since(self, before: DataFacts) -> str | None:
+        """In what the images differ from those before, in words; None: in nothing, as far as is known."""
+        known = {each.part: each for each in before.parts}
+        counts, then = self._images(), before._images()
+        if sum(counts.values()) != sum(then.values()):
+            return f"{sum(counts.values())} images now, {sum(then.values())} then"
+        for part, count in counts.items():
+            if count != then[part]:
+                return f"{count} {part} images now, {then[part]} then"
+        for now in self.parts:
+            if now.part in known and known[now.part].sha256 != now.sha256:
+                return f"other {now.part} images, though as many ({now.images})"
+        return None
+
+    def _images(self) -> dict[str, int]:
+        """Part → the number of its images."""
+        return {
+            "train": sum(each.train_images for each in self.classes),
+            "valid": sum(each.valid_images for each in self.classes),
+            "test": sum(each.test_images for each in self.classes),
+        }
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -63,3 +147,7 @@ class DataFacts:
 
 def _counts(part: Split | None, num_classes: int) -> Sequence[int]:
     return [0] * num_classes if part is None else np.bincount(part.labels, minlength=num_classes).tolist()
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")

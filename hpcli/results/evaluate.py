@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -81,8 +82,10 @@ class EvaluateResult:
         if self.score is None:
             return {}
         known = [(each.accuracy, each.class_) for each in self.scores if each.accuracy is not None]
+        not_a_number = {"sentence": "The loss is not a finite number: the accuracy means nothing."}
         return {
             "sentence": self._sentence(self.score, min(known)),
+            **({} if math.isfinite(self.score.loss) else not_a_number),
             "split": self.score.split,
             "images": self.score.images,
             "loss": self.score.loss,

@@ -6,6 +6,7 @@ A reference may carry the hash of what it means, `runs/mine:best@sha256:4f0c…`
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from typing import TYPE_CHECKING
 from hpcli.config import differing_keys, read_config
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, UsageError, did_you_mean
-from hpcli.recording.checkpoints import INDEX, Checkpoints, load_state
+from hpcli.recording.checkpoints import INDEX, METADATA, Checkpoints, load_state
 from hpcli.recording.seal import WEIGHTS, check_file
 from hpcli.recording.status import read_standing
+from hpcli.results.data import DataFacts
 from hpcli.states import Label
 
 if TYPE_CHECKING:
@@ -64,8 +66,22 @@ def pinned(text: Path | str) -> str:
     return f"{absolute}@sha256:{hashlib.sha256(data).hexdigest()}"
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A model's weights as they were kept."""
+
+    name: str  # where, as `reference` says it
+    weights: dict[str, Tensor]  # by name
+    data: DataFacts | None  # what they were trained on; None: they do not say
+
+
 def load_weights(path: Path | str) -> dict[str, Tensor]:
-    """A model's weights by name.
+    """A model's weights by name; see `read_weights`, which also says what they were trained on."""
+    return read_weights(path).weights
+
+
+def read_weights(path: Path | str) -> Stored:
+    """A model's weights, and the data that they were trained on.
 
     Args:
         path: a run folder (its last checkpoint), `RUN_DIR:LABEL` such as `:best`, `:epoch-0007` or `:cycle-1`, a
@@ -77,7 +93,7 @@ def load_weights(path: Path | str) -> dict[str, Tensor]:
     """
     found = reference(path)
     file, data = _read(found)
-    return _safetensors(data, file) if file.suffix == ".safetensors" else _of_state(load_state(data, file), found)
+    return _safetensors(data, found) if file.suffix == ".safetensors" else _of_state(load_state(data, file), found)
 
 
 def _read(found: Reference) -> tuple[Path, bytes]:
@@ -157,23 +173,30 @@ def shared_config(paths: Sequence[Path | str]) -> Path:
     return files[0]
 
 
-def _of_state(state: object, found: Reference) -> dict[str, Tensor]:
+def _of_state(state: object, found: Reference) -> Stored:
     import torch
 
-    trainer = state.get("trainer") if isinstance(state, dict) else None
+    known = state if isinstance(state, dict) else {}
+    trainer = known.get("trainer")
     model = trainer.get("model") if isinstance(trainer, dict) else None
     if not isinstance(model, dict) or not all(isinstance(each, torch.Tensor) for each in model.values()):
         raise CheckpointError(f"{found}: holds no model of hpcli")
-    return model
+    return Stored(str(found), model, DataFacts.from_plain(known.get("data")))
 
 
-def _safetensors(data: bytes, path: Path) -> dict[str, Tensor]:
+def _safetensors(data: bytes, found: Reference) -> Stored:
     from safetensors import SafetensorError
     from safetensors.torch import load
 
     try:
-        return load(data)
+        weights = load(data)
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file ({error})") from None
+        raise CheckpointError(f"{found}: not a safetensors file ({error})") from None
     except Exception as error:  # types of numbers that torch does not know end as whatever it raises
-        raise CheckpointError(f"{path}: holds numbers that torch cannot take ({error!r}); save it as float32") from None
+        raise CheckpointError(f"{found}: holds numbers that torch cannot take ({error!r}); save as float32") from None
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])  # that it is one, `load` has checked
+    about = header.get("__metadata__", {}).get(METADATA)
+    try:
+        return Stored(str(found), weights, None if about is None else DataFacts.from_plain(json.loads(about)))
+    except ValueError:  # another program's
+        return Stored(str(found), weights, None)

@@ -60,6 +60,12 @@ def tracked_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     }
 
 
+def has_trained_norms(model: nn.Module) -> bool:
+    """Whether a BatchNorm module takes its statistics from batches while training: one that is not frozen."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    return any(norm.weight is None or norm.weight.requires_grad for norm in norms)
+
+
 def _estimate(model: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
     hooks = [norm.register_forward_pre_hook(_Average()) for norm in norms]
     for norm in norms:

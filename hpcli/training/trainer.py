@@ -15,11 +15,11 @@ from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.on_device import DeviceData
 from hpcli.data.randomness import STEP, seed_for
-from hpcli.errors import CheckpointError
+from hpcli.errors import CheckpointError, ConfigError
 from hpcli.models import build_model
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
-from hpcli.training.batchnorm import reestimated
+from hpcli.training.batchnorm import has_trained_norms, reestimated
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.losses import LossRecord, StepLoss
 from hpcli.training.numerics import Numerics
@@ -115,6 +115,8 @@ class Trainer:
         numerics.warn_if_slow()
         draw = _drawn_by(config, splits)
         model: nn.Module = draw(config.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if config.data.batch_size == 1 and has_trained_norms(model):
+            raise ConfigError(f"data.batch_size: 1: {config.model.name} has BatchNorm, which needs more; raise it")
         trainer = cls(
             model,
             DeviceData.from_config(splits, config.data, seed=config.seed, device=where),

@@ -1,4 +1,4 @@
-"""The norms of a network's weights, and whether a checkpoint fits a network."""
+"""The norms of a network's weights, whether they are numbers, and whether a checkpoint fits a network."""
 
 from __future__ import annotations
 
@@ -23,6 +23,11 @@ def weight_norms(model: nn.Module) -> dict[str, float]:
         groups[group].append(weight.detach())
     norms = {name: torch.nn.utils.get_total_norm(weights) for name, weights in groups.items() if weights}
     return {name: float(norm) for name, norm in norms.items()}
+
+
+def first_not_finite(weights: Mapping[str, Tensor]) -> str | None:
+    """The name of the first tensor that holds a NaN or an infinity; None: there is none."""
+    return next((name for name, weight in weights.items() if not torch.isfinite(weight).all()), None)
 
 
 def first_difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> str | None:

@@ -82,9 +82,11 @@ class _Training:
         self.status = RunStatus.RUNNING
         self.started = time.perf_counter()
         self.loss_sum, self.loss_count = 0.0, 0  # of the current epoch
+        self.data = DataFacts.of(trainer.data.splits)
+        self.data.check_unchanged(recorder)
         state = recorder.load()
         self.norms = state["weight_norms"] if state else weight_norms(trainer.model)  # at the start
-        DataFacts.of(trainer.data.splits).record(recorder)
+        self.data.record(recorder)
         if state is not None:
             trainer.load_state_dict(state["trainer"])
             self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
@@ -125,7 +127,7 @@ class _Training:
         if self.status == RunStatus.FINISHED and len(self.schedule) < settles_after:
             anew = self.trainer.evaluate("valid", bn_images=BN_IMAGES)
             self.recorder.replace(Reestimated, [Reestimated(anew.loss, anew.accuracy, anew.top5, settles_after)])
-        self.recorder.keep_weights(self.trainer.model.state_dict())
+        self.recorder.keep_weights(self.trainer.model.state_dict(), self.data.plain())
         return TrainResult.from_rows(self.config, self.status, self.recorder)
 
     def _write(self, losses: tuple[StepLoss, ...]) -> None:
@@ -175,6 +177,7 @@ class _Training:
             "loss_sum": self.loss_sum,
             "loss_count": self.loss_count,
             "weight_norms": self.norms,
+            "data": self.data.plain(),
         }
 
 

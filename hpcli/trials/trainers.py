@@ -8,7 +8,8 @@ from hpcli.config import Config, differing_keys
 from hpcli.config.scope import Scope
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.decode_cache import OnDecode, silent
-from hpcli.runs.weights import load_weights
+from hpcli.runs.trained_on import fitting
+from hpcli.runs.weights import read_weights
 from hpcli.training.trainer import Trainer
 
 
@@ -27,8 +28,9 @@ def new_trainer(
         ConfigError, DataError, UsageError: a network, data or a device that cannot be had.
         CheckpointError: weights that are not there, have changed, or belong to another network.
     """
-    weights = None if config.init.weights is None else load_weights(config.init.weights)
+    stored = None if config.init.weights is None else read_weights(config.init.weights)
     splits = splits or load_splits(config, on_decode=on_decode)
+    weights = None if stored is None else fitting(stored, splits)
     return Trainer.from_config(config, device=device, splits=splits, weights=weights)
 
 

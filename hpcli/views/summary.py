@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypeGuard
+from unicodedata import category
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from hpcli.config.varying import JOINED, written
 from hpcli.states import Judgement
@@ -59,7 +61,7 @@ def fact_tables(title: str, facts: Facts) -> list[Table]:
         if _is_table(value):
             tables.append(_columns(value))
         else:
-            table.add_row(name.replace("_", " "), escape(_readable(name, value)))
+            table.add_row(name.replace("_", " "), _cell(name, value))
     return tables
 
 
@@ -74,7 +76,7 @@ def _columns(lines: Sequence[Facts]) -> Table:
     for name in names:
         table.add_column(name, no_wrap=True, justify="left" if isinstance(lines[0][name], str) else "right")
     for line in lines:
-        table.add_row(*(escape(_readable(name, line[name])) for name in names))
+        table.add_row(*(_cell(name, line[name]) for name in names))
     return table
 
 
@@ -101,6 +103,13 @@ def _difference(difference: object, low: object, high: object) -> str:
         return ""
     interval = f" [{low:.2g}, {high:.2g}]" if isinstance(low, float) and isinstance(high, float) else ""
     return f"{difference:+.2g}{interval}"
+
+
+def _cell(name: str, value: object) -> Text:
+    """A value letter by letter: no [red] in it is a colour for rich, no escape sequence reaches the terminal."""
+    text = _readable(name, value)
+    hidden = ("Cc", "Cs")  # control characters, and halves of characters
+    return Text("".join("\N{REPLACEMENT CHARACTER}" if category(each) in hidden else each for each in text))
 
 
 def _readable(name: str, value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,68 @@ def test_a_folder_is_trained_on_and_evaluated(photographs: Path, capsys: pytest.
     assert Path("on-test/confusion.png").stat().st_size > 1000
     assert main(["evaluate", "run/model.safetensors", "--split", "valid", "--json", "-q", "--device", "cpu"]) == 0
     assert json.loads(capsys.readouterr().out)["loss"] == pytest.approx(trained["valid_loss"], rel=1e-5)
+
+
+@pytest.fixture
+def trained(photographs: Path) -> list[str]:
+    """A run on them, `run`, and the words that name its data."""
+    keys = ["--set", "data.name=folder", "--set", f"data.root={photographs}", "--set", "data.image_size=8"]
+    assert main(["train", "--epochs", "4", "--out", "run", "-q", *keys, *FAST]) == 0
+    return keys
+
+
+def evaluated(*arguments: str, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    capsys.readouterr()
+    assert main(["evaluate", "run", "--json", "--device", "cpu", *arguments]) == 0
+    summary: dict[str, object] = json.loads(capsys.readouterr().out)
+    return summary
+
+
+def test_what_is_evaluated_needs_neither_training_images_nor_a_batch_of_them(
+    photographs: Path, trained: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Images of test/, or of the classes alone, come to what the run's own test images do: they are normalised alike."""
+    own = evaluated(capsys=capsys)
+    assert own["loss"] == pytest.approx(json.loads(Path("run/summary.json").read_text())["test_loss"], rel=1e-5)
+    Path("new").mkdir()
+    shutil.copytree(photographs / "test", "new/test")
+    for place in ("new", "new/test"):
+        found = evaluated("--data", place, capsys=capsys)
+        assert (found["split"], found["images"]) == ("test", 12)
+        assert found["loss"] == pytest.approx(own["loss"], rel=1e-5)
+    shutil.rmtree("new/test/bright")
+    found = evaluated("--data", "new", "--dry-run", capsys=capsys)
+    assert (found["test_images"], found["train_images"]) == (6, 0)
+    found = evaluated("--data", "new", capsys=capsys)
+    assert (found["images"], found["worst_class"]) == (6, "dark")
+    for split in ("valid", "train"):
+        assert main(["evaluate", "run", "--data", "new", "--split", split, "--device", "cpu"]) == 3
+        assert f"no {split} images: there are none" in capsys.readouterr().err
+    Path("empty").mkdir()
+    assert main(["evaluate", "run", "--data", "empty", "--device", "cpu"]) == 3
+    assert "empty: nothing to measure on" in capsys.readouterr().err
+
+
+def test_few_images_can_be_evaluated_and_not_trained_on(
+    photographs: Path, trained: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("dark", "bright"):
+        Path("few/train", name).mkdir(parents=True)
+        for number in range(3):
+            shutil.copy(photographs / f"train/{name}/{number}.png", f"few/train/{name}/{number}.png")
+    assert evaluated("--data", "few", "--split", "valid", capsys=capsys)["images"] == 2
+    assert main(["train", *trained, "--set", "data.root=few", *FAST]) == 2
+    assert "data.batch_size: 8 is more than the 4 training images" in capsys.readouterr().err
+
+
+def test_a_run_without_a_checkpoint_is_refused_before_images_are_decoded(
+    trained: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpcli.data.decode_cache.decode", lambda *_: pytest.fail("decoded"))
+    shutil.rmtree("run/checkpoints")
+    for words in (["run"], ["run", "-c", "run/config.yaml"], ["run", "--set", "data.image_size=9"]):
+        assert main(["evaluate", *words, "--device", "cpu"]) == 4
+        assert "run: no checkpoint in it" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

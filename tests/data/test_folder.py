@@ -12,7 +12,8 @@ from PIL import Image
 from hpcli.config import Config, load_config
 from hpcli.data import decode_cache
 from hpcli.data.dataset import load_splits
-from hpcli.data.decode_cache import decode, decoded
+from hpcli.data.decode import decode
+from hpcli.data.decode_cache import decoded
 from hpcli.data.folder import folder
 from hpcli.errors import DataError, HpcliWarning
 

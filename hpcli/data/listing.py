@@ -1,0 +1,193 @@
+"""The image files of a folder: which folders are its parts, which of theirs are classes, which files are images.
+
+Whatever is not used is said, except what operating systems and programs leave behind.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hpcli.data.decode import is_image
+from hpcli.errors import DataError, HpcliWarning
+
+PARTS = {"train": ("train", "training"), "valid": ("valid", "val", "validation"), "test": ("test", "testing")}
+"""Part → what its folder may be called, in capitals or small letters."""
+SUFFIXES = {
+    *(".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff", ".webp"),
+}
+"""A file with one of these is an image without being opened; any other is looked into."""
+LEFT_BEHIND = {"__macosx", "@eadir", "__pycache__", "$recycle.bin", "thumbs.db", "desktop.ini"}
+"""Files and folders that nobody put there; so are those whose name begins with a dot."""
+NAMED = 3
+"""So many files or classes are named; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of a part, in the order of their names, with their labels."""
+
+    files: list[Path]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FolderListing:
+    """All of a folder that is used."""
+
+    root: Path
+    classes: tuple[str, ...]
+    parts: dict[str, Listing]
+    folders: dict[str, Path]  # of the parts
+    passed_over: list[Path] = field(default_factory=list)  # files that are no images, or belong to no class
+
+
+def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool = True) -> FolderListing:
+    """List an image folder, with a warning for everything that is not used.
+
+    Args:
+        root: the folder.
+        known: the classes, where there is no `train/` and all that are found are among them.
+        trains: False: the images are only measured on. The classes may then lie right in `root`: it is the test part.
+
+    Raises:
+        DataError: nothing to learn from, or to measure on, naming what is missing and where.
+    """
+    folders = _parts(root)
+    if trains or "train" in folders:
+        classes = _classes(root, folders)
+    else:
+        folders = folders or {"test": root}
+        classes = _classes_to_measure(root, folders, known)
+    listing = FolderListing(root, classes, {}, {})
+    for part, folder in folders.items():
+        if part != "train" and not {each.name for each in _subfolders(folder)} & set(classes):
+            _warn(f"{folder}: no class folder in it, <class>/…, so its files have no labels: it is not used")
+            continue
+        listing.folders[part] = folder
+        listing.parts[part] = _listed(folder, classes, listing.passed_over)
+        _check_classes(part, folder, listing.parts[part].labels, classes)
+    if listing.passed_over:
+        names = _some([str(file.relative_to(root)) for file in listing.passed_over])
+        _warn(f"{root}: {len(listing.passed_over)} files are no images in a class, and are passed over: {names}")
+    return listing
+
+
+def _parts(root: Path) -> dict[str, Path]:
+    """Part → its folder. Of several the first in the list of names, exact before capitals."""
+    found = {each.name: each for each in sorted(_subfolders(root))} if root.is_dir() else {}
+    parts: dict[str, Path] = {}
+    for part, names in PARTS.items():
+        fitting = [found[name] for name in names if name in found]
+        fitting += [each for name in names for each in found.values() if each.name.lower() == name != each.name]
+        if fitting:
+            parts[part] = fitting[0]
+        if len(fitting) > 1:
+            _warn(f"{root}: {fitting[0].name}/ is used, {_some([f'{each.name}/' for each in fitting[1:]])} is not")
+    return parts
+
+
+def _classes(root: Path, folders: dict[str, Path]) -> tuple[str, ...]:
+    if "train" not in folders:
+        raise DataError(
+            f"{root}: no folder train/ in it; data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)"
+        )
+    classes = tuple(sorted(path.name for path in _subfolders(folders["train"])))
+    if len(classes) < 2:
+        found = f"only the class {classes[0]}" if classes else "no class folder"
+        raise DataError(f"{folders['train']}: {found}; at least two are needed, train/<class>/…")
+    return classes
+
+
+def _classes_to_measure(root: Path, folders: dict[str, Path], known: Sequence[str] | None) -> tuple[str, ...]:
+    found = {each.name for folder in folders.values() if folder.is_dir() for each in _subfolders(folder)}
+    if not found:
+        raise DataError(f"{root}: nothing to measure on: neither test/<class>/…, valid/<class>/… nor <class>/…")
+    return tuple(known) if known is not None and found <= set(known) else tuple(sorted(found))
+
+
+def _listed(folder: Path, classes: tuple[str, ...], passed_over: list[Path]) -> Listing:
+    """All image files of a part.
+
+    Raises:
+        DataError: a class that there is nothing to train for.
+    """
+    unknown = sorted({path.name for path in _subfolders(folder)} - set(classes))
+    if unknown:
+        raise DataError(f"{folder / unknown[0]}: a class that train/ does not have; add it there, or take it away here")
+    files: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        if (folder / name).is_dir():
+            for file in _walk(folder / name):
+                if _is_listed(file):
+                    files.append(file)
+                    labels.append(label)
+                else:
+                    passed_over.append(file)
+    passed_over += sorted(each for each in folder.iterdir() if not each.is_dir() and not _is_left_behind(each.name))
+    return Listing(files, np.array(labels, np.int64))
+
+
+def _check_classes(part: str, folder: Path, labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+    counts = np.bincount(labels, minlength=len(classes))
+    missing = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if part == "train" and missing:
+        raise DataError(f"{folder / missing[0]}: no image in it; add some, or remove the folder")
+    if missing:
+        _warn(f"{folder}: no images of {_some(missing)}; what is measured there says nothing of them")
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All files under a folder, ordered by path. Linked folders are followed, each once, and none upwards."""
+    here = folder.resolve()
+    seen = {here, *here.parents}
+
+    def below(path: Path) -> Iterator[Path]:
+        with os.scandir(path) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            if _is_left_behind(entry.name):
+                continue
+            each = path / entry.name
+            if not entry.is_dir():
+                yield each
+            elif (real := each.resolve()) not in seen:
+                seen.add(real)
+                yield from below(each)
+
+    yield from below(folder)
+
+
+def _is_listed(file: Path) -> bool:
+    """Whether a file is taken for an image. A dead link is, by its name: decoding says that it cannot be read."""
+    try:
+        is_regular = stat.S_ISREG(file.stat().st_mode)
+    except OSError:
+        is_regular = True
+    return is_regular and (file.suffix.lower() in SUFFIXES or is_image(file))
+
+
+def _subfolders(path: Path) -> list[Path]:
+    return [each for each in path.iterdir() if each.is_dir() and not _is_left_behind(each.name)]
+
+
+def _is_left_behind(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LEFT_BEHIND
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, HpcliWarning, stacklevel=4)

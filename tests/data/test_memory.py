@@ -1,0 +1,90 @@
+"""Images are in memory once: not padded, not sampled, not mapped beside a copy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from hpcli import load_config, train
+from hpcli.config import Config
+from hpcli.data.dataset import ImageData, Split, divide
+from hpcli.data.mapped import release_pages
+from hpcli.data.on_device import DeviceData
+from hpcli.training.trainer import Trainer
+
+MEASURE = """
+import json, sys
+from hpcli import load_config, train
+from hpcli.data.dataset import load_splits
+
+keys = json.loads(sys.argv[1])
+small = {"model.name": "shallow3", "train.epochs": 1, "data.batch_size": 32, "data.eval_batch_size": 64}
+train(load_config(overrides={**small, "data.train_fraction": 0.2}), device="cpu")
+load_splits(load_config(overrides={**small, **keys}))  # decoded
+def now():
+    return 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1])
+before = now()
+open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
+train(load_config(overrides={**small, **keys, "data.steps_per_epoch": 3}), device="cpu")
+high = 1024 * int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+print(high - before)
+"""
+
+
+def data(count: int = 4000) -> tuple[ImageData, Config]:
+    images = np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), np.uint8)
+    config = load_config(overrides={"data.validation": 0.1, "model.name": "shallow3", "data.steps_per_epoch": 2})
+    return ImageData(Split(images, np.arange(count) % 10)), config
+
+
+def test_training_and_measuring_keep_no_further_copy() -> None:
+    source, config = data()
+    splits = divide(source, config)
+    loaded = DeviceData.from_config(splits, config.data, seed=0, device=torch.device("cpu"))
+    assert loaded.loader.images.data_ptr() == splits.train.images.ctypes.data
+    assert loaded.eval_loader("train", 1000).images.data_ptr() == splits.train.images.ctypes.data
+    assert loaded.eval_loader("valid").images.data_ptr() == splits.valid.images.ctypes.data
+    assert len(loaded.eval_loader("train", 1000).labels) == 1000
+
+
+def test_dividing_and_training_take_as_much_again_as_the_pixels(tmp_path: Path) -> None:
+    source, config = data()
+    train(config, splits=divide(source, config), device="cpu")
+    tracemalloc.start()
+    splits = divide(source, config)
+    train(config, trainer=Trainer.from_config(config, device="cpu", splits=splits))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 * source.train.images.nbytes  # one copy, and what a batch takes
+
+
+def test_the_memory_of_a_file_that_may_be_changed_is_not_given_back(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.zeros((5000, 10), np.uint8))
+    own = np.load(tmp_path / "x.npy", mmap_mode="c")
+    own += 7
+    release_pages(own, own[10:])
+    assert (own == 7).all()
+    kept = np.load(tmp_path / "x.npy", mmap_mode="r")
+    release_pages(kept, kept[10:])
+    assert (kept == 0).all()
+
+
+@pytest.mark.slow
+def test_sixty_thousand_small_images_take_twice_their_pixels(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for number in range(60_000):
+        folder = tmp_path / "images/train" / str(number % 10)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(0, 256, (32, 32, 3), np.uint8)).save(folder / f"{number}.bmp")
+    keys = {"data.name": "folder", "data.root": str(tmp_path / "images"), "data.cache_dir": str(tmp_path / "cache")}
+    command = [sys.executable, "-c", MEASURE, json.dumps({**keys, "data.validation": 0.1})]
+    more = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+    assert more < 2 * 60_000 * 32 * 32 * 3
