@@ -71,6 +71,8 @@ class ChildFolder(FolderRecorder):
 
     def finish(self, status: RunStatus, summary: Mapping[str, object]) -> dict[str, object]:
         """Write the summary; nothing is left to go on with."""
+        if status != RunStatus.INTERRUPTED:
+            self._saved = None  # as its checkpoints are about to go
         full = super().finish(status, summary)
         if status != RunStatus.INTERRUPTED:
             shutil.rmtree(self.path / "checkpoints", ignore_errors=True)

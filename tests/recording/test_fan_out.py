@@ -180,7 +180,7 @@ def test_a_run_is_the_same_with_others_watching(config: Config, tmp_path: Path) 
 
 def test_a_run_that_a_watcher_stopped_goes_on_where_it_was(config: Config, tmp_path: Path) -> None:
     """The first one's state is what it goes on from; a watcher sees the steps once each."""
-    whole, watcher = MemoryRecorder(), Impatient(rows=6)  # what it is made with is a row, too
+    whole, watcher = MemoryRecorder(), Impatient(rows=6)  # one says what the run is made with, five are steps
     train(config, recorder=whole)
     with DiskRecorder.create("train", config, tmp_path / "run") as disk:
         assert train(config, recorder=FanOut(disk, watcher)).status == RunStatus.INTERRUPTED
