@@ -20,8 +20,8 @@ def batch_size(call: Call, sizes: Sizes = None) -> int:
     from hpcli.results.batch_size import BatchSizeResult
 
     if isinstance(session.result, BatchSizeResult):
-        enough = session.result.enough
-        around = [size for size in (enough // 2, enough, 2 * enough) if 1 <= size <= session.num_train_images]
+        fastest = session.result.fastest
+        around = [size for size in (fastest // 2, fastest, 2 * fastest) if 1 <= size <= session.num_train_images]
         session.say_next(f"hpcli sweep data.batch_size --values {','.join(map(str, around))}")
     return code
 

@@ -15,6 +15,7 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.recorder import Recorder
 from hpcli.results.batch_size import BatchSize, BatchSizeResult
+from hpcli.results.data import DataFacts
 from hpcli.states import RunStatus
 from hpcli.training import device as devices
 from hpcli.training.schedules import constant
@@ -59,7 +60,9 @@ def batch_size(
     images = len(splits.train)
     if sizes and max(sizes) > images:
         raise UsageError(f"--sizes {','.join(map(str, sizes))}: must be from 1 to {images}, the number of images")
-    run = _Measurement(config, recorder or MemoryRecorder(), on_progress, device, splits)
+    recorder = recorder or MemoryRecorder()
+    DataFacts.of(splits).record(recorder)
+    run = _Measurement(config, recorder, on_progress, device, splits)
     if sizes:
         run.all_of(sorted(set(sizes)))
     else:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hpcli.analysis.throughput import enough
+from hpcli.analysis.throughput import enough, in_words, is_still_growing
 from hpcli.config import Config
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row
 from hpcli.results import Summary
+from hpcli.results.data import DataFacts
 from hpcli.states import RunStatus
 
 
@@ -30,11 +31,12 @@ class BatchSizeResult:
     status: RunStatus
     config: Config
     rows: tuple[BatchSize, ...]  # in the order of measurement
+    images: int | None = None  # that train; None: not known
 
     @classmethod
     def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> BatchSizeResult:
         """From what a run has recorded so far."""
-        return cls(status, config, tuple(rows.rows(BatchSize)))
+        return cls(status, config, tuple(rows.rows(BatchSize)), DataFacts.from_rows(rows).num_train_images or None)
 
     @classmethod
     def from_run(cls, run: Record) -> BatchSizeResult:
@@ -48,8 +50,14 @@ class BatchSizeResult:
         return {each.batch_size: each.images_per_second or 0.0 for each in sorted(fitting, key=lambda e: e.batch_size)}
 
     @property
-    def enough(self) -> int:
-        """The size from which on throughput stops growing."""
+    def enough(self) -> int | None:
+        """The size from which on throughput stops growing; None: it still grows at the largest, or one alone fits."""
+        sizes, rates = list(self.rates), list(self.rates.values())
+        return None if len(sizes) < 2 or is_still_growing(rates) else enough(sizes, rates)
+
+    @property
+    def fastest(self) -> int:
+        """The smallest size that trains at 95 % of the highest rate tried."""
         return enough(list(self.rates), list(self.rates.values()))
 
     @property
@@ -62,10 +70,15 @@ class BatchSizeResult:
         """The result in plain values."""
         if not self.rates:
             return {}
-        fits = "" if self.largest is None else f" The largest that fits is {self.largest}."
-        fastest = f"{self.rates[self.enough]:,.0f} images/s"
+        sizes, rates = list(self.rates), list(self.rates.values())
+        is_full = not all(each.fits for each in self.rows)
+        sentence = in_words(sizes, rates, images=self.images, is_full=is_full)
+        if self.largest is not None and not (is_full and is_still_growing(rates)):
+            sentence += (
+                f" {'The largest that fits is' if is_full else 'All that were tried fit, up to'} {self.largest}."
+            )
         return {
-            "sentence": f"Throughput stops growing at a batch of {self.enough}, {fastest}.{fits}",
+            "sentence": sentence,
             "enough": self.enough,
             "largest": self.largest,
             "images_per_second": {str(size): rate for size, rate in self.rates.items()},

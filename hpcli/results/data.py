@@ -97,7 +97,10 @@ class DataFacts:
         before = self.from_rows(rows)
         change = (before.other_classes(self.names) or self.change_since(before)) if before.classes else None
         if change is not None:
-            raise DataError(f"the data have changed since the run began: {change}; restore them, or start a new run")
+            raise DataError(
+                f"the data have changed since the run began (its classes.csv, data.csv): {change}; restore them, or start "
+                "a new run"
+            )
 
     def other_classes(self, names: Sequence[str]) -> str | None:
         """In what the classes `names` of some data differ from these, in words; None: in nothing."""
@@ -136,9 +139,14 @@ class DataFacts:
         """Of the classes, by label."""
         return tuple(each.class_ for each in self.classes)
 
+    @property
+    def num_train_images(self) -> int:
+        """Of all classes."""
+        return sum(each.train_images for each in self.classes)
+
     def steps_per_epoch(self, data: DataConfig) -> int:
         """Full batches in one pass over the training images, or what the config says; at least one."""
-        return data.steps_per_epoch or max(1, sum(each.train_images for each in self.classes) // data.batch_size)
+        return data.steps_per_epoch or max(1, self.num_train_images // data.batch_size)
 
     def chance_loss(self) -> float:
         """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""

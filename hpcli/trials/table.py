@@ -52,7 +52,7 @@ class TrialTable:
             ConfigError: a batch that is larger than the training images are many.
         """
         planned = self._planned[kind] = [self._spec(setting, seed) for seed in seeds for setting in settings]
-        images = sum(each.train_images for each in self.data.classes)
+        images = self.data.num_train_images
         for size in {spec.config.data.batch_size for spec in planned}:
             if size > images:
                 raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")

@@ -61,7 +61,7 @@ def test_what_a_sweep_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"sweep.csv", "sweep.png", "sweep_curves.png", "summary.json", "trials", "config.yaml"} <= names
     trial = next(Path("a/trials").iterdir())
     assert {path.name for path in trial.iterdir()} == {
-        "classes.csv", "config.yaml", "environment.json", "made_with.csv", "metrics.csv", "status.json", "steps.csv", "summary.json",
+        "classes.csv", "config.yaml", "data.csv", "environment.json", "made_with.csv", "metrics.csv", "status.json", "steps.csv", "summary.json",
         "weight_norms.csv", ".lock",
     }  # fmt: skip
     assert json.loads((trial / "status.json").read_text())["status"] == RunStatus.FINISHED

@@ -24,7 +24,7 @@ from hpcli.results.horizon import horizon, longer
 from hpcli.results.retune import RetuneTrial
 from hpcli.results.sweep import SweepResult
 from hpcli.results.train import Epoch, TrainResult
-from hpcli.states import Reason, RunStatus
+from hpcli.states import RunStatus
 from hpcli.trials import run
 from hpcli.trials.spec import Spec
 
@@ -210,4 +210,3 @@ def test_a_decay_for_more_images_goes_by_the_sum_of_learning_rates(whole: Config
     assert ahead.brackets == ()
     assert ahead.on_all_images == pytest.approx(0.0025, rel=0.01)
     assert carried(0.01, np.array([1.0, 1.0]), np.array([1.0, 2.0, 1.0])) == 0.005
-    assert Reason.ONLY == "only"

@@ -341,6 +341,36 @@ def test_batch_sizes_show_every_rate_and_what_does_not_fit(config: Config, tmp_p
     figure.savefig(tmp_path / "batch_size.png")
 
 
+@pytest.mark.parametrize(
+    ("rates", "text"),
+    [
+        ({64: 3000}, ""),
+        ({32: 3000, 64: 3100}, "enough: 32"),
+        ({16 * 2**power: 900 * power + 900 for power in range(6)}, "still growing"),
+        ({16 * 2**power: 4000 + power for power in range(12)}, "enough: 16"),
+        ({16: 900, 32: 1700, 64: 2900, 128: 4100, 256: 4200, 512: 4150}, "enough: 128"),
+    ],
+)
+def test_a_batch_size_is_labelled_in_the_open(
+    config: Config, tmp_path: Path, rates: dict[int, float], text: str
+) -> None:
+    """The label lies over no tick's, nor out of the picture, and no marker is cut."""
+    rows = tuple(BatchSize(size, rate, size / rate, None, True) for size, rate in rates.items())
+    figure = plots.figures(BatchSizeResult(RunStatus.FINISHED, config, rows))["batch_size"]
+    figure.savefig(tmp_path / "batch_size.png")
+    (axes,) = figure.axes
+    assert texts(figure) == text
+    frame = axes.get_window_extent()
+    for label in axes.texts:
+        box = label.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert not any(box.overlaps(tick.get_window_extent()) for tick in axes.get_yticklabels())
+    places = axes.transData.transform(list(rates.items()))
+    for x, y in places:
+        assert frame.x0 + 10 < x < frame.x1 - 10
+        assert frame.y0 + 10 < y < frame.y1 - 10
+
+
 @pytest.mark.parametrize("num_classes", [3, 40])
 def test_a_confusion_shows_each_share_by_name_or_by_colour(tmp_path: Path, num_classes: int) -> None:
     counts = np.diag(np.full(num_classes, 4))
