@@ -98,8 +98,8 @@ class DataFacts:
         change = (before.other_classes(self.names) or self.change_since(before)) if before.classes else None
         if change is not None:
             raise DataError(
-                f"the data have changed since the run began (its classes.csv, data.csv): {change}; restore them, or start "
-                "a new run"
+                f"the data have changed since the run began (its classes.csv, data.csv): {change}; restore them, or "
+                "start a new run"
             )
 
     def other_classes(self, names: Sequence[str]) -> str | None:
