@@ -9,9 +9,11 @@ import typer
 
 from hpcli.errors import UsageError
 
+NAMES = "digits, folder, finetune-resnet18, cifar10-resnet20 or cifar100-resnet56"
+
 
 def init(
-    name: Annotated[str, typer.Argument(help="A config that comes with hpcli, such as digits.")],
+    name: Annotated[str, typer.Argument(help=f"A config that comes with hpcli: {NAMES}.")],
     file: Annotated[Path | None, typer.Argument(help="Where to; default NAME.yaml.")] = None,
 ) -> int:
     """Copy a config that comes with hpcli, to edit."""

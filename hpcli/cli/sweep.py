@@ -55,7 +55,7 @@ def _vary(call: Call, keys: list[str], lists: list[str]) -> Given:
     if not lists and (own or not names):
         return {}  # what the config says
     if len(names) != len(lists):
-        raise UsageError(f"{len(names)} keys and {len(lists)} lists of values: write KEY --values LIST, once or twice")
+        raise UsageError(_unmatched(names, len(lists)))
     vary = {key: split_values(key, text) for key, text in zip(names, lists, strict=True)}
     if call.shared.resume is None:
         return {"sweep.values": vary}
@@ -63,6 +63,17 @@ def _vary(call: Call, keys: list[str], lists: list[str]) -> Given:
     if before and list(before) != names:
         raise CheckpointError(f"the sweep is of {' & '.join(before)}, not of {' & '.join(names)}; start a new one")
     return {"sweep.values": {key: joined_values(before.get(key, []), values) for key, values in vary.items()}}
+
+
+def _unmatched(names: list[str], num_lists: int) -> str:
+    """What is wrong where keys and lists of values do not go together."""
+    if not names:
+        return "--values: of which key? write KEY --values LIST"
+    if num_lists > len(names):
+        return (
+            f"--values: given {num_lists} times, for {len(names)} key(s) ({', '.join(names)}); write KEY --values LIST"
+        )
+    return f"{names[num_lists]}: no values; write {names[num_lists]} --values LIST"
 
 
 def _retuned(config: Config, text: str) -> Config:

@@ -8,6 +8,7 @@ import pytest
 
 from hpcli import load_config
 from hpcli.cli import main
+from hpcli.cli.init import NAMES
 from hpcli.config.keys import fields
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
@@ -47,3 +48,7 @@ def test_the_json_schema_knows_every_key(capsys: pytest.CaptureFixture[str]) -> 
 def test_shipped_configs_name_the_schema_for_editors(path: Path) -> None:
     assert path.read_text().startswith("# yaml-language-server: $schema=hpcli.schema.json\n")
     assert load_config(path)
+
+
+def test_help_names_the_configs_that_come_with_hpcli() -> None:
+    assert sorted(NAMES.removesuffix(".").replace(" or ", ", ").split(", ")) == [path.stem for path in CONFIGS]
