@@ -137,12 +137,20 @@ def unstable(rows: Sequence[Array]) -> Mask:
     return np.asarray((variances > unstable_ratio(num_values, min(num_seeds, MANY_SEEDS)) * usual) & (usual > 0))
 
 
-def mean_correlation(table: Array) -> float | None:
-    """How much of their noise the values of a table [k, S] share through their seeds: mean over pairs of values."""
-    if len(table) < 2 or table.shape[1] < 3 or (table.std(1) == 0).any():
+def shared_noise(table: Array) -> float | None:
+    """The share of their runs' variance that the values of a table [k, S] have in common through their seeds.
+
+    The intraclass correlation of a two-way table, at least 0: what pairing by seeds takes away. (A mean of correlations
+    between rows says too much: rows that rise and fall together by different amounts still differ.)
+    """
+    num_values, num_seeds = table.shape
+    if num_values < 2 or num_seeds < 3:
         return None
-    correlations = np.asarray(np.corrcoef(table))
-    return float(correlations[np.triu_indices(len(table), 1)].mean())
+    squares, df = _paired_noise(table)
+    own = squares / df
+    of_seeds = num_values * float(table.mean(0).var(ddof=1))
+    spread = of_seeds + (num_values - 1) * own
+    return max(0.0, (of_seeds - own) / spread) if spread > 0 else None
 
 
 def rounding(table: Array) -> float:

@@ -15,14 +15,14 @@ from typing import cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpcli.analysis.noise import Array, Mask, Ruler, SeedsNeeded, mean_correlation, rounding, unstable
+from hpcli.analysis.noise import Array, Mask, Ruler, SeedsNeeded, rounding, shared_noise, unstable
 from hpcli.analysis.power import LEVEL
 from hpcli.states import Judgement
 
 Rows = ArrayLike | Sequence[ArrayLike]
 """A table, or rows of any length."""
-LEARNT = 0.99
-"""A value has learnt something where its mean loss is below this share of chance."""
+LEARNT, A_RUN_LEARNT = 0.99, 0.98
+"""Shares of chance: a value has learnt where its mean loss is below the first, or is below chance and a run below both."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Verdict:
     best: object | None  # the lowest mean
     noise_sd: float | None  # of one run, after what its seed does to all values alike
     noise_df: int | None  # degrees of freedom that it was estimated with
-    seed_correlation: float | None  # mean over pairs of candidates
+    seed_correlation: float | None  # the share of a run's variance that its seed gives to all stable values
     resolution: float | None  # the difference that a sweep like this finds 80 % of the time
     seeds_for_matters: SeedsNeeded | None  # with so many seeds that difference is `matters`
     margin: float | None = None  # the difference that matters, in the loss's unit
@@ -141,7 +141,7 @@ def _compare(
     against[best] = Comparison(names[best], against[best].mean, 0.0, 0.0, 0.0, Judgement.BEST, candidate=True)
     against = [_back(each, size, is_wild=bool(own)) for each, own in zip(against, wild, strict=True)]
     sd, resolution = _unscaled(ruler.sd, size), _unscaled(ruler.resolution(), size)
-    shared = mean_correlation(table[[each.candidate for each in against]]) if paired else None
+    shared = shared_noise(np.stack(stable)) if paired and len(stable) > 1 else None
     same = paired and len(table) > 1 and bool((table == table[0]).all())
     df, matter = None if sd is None else ruler.df, math.ldexp(margin, size)
     return Verdict(tuple(against), names[best], sd, df, shared, resolution, ruler.seeds_for_margin(), matter, same)
@@ -187,9 +187,15 @@ def _known(
         elif not len(row) or absent.any():
             states.append(Judgement.MISSING)
         else:
-            lost = chance is not None and row.mean() >= LEARNT * chance
+            lost = chance is not None and _has_learnt_nothing(row, chance)
             states.append(Judgement.AT_CHANCE if lost else None)
     return states
+
+
+def _has_learnt_nothing(row: Array, chance: float) -> bool:
+    """Dead runs lie close to chance, each of them; a mean that is a little below it may be that of runs that learn."""
+    mean = float(row.mean())
+    return mean >= chance or (mean >= LEARNT * chance and float(row.min()) >= A_RUN_LEARNT * chance)
 
 
 def _table(losses: Rows, missing: Rows | None) -> tuple[list[Array], list[Mask]]:

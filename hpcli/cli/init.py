@@ -26,5 +26,6 @@ def init(
             output.write(text)
     except FileExistsError:
         raise UsageError(f"{target}: exists already; name another file: hpcli init {name} FILE") from None
-    typer.echo(f"wrote {target}; try it: hpcli lr-find -c {target}")
+    first = "set data.root in it, then" if b"root: photographs" in text else "try it"
+    typer.echo(f"wrote {target}; {first}: hpcli lr-find -c {target}")
     return 0

@@ -363,6 +363,24 @@ def test_unpaired_intervals_of_rows_that_vary_alike(lengths: tuple[int, ...]) ->
         assert each.high == pytest.approx(reference.high[index, 0])
 
 
+def test_a_mean_just_below_chance_is_dead_only_where_every_run_is() -> None:
+    """Three classes, two seeds: the value with a mean of 1.088 has a run at 1.045, the lowest of all."""
+    chance = float(np.log(3))
+    assert words(verdict([[1.1312, 1.0454], [1.0872, 1.0656]], chance=chance)) == [Judgement.UNDECIDED, Judgement.BEST]
+    assert words(verdict([[1.0931, 1.0899], [0.9, 0.8]], chance=chance)) == [Judgement.AT_CHANCE, Judgement.BEST]
+    assert words(verdict([[1.21, 1.0], [0.9, 0.8]], chance=chance)) == [Judgement.AT_CHANCE, Judgement.BEST]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9])
+def test_the_share_that_pairing_takes_away_is_the_variance_of_the_seeds(share: float) -> None:
+    random = np.random.default_rng(0)
+    seeds, own = random.normal(0, share**0.5, 4000), random.normal(0, (1 - share) ** 0.5, (4, 4000))
+    found = verdict(10 + seeds + own).seed_correlation
+    assert found == pytest.approx(share, abs=0.03)
+    unlike = verdict(10 + np.array([[1.0], [3.0]]) * random.normal(0, 0.1, 4000))  # in step, and by different amounts
+    assert unlike.seed_correlation == pytest.approx(0.6, abs=0.03)
+
+
 def test_the_order_of_unpaired_runs_says_nothing() -> None:
     """A log sorted by its losses would seem to have hardly any noise, were its rows paired."""
     losses = np.sort([[1.02, 0.98, 1.05, 0.95], [1.04, 1.07, 0.99, 0.97]], axis=1)
