@@ -22,7 +22,7 @@ from hpcli.states import Judgement
 Rows = ArrayLike | Sequence[ArrayLike]
 """A table, or rows of any length."""
 LEARNT, A_RUN_LEARNT = 0.99, 0.98
-"""Shares of chance: a value has learnt where its mean loss is below the first, or is below chance and a run below both."""
+"""Shares of chance. A value has learnt where its mean loss is below the first, or below chance and a run below both."""
 
 
 @dataclass(frozen=True)
