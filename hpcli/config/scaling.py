@@ -50,7 +50,15 @@ def rule(config: Config, keys: Sequence[str]) -> str:
     """How learning rates go with the swept values, in words; empty: they are all the config's."""
     if MAX_LR in keys or not config.sweep.scale_lr:
         return ""
-    is_sgd, rules = config.optimizer.name == "sgd", []
+    swept = config.sweep.values.get("optimizer.name")
+    if not swept:
+        return _rule(config.optimizer.name, keys)
+    rules = {str(name): _rule(str(name), keys) for name in swept}
+    return "; ".join(f"{name}: {words}" for name, words in rules.items() if words)
+
+
+def _rule(optimizer: str, keys: Sequence[str]) -> str:
+    is_sgd, rules = optimizer == "sgd", []
     if BATCH in keys:
         rules.append("max_lr grows with the batch size" if is_sgd else "max_lr grows with the batch size's square root")
     if MOMENTUM in keys and is_sgd:

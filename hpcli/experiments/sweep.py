@@ -95,7 +95,7 @@ class _Sweep:
         self.config, self.settings, self.table = config, found, table
         self.seeds = 0
         self.most = config.sweep.max_seeds if config.sweep.until_decided else 0
-        self.has_foreseen = False
+        self.has_foreseen, self.said_of_retuning = False, ""
         self.looks = table.recorder.rows(SweepLook)
         self.plan = self.looks[-1].plan + 1 if self.looks else 1
         self.added: set[str] = set()  # names of the values that the last refinement added
@@ -110,6 +110,7 @@ class _Sweep:
         before = len({trial.seed for trial in self.table.before})
         if before > 1:
             return before
+        self.settings = self.retuned(self.settings)
         first = self.table.plan(self.settings, [self.config.seed])[0]
         self.table.run([first])
         return affordable_seeds(self.table.seconds(first), len(self.settings))
@@ -117,31 +118,35 @@ class _Sweep:
     def train(self, found: list[Setting], num_seeds: int) -> None:
         """Train the missing trials of these settings with `num_seeds` seeds, each setting retuned before."""
         self.seeds = max(self.seeds, num_seeds)
-        self.settings = self.retuned(found) if self.config.sweep.retune else found
+        self.settings = self.retuned(found)
         specs = self.table.plan(self.settings, range(self.config.seed, self.config.seed + self.seeds))
         self.table.run(specs[: FIRST_SEEDS * len(found)])
         self.say_foresight()
         self.table.run(specs)
 
     def retuned(self, found: list[Setting]) -> list[Setting]:
-        """The settings, each with what goes best with it."""
+        """The settings, each with what goes best with it, where the config retunes."""
+        if not self.config.sweep.retune:
+            return found
         tried = [each for setting in found for each in retune.candidates(self.config, setting)]
         self.table.run(self.table.plan(tried, retune.seeds(self.config), RetuneTrial))
         best = retune.retuned(self.config, found, self.table.rows(RetuneTrial))
-        if not self.table.is_stopped:
-            self.table.say(retune.in_words(self.config, best))
+        words = retune.in_words(self.config, best)
+        if not self.table.is_stopped and words != self.said_of_retuning:
+            self.table.say(words)
+            self.said_of_retuning = words
         return [each.setting for each in best]
 
     def say_foresight(self) -> None:
         """Once, after the first seeds: what the plan can tell apart."""
-        planned, found = max(self.seeds, self.most), self.result().verdict
-        if self.has_foreseen or planned <= FIRST_SEEDS or found is None or self.table.is_stopped:
+        planned = max(self.seeds, self.most)
+        if self.has_foreseen or planned <= FIRST_SEEDS or self.table.is_stopped:
             return
-        level = level_of(self.plan) / (LOOKS if self.most else 1)
-        words = foresight(found, num_seeds=planned, level=level)
+        found, level = self.result().verdict, level_of(self.plan) / (LOOKS if self.most else 1)
+        words = foresight(found, num_seeds=planned, level=level) if found else None
         if words:
             self.table.say(words)
-            self.has_foreseen = True
+        self.has_foreseen = True
 
     def confirm(self, result: SweepResult) -> SweepResult:
         """Train the chosen value with fresh seeds: it was chosen for being low, among many."""

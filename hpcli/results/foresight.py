@@ -20,9 +20,12 @@ def foresight(found: Verdict, *, num_seeds: int, level: float) -> str | None:
     plan = Foreseen.of(found.noise_sd, found.noise_df, num_values=len(judged), num_seeds=num_seeds, level=level)
     says = (
         f"by the noise so far, {num_seeds} seeds find differences of about {plan.difference:.2g} ({plan.low:.2g} to "
-        f"{plan.high:.2g}) four times of five; what matters is {found.margin:.2g}"
+        f"{plan.high:.2g}) four times of five"
     )
-    if plan.low <= (found.margin or 0.0):
+    if not found.margin:
+        return says
+    says += f"; what matters is {found.margin:.2g}"
+    if plan.low <= found.margin:
         return says
     return (
         f"{says}: this plan can hardly decide; more seeds (--seeds) can, longer runs (--epochs), or a larger --matters"

@@ -50,7 +50,8 @@ def longer(setting: Setting, data: DataFacts, epochs: int) -> Longer | None:
     many seeds could show, and one that was carried by theory was no better. On more images theory carries it.
     """
     own, decay = setting.config, setting.config.optimizer.weight_decay
-    is_longer, is_part = epochs > own.train.epochs, own.data.train_fraction < 1
+    is_l2_of_adam = own.optimizer.decay == "coupled" and own.optimizer.name != "sgd"  # the theory is not about it
+    is_longer, is_part = epochs > own.train.epochs, own.data.train_fraction < 1 and not is_l2_of_adam
     if decay <= 0 or not (is_longer or is_part):
         return None
     brackets = (decay / 4, decay, decay * 4) if is_longer else ()

@@ -59,16 +59,23 @@ def retuned(config: Config, settings: Sequence[Setting], trials: Sequence[SweepT
     losses: dict[str, list[float]] = {}
     for trial in trials:
         losses.setdefault(trial.value, []).append(trial.loss)
-    return [_best(setting, candidates(config, setting), losses) for setting in settings]
+    return [_best(config, setting, losses) for setting in settings]
 
 
-def _best(setting: Setting, tried: Sequence[Setting], losses: Mapping[str, Sequence[float]]) -> Retuned:
+def _best(config: Config, setting: Setting, losses: Mapping[str, Sequence[float]]) -> Retuned:
+    tried = candidates(config, setting)
     means = np.array([np.mean(losses.get(each.name, [np.nan])) for each in tried])
     if not np.isfinite(means).any():
         return Retuned(setting, is_at_edge=False)
-    best = int(np.nanargmin(means))
-    own = Setting(setting.name, setting.values, tried[best].config, tried[best].also)
-    return Retuned(own, is_at_edge=len(tried) > 2 and best in (0, len(tried) - 1))
+    best = tried[int(np.nanargmin(means))]
+    own = Setting(setting.name, setting.values, best.config, best.also)
+    return Retuned(own, any(_is_at_edge(best, key, values) for key, values in config.sweep.retune.items()))
+
+
+def _is_at_edge(best: Setting, key: str, values: Sequence[object]) -> bool:
+    """Whether a number is the lowest or highest of several that were tried."""
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return 1 < len(numbers) == len(values) and best.also[key] in (min(numbers), max(numbers))
 
 
 def in_words(config: Config, found: Sequence[Retuned]) -> str:

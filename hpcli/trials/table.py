@@ -38,7 +38,7 @@ class TrialTable:
         self.on_progress = on_progress
         self.before = recorder.rows(SweepTrial)  # of an earlier process
         self._planned: dict[type[SweepTrial], list[Spec]] = {}  # by table
-        self._specs: dict[tuple[str, int], Spec] = {}  # a trial's key is worked out once
+        self._specs: dict[tuple[str, str, int], Spec] = {}  # a trial's key is worked out once
         self._outcomes: dict[str, Outcome] = {}
         self._steps_done = self._steps_planned = 0
         self._has_forecast = False
@@ -51,25 +51,29 @@ class TrialTable:
         Raises:
             ConfigError: a batch that is larger than the training images are many.
         """
+        self._has_forecast &= kind in self._planned  # other trials, another forecast
         planned = self._planned[kind] = [self._spec(setting, seed) for seed in seeds for setting in settings]
         images = self.data.num_train_images
         for size in {spec.config.data.batch_size for spec in planned}:
             if size > images:
                 raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
         self._steps_planned = self._steps_done + sum(map(self._steps, self._left()))
-        self._write()
+        self._write(kind)
         return planned
 
     def run(self, specs: Sequence[Spec]) -> None:
-        """Bring trials to their end. Trials that an earlier process finished come first: reading them is quick."""
+        """Bring trials to their end. Trials that an earlier process finished come first: reading them is quick.
+
+        One that has failed in this process would fail again; resuming the sweep gives it another chance.
+        """
         over = {trial.trial for trial in self.before if trial.status.is_over}
-        waiting = sorted((spec for spec in specs if not self._is_over(spec)), key=lambda spec: spec.key not in over)
+        waiting = sorted((spec for spec in specs if not self._has_ended(spec)), key=lambda spec: spec.key not in over)
         if self.is_stopped:
             return
         for outcome in self.executor.run(waiting, self._report):
             self._outcomes[outcome.spec.key] = outcome
             self._steps_done += self._steps(outcome.spec)
-            self._write()
+            self._write(*(kind for kind, planned in self._planned.items() if outcome.spec in planned))
             if outcome.status != RunStatus.INTERRUPTED and outcome.spec.key not in over:
                 self.say(_in_words(outcome))
             self._say_forecast()
@@ -101,11 +105,11 @@ class TrialTable:
             self.on_progress(Progress(self._steps_done, self._steps_planned, line=line))
 
     def _left(self) -> list[Spec]:
-        """The planned trials that are not over yet."""
-        return [spec for planned in self._planned.values() for spec in planned if not self._is_over(spec)]
+        """The planned trials that have not ended yet."""
+        return [spec for planned in self._planned.values() for spec in planned if not self._has_ended(spec)]
 
-    def _write(self) -> None:
-        for kind in self._planned:
+    def _write(self, *kinds: type[SweepTrial]) -> None:
+        for kind in kinds:
             self.recorder.replace(kind, self.rows(kind))
 
     def _say_forecast(self) -> None:
@@ -122,14 +126,14 @@ class TrialTable:
             self.on_progress(Progress(self._steps_done + report.done, self._steps_planned, report.loss))
 
     def _spec(self, setting: Setting, seed: int) -> Spec:
-        known = self._specs.get((setting.name, seed))
-        if known is None:
-            known = self._specs[setting.name, seed] = Spec.of(setting, seed)
-        return known
+        what = setting.name, repr(setting.also), seed
+        if what not in self._specs:
+            self._specs[what] = Spec.of(setting, seed)
+        return self._specs[what]
 
-    def _is_over(self, spec: Spec) -> bool:
+    def _has_ended(self, spec: Spec) -> bool:
         outcome = self._outcomes.get(spec.key)
-        return outcome is not None and outcome.status.is_over
+        return outcome is not None and (outcome.status.is_over or outcome.status == RunStatus.FAILED)
 
     def _steps(self, spec: Spec) -> int:
         return self.data.steps_per_epoch(spec.config.data) * spec.config.train.epochs

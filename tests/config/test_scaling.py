@@ -48,6 +48,13 @@ def test_the_rule_in_words() -> None:
     assert rule(load_config(), ["schedule.momentum"]) == ""
 
 
+def test_the_rule_of_each_optimizer_where_they_are_swept() -> None:
+    both = {"sweep.values": {"optimizer.name": ["adamw", "sgd"], "data.batch_size": [16, 64]}}
+    assert rule(with_overrides(load_config(), both), ["optimizer.name", "data.batch_size"]) == (
+        "adamw: max_lr grows with the batch size's square root; sgd: max_lr grows with the batch size"
+    )
+
+
 def test_a_grid_around_a_value_is_round() -> None:
     assert half_decades(0.01) == [0.001, 0.003, 0.01, 0.03, 0.1]
     assert half_decades(0.02) == [0.002, 0.006, 0.02, 0.06, 0.2]

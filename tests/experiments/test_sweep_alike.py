@@ -99,6 +99,45 @@ def test_each_value_at_its_own_best_learning_rate(short: Config, faked: Faked) -
     assert not trained
 
 
+def test_seeds_by_forecast_are_retuned_too(short: Config, faked: Faked) -> None:
+    """The trial that is timed is one of those that judge: at its value's own learning rate, and trained once."""
+    trained = faked(by_momentum)
+    own = {"sweep.seeds": "auto", "sweep.retune": {"schedule.max_lr": [1e-3, 1e-2]}}
+    result = sweep(with_overrides(short, own), {"schedule.momentum": [0.9, 0.99]})
+    judging = [(each.seed, each.schedule.momentum.high, each.schedule.max_lr) for each in trained if each.seed < 100]
+    assert judging == [(seed, *both) for seed in range(5) for both in ((0.9, 1e-2), (0.99, 1e-3))]
+    assert result.summary()["choice"] == 0.99
+
+
+def test_a_trial_that_fails_is_not_tried_again_by_the_same_process(
+    short: Config, faked: Faked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faked(lambda config: 1.0 + noise(config, 0.05))
+    real, failed = run.run_trial, list[tuple[float, int]]()
+
+    def fake(spec: Spec, recorder: ChildRecorder, **about: Any) -> TrainResult:
+        if spec.config.optimizer.weight_decay == 1.0:
+            failed.append((1.0, spec.seed))
+            raise RuntimeError("a fault of the model")
+        return real(spec, recorder, **about)
+
+    monkeypatch.setattr(run, "run_trial", fake)
+    own = {"sweep.until_decided": True, "sweep.seeds": 3, "sweep.max_seeds": 6}
+    result = sweep(with_overrides(short, own), {"weight_decay": [1e-4, 1e-2, 1.0]})
+    assert failed == [(1.0, seed) for seed in range(6)]
+    assert result.num_failed == 6
+
+
+def test_the_time_that_is_left_is_said_of_retuning_and_of_judging(short: Config, faked: Faked) -> None:
+    faked(by_momentum)
+    lines: list[Progress] = []
+    own = {"sweep.retune": {"schedule.max_lr": [1e-3, 3e-3, 1e-2]}}
+    sweep(with_overrides(short, own), {"schedule.momentum": [0.9, 0.99]}, on_progress=lines.append)
+    said = [each.line for each in lines if each.line]
+    assert [line.split(",")[0] for line in said if " more trials" in line] == ["11 more trials", "5 more trials"]
+    assert sum(line.startswith("Each at its own") for line in said) == 1
+
+
 def test_what_diverges_is_not_given_to_a_value(short: Config, faked: Faked) -> None:
     faked(lambda config: math.nan if config.schedule.max_lr > 5e-3 else 1 / config.schedule.max_lr)
     own = {"sweep.retune": {"schedule.max_lr": [1e-3, 3e-3, 1e-2]}}
