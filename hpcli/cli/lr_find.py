@@ -13,6 +13,8 @@ from hpcli.cli.session import Session
 from hpcli.errors import DIVERGED, UsageError
 
 KEYS = ("start_lr", "end_lr", "steps", "mode", "seeds", "valid")
+NARROW = 3.0
+"""A range whose ends differ by less than this factor is not worth sweeping."""
 Values = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay.")]
 
 
@@ -53,6 +55,8 @@ def _go_on(session: Session, apply: Path | None) -> None:
         return
     if apply is not None:
         session.apply(apply, "schedule.max_lr", float(f"{found.suggested_lr:.2g}"))
-    values = [value for value in (found.low, found.suggested_lr, found.high) if value is not None]
+    values = [found.low or found.suggested_lr, found.suggested_lr, found.high or found.suggested_lr]
+    if values[-1] < NARROW * values[0]:  # a sweep of neighbours tells nothing
+        values = [found.suggested_lr / NARROW, found.suggested_lr, found.suggested_lr * NARROW]
     listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values))
     session.say_next(f"hpcli sweep schedule.max_lr --values {listed}")

@@ -91,7 +91,7 @@ def _report_unreadable(root: Path, files: list[Path], bad: dict[int, str]) -> No
         names = "; ".join(f"{files[index]} ({bad[index]})" for index in list(bad)[:NAMED])
         more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
         warnings.warn(
-            f"{root}: {len(bad)} of {len(files)} images cannot be read and are left out: {names}{more}",
+            f"{root}: left out, as they cannot be read: {names}{more} ({len(bad)} of {len(files)} images)",
             HpcliWarning,
             stacklevel=2,
         )

@@ -77,7 +77,7 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
         _check_classes(part, folder, listing.parts[part].labels, classes)
     if listing.passed_over:
         names = _some([str(file.relative_to(root)) for file in listing.passed_over])
-        _warn(f"{root}: {len(listing.passed_over)} files are no images in a class, and are passed over: {names}")
+        _warn(f"{root}: passed over, as no images in a class: {names} ({len(listing.passed_over)} in all)")
     return listing
 
 

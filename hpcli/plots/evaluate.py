@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from hpcli.plots.style import plain, styled
-from hpcli.results.evaluate import EvaluateResult
+from hpcli.results.evaluate import SPLIT_WORDS, EvaluateResult
 
 MOST_NAMED = 30
 """With more classes than these, names and numbers would not be readable."""
@@ -32,10 +32,11 @@ def confusion(result: EvaluateResult) -> Figure:
     axes = figure.subplots()
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     accuracy = counts.trace() / max(counts.sum(), 1)
+    split = SPLIT_WORDS[result.score.split] if result.score else ""
     axes.set(
         xlabel="taken for",
         ylabel="class" if named else "class, by its row in evaluation.csv (from 0)",
-        title=f"{accuracy:.1%} of {counts.sum():,} {result.score.split if result.score else ''} images right",
+        title=f"{accuracy:.1%} of {counts.sum():,} {split} images right",
     )
     axes.grid(False)
     if named:

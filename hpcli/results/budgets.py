@@ -47,8 +47,8 @@ def flagged(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> lis
 def in_lines(pairs: Sequence[Indistinct], epochs: int) -> list[str]:
     """The pairs as a person reads them, the first few of them."""
     lines = [
-        f"{written(each.first)} and {written(each.second)}: {each.words} in {epochs} epochs "
-        f"(their decays differ by {each.gap:.2g}; by 0.1 in {each.epochs:,} epochs)"
+        f"{written(each.first)} and {written(each.second)}: {each.words} in {epochs} epoch{'s' * (epochs > 1)} "
+        f"(what they take of a weight differs by {each.gap:.2g}; by 0.1, which may show, in {each.epochs:,} epochs)"
         for each in pairs
     ]
     more = len(lines) - MOST_LINES

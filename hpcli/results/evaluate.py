@@ -100,9 +100,13 @@ class EvaluateResult:
         """How good the network is, in words."""
         among = f", {score.top5:.1%} are among its first five" if len(self.classes) > 5 else ""
         return (
-            f"{score.accuracy:.1%} of {score.images:,} {score.split} images are right{among}; the loss is "
+            f"{score.accuracy:.1%} of {score.images:,} {SPLIT_WORDS[score.split]} images are right{among}; the loss is "
             f"{score.loss:.3g}. Hardest is {worst[1]}, {worst[0]:.1%}."
         )
+
+
+SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
+"""What the images of a split are called in a sentence."""
 
 
 def class_scores(confusion: Counts, classes: tuple[str, ...]) -> Iterable[ClassScore]:

@@ -10,12 +10,13 @@ import numpy as np
 
 from hpcli.analysis.choice import ELSEWHERE, Choice, choose, in_words
 from hpcli.analysis.noise import usual_number
-from hpcli.analysis.verdict import Comparison, Verdict, verdict
+from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.config.varying import positions, written
 from hpcli.errors import UsageError, did_you_mean, listed
 from hpcli.results import Summary
 from hpcli.results.foreign_runs import ForeignRuns, Losses, Value, read_value
 from hpcli.results.looks import level_of
+from hpcli.results.ranking import compared, lowest_first, numbers
 
 Rows = list[list[float]]
 """The losses of each value's runs; where they are paired, a column a seed."""
@@ -43,7 +44,7 @@ class ForeignVerdict:
 
     def summary(self) -> Summary:
         """The result in plain values."""
-        found, choice, needed = self.verdict, self.choice, self.verdict.seeds_for_matters
+        found, choice = self.verdict, self.choice
         values = list(self.runs.losses)
         names = {written(value): value for value in values}
         return {
@@ -65,38 +66,16 @@ class ForeignVerdict:
             "choice_reason": choice and choice.words,
             "extend": bool(choice and choice.extend),
             "ranking": self._ranking(),
-            "noise_sd": found.noise_sd,
-            "seed_correlation": found.seed_correlation,
-            "resolution": found.resolution,
-            "matters": found.margin,
-            "seeds_for_matters": None if needed is None else [needed.low, needed.high],
-            "level": self.level,
+            **numbers(found, self.level),
         }
 
     def _ranking(self) -> list[Summary]:
         """A line a value, the lowest mean first, values without a mean last."""
-        lines = [
-            _line(value, sum(not math.isnan(loss) for loss in row), each)
+        lines: list[Summary] = [
+            {"value": value, "runs": sum(not math.isnan(loss) for loss in row), "mean": each.mean, **compared(each)}
             for value, row, each in zip(self.runs.losses, self.rows, self.verdict.comparisons, strict=True)
         ]
-        order = np.argsort(
-            [math.inf if each.mean is None else each.mean for each in self.verdict.comparisons], kind="stable"
-        )
-        return [lines[index] for index in order]
-
-
-def _line(value: Value, runs: int, each: Comparison) -> Summary:
-    return {
-        "value": value,
-        "runs": runs,
-        "mean": each.mean,
-        "difference": each.difference,
-        "low": each.low,
-        "high": each.high,
-        "verdict": each.verdict,
-        "candidate": each.candidate,
-        "unstable": each.unstable,
-    }
+        return lowest_first(self.verdict, lines)
 
 
 def judge(

@@ -1,4 +1,4 @@
-"""The values of a sweep as a table, the lowest mean loss first."""
+"""A verdict in plain values: its numbers, and its values as a table, the lowest mean loss first."""
 
 from __future__ import annotations
 
@@ -38,6 +38,30 @@ def ranking(
         _line(each, setting, row, runs, budgets.get(setting.name))
         for each, setting, row in zip(found.comparisons, settings, grid, strict=True)
     ]
+    return lowest_first(found, lines)
+
+
+def numbers(found: Verdict, level: float) -> Summary:
+    """What a summary holds of a verdict as a whole, judged at a level."""
+    needed = found.seeds_for_matters
+    return {
+        "noise_sd": found.noise_sd,
+        "seed_correlation": found.seed_correlation,
+        "resolution": found.resolution,
+        "matters": found.margin,
+        "seeds_for_matters": None if needed is None else [needed.low, needed.high],
+        "level": level,
+    }
+
+
+def compared(each: Comparison) -> Summary:
+    """What a line of the table holds of a comparison."""
+    names = ("difference", "low", "high", "verdict", "candidate", "unstable")
+    return {name: getattr(each, name) for name in names}
+
+
+def lowest_first(found: Verdict, lines: Sequence[Summary]) -> list[Summary]:
+    """Lines in the order of the comparisons, put in that of their means; those without a mean come last."""
     order = np.argsort([math.inf if each.mean is None else each.mean for each in found.comparisons], kind="stable")
     return [lines[index] for index in order]
 
@@ -47,12 +71,7 @@ def _line(each: Comparison, setting: Setting, row: Sequence[SweepTrial], runs: R
         "value": setting.plain,
         "mean_valid_loss": each.mean,
         "mean_valid_accuracy": _mean([trial.valid_accuracy for trial in row]),
-        "difference": each.difference,
-        "low": each.low,
-        "high": each.high,
-        "verdict": each.verdict,
-        "candidate": each.candidate,
-        "unstable": each.unstable,
+        **compared(each),
         "mean_seconds": _mean([trial.seconds for trial in row]),
         "weight_growth": mean_growth([runs[trial.trial] for trial in row if trial.trial in runs]),
     }

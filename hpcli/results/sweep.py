@@ -24,7 +24,7 @@ from hpcli.results.data import DataFacts
 from hpcli.results.fresh import Fresh, FreshTrial
 from hpcli.results.horizon import horizon
 from hpcli.results.looks import SweepLook, level_of
-from hpcli.results.ranking import Runs, ranking
+from hpcli.results.ranking import Runs, numbers, ranking
 from hpcli.results.retune import RetuneTrial
 from hpcli.results.train import TrainResult
 from hpcli.results.trials import SweepTrial, said_of_short
@@ -212,7 +212,6 @@ class SweepResult:
         summary: Summary = {"parameter": JOINED.join(self.keys), **counts, "seeds": num_seeds}
         if found is None:
             return summary
-        needed = found.seeds_for_matters
         best = next((each for each in self.settings if each.name == found.best), None)
         return summary | {
             "sentence": self._sentence(found),
@@ -222,12 +221,7 @@ class SweepResult:
             "choice_reason": choice.words if choice else None,
             "extend": bool(choice and choice.extend),
             "ranking": ranking(found, self.settings, self.grid, self.runs, self.budgets),
-            "noise_sd": found.noise_sd,
-            "seed_correlation": found.seed_correlation,
-            "resolution": found.resolution,
-            "matters": found.margin,
-            "seeds_for_matters": None if needed is None else [needed.low, needed.high],
-            "level": self.level,
+            **numbers(found, self.level),
             "decay_pairs": [asdict(pair) for pair in flagged(self.keys, self.budgets, self.config.sweep.epochs)],
         }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TypeGuard
-from unicodedata import category
 
 from rich.markup import escape
 from rich.table import Table
@@ -33,8 +32,10 @@ HIDDEN = (
 """What a summary holds for programs; a person reads it elsewhere or not at all."""
 
 
-_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(9), *range(11, 32), *range(0x7F, 0xA0))}
-"""Characters that a terminal would obey, and how they are shown. A line end is a line end."""
+_CONTROLS = {
+    code: repr(chr(code))[1:-1] for code in (*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
+}
+"""Characters that a terminal would obey, halves of characters, and how they are shown. A line end is a line end."""
 
 
 def plain(text: object) -> str:
@@ -61,7 +62,7 @@ def fact_tables(title: str, facts: Facts) -> list[Table]:
         if _is_table(value):
             tables.append(_columns(value))
         else:
-            table.add_row(name.replace("_", " "), _cell(name, value))
+            table.add_row(name.replace("_", " "), Text(_readable(name, value)))
     return tables
 
 
@@ -76,7 +77,7 @@ def _columns(lines: Sequence[Facts]) -> Table:
     for name in names:
         table.add_column(name, no_wrap=True, justify="left" if isinstance(lines[0][name], str) else "right")
     for line in lines:
-        table.add_row(*(_cell(name, line[name]) for name in names))
+        table.add_row(*(Text(_readable(name, line[name])) for name in names))
     return table
 
 
@@ -92,10 +93,16 @@ def _ranked(line: Facts) -> Facts:
         "accuracy": line.get("mean_valid_accuracy"),
         "above the best": "" if is_best else _difference(line["difference"], line["low"], line["high"]),
         "verdict": f"{line['verdict']}, unstable" if line["unstable"] else line["verdict"],
-        "best?": "" if is_best else "maybe" if line["candidate"] else "no",
+        "best?": "" if is_best else _may_be_best(line),
         "decay": f"{decayed:.2%}" if isinstance(decayed, float) else None,
         "s a run": line.get("mean_seconds") if decayed is None else None,
     }
+
+
+def _may_be_best(line: Facts) -> str:
+    if line["verdict"] == Judgement.EQUAL:
+        return "as good"
+    return "maybe" if line["candidate"] else "no"
 
 
 def _difference(difference: object, low: object, high: object) -> str:
@@ -103,13 +110,6 @@ def _difference(difference: object, low: object, high: object) -> str:
         return ""
     interval = f" [{low:.2g}, {high:.2g}]" if isinstance(low, float) and isinstance(high, float) else ""
     return f"{difference:+.2g}{interval}"
-
-
-def _cell(name: str, value: object) -> Text:
-    """A value letter by letter: no [red] in it is a colour for rich, no escape sequence reaches the terminal."""
-    text = _readable(name, value)
-    hidden = ("Cc", "Cs")  # control characters, and halves of characters
-    return Text("".join("\N{REPLACEMENT CHARACTER}" if category(each) in hidden else each for each in text))
 
 
 def _readable(name: str, value: object) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hpcli import catalog
+from hpcli.analysis.suggestion import Suggestion
 from hpcli.cli import main
 from hpcli.config import load_config
+from hpcli.results.lr_find import LRFindResult
 from hpcli.runs.weights import pinned
 
 FAST = ["--set=data.train_fraction=0.2", "--set=data.batch_size=32", "--set=model.name=shallow3", "--device=cpu"]
@@ -142,3 +145,20 @@ def test_the_next_command_starts_from_the_same_weights(capsys: pytest.CaptureFix
     assert "init.weights=a run" in words
     assert main([*words, "--seeds", "1", "--epochs", "1", "--out", "next", "-q"]) == 0
     assert load_config("next/config.yaml").init.weights == pinned("a run")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "listed"), [(0.0012, 0.0016, "0.00053,0.0016,0.0048"), (1e-3, 1e-2, "0.001,0.0016,0.01")]
+)
+def test_what_is_proposed_for_a_sweep_is_no_pair_of_neighbours(
+    low: float, high: float, listed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = LRFindResult.suggestion.fget  # type: ignore[attr-defined]
+
+    def narrow(self: LRFindResult) -> Suggestion:
+        found: Suggestion = real(self)
+        return replace(found, suggested_lr=0.0016, low=low, high=high, refused=None)
+
+    monkeypatch.setattr(LRFindResult, "suggestion", property(narrow))
+    assert main(["lr-find", "--steps=60", "--seeds=1", "--start-lr=1e-4", *FAST]) == 0
+    assert f"next: hpcli sweep schedule.max_lr --values {listed} " in capsys.readouterr().err

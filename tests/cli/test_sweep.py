@@ -235,7 +235,9 @@ def test_where_nothing_is_learnt_nothing_is_chosen(
 
 def test_retune_takes_a_list_or_a_grid_around_the_config(capsys: pytest.CaptureFixture[str]) -> None:
     vary = ["sweep", "data.batch_size", "--values", "16,32", "--dry-run"]
-    assert main([*vary, "--retune", "schedule.max_lr", *FAST]) == 0
+    assert main([*vary, "--retune", "schedule.max_lr", "--json", *FAST]) == 0
+    tuning = [each["value"] for each in json.loads(capsys.readouterr().out)["trials"] if each["seed"] == 100]
+    assert tuning == [f"{size} & {rate}" for size in (16, 32) for rate in ("3e-4", "9e-4", "3e-3", "9e-3", "0.03")]
     assert main(["sweep", "train.clip_norm", "--values", "1", "--retune", "optimizer.nesterov", *FAST]) == 2
     assert (
         "--retune optimizer.nesterov: give the values to try, --retune optimizer.nesterov=A,B,C"

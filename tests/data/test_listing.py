@@ -82,8 +82,8 @@ def test_files_that_are_no_images_are_counted_and_named_once(root: Path, tmp_pat
         (root / "train" / name).parent.mkdir(exist_ok=True)
         (root / "train" / name).write_text("words")
     expected = (
-        "images: 5 files are no images in a class, and are passed over: train/cat/deep/labels.json, "
-        "train/cat/notes.txt, train/dog/broken and 2 more"
+        "images: passed over, as no images in a class: train/cat/deep/labels.json, train/cat/notes.txt, "
+        "train/dog/broken and 2 more (5 in all)"
     )
     assert expected in warned(root)
     with pytest.warns(HpcliWarning) as found:
@@ -95,7 +95,7 @@ def test_nothing_that_waits_is_opened(root: Path) -> None:
     os.mkfifo(root / "train/cat/waits.png")
     os.mkfifo(root / "train/cat/waits")
     (root / "train/cat/linked.png").symlink_to(root / "train/cat/waits")
-    assert "3 files are no images" in warned(root)
+    assert "(3 in all)" in warned(root)
 
 
 def test_linked_folders_are_followed_once_and_never_upwards(root: Path, tmp_path: Path) -> None:

@@ -383,7 +383,7 @@ def test_a_confusion_shows_each_share_by_name_or_by_colour(tmp_path: Path, num_c
     shares = np.asarray(axes.images[0].get_array())
     assert (shares[0, 0], shares[0, 1], shares[1, 1]) == (0.25, 0.75, 1.0)
     accuracy = counts.trace() / counts.sum()
-    assert axes.get_title(loc="left") == f"{accuracy:.1%} of {counts.sum()} valid images right"
+    assert axes.get_title(loc="left") == f"{accuracy:.1%} of {counts.sum()} validation images right"
     assert texts(figure) == ("25 75 100 100" if num_classes == 3 else "")
     assert ("by its row" in axes.get_ylabel()) == (num_classes == 40)
     assert plots.figures(replace(result, score=None)) == {}

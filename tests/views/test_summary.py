@@ -55,6 +55,13 @@ def test_what_is_for_programs_and_what_is_empty_is_not_shown() -> None:
     assert shown_facts(summary) == {"seeds": 3, "choice": None}
 
 
+def test_an_equal_value_is_as_good_though_it_is_not_the_best() -> None:
+    equal = {**LINE, "difference": 0.001, "verdict": Judgement.EQUAL, "candidate": False}
+    shown = shown_facts({"ranking": [LINE, equal]})["ranking"]
+    assert isinstance(shown, list)
+    assert [line["best?"] for line in shown] == ["", "as good"]
+
+
 def test_a_ranking_is_compared_with_the_best() -> None:
     worse = {
         **LINE, "value": ["resnet20", 0.01], "difference": 0.123, "low": 0.1, "high": 0.15, "verdict": Judgement.WORSE,
