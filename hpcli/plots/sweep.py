@@ -24,6 +24,8 @@ COLORS = {
     Judgement.UNDECIDED: BLUE,
     Judgement.WORSE: RED,
 }
+VISIBLE = 0.03
+"""Of the axis: a band that is narrower needs no name, which would stand over the values."""
 FAR = 2.5
 """A value so many times further off than those that may be the best is named at the edge of the picture."""
 
@@ -31,8 +33,9 @@ Array = NDArray[np.float64]
 
 
 def figures(result: SweepResult) -> dict[str, Figure]:
-    """All pictures of a sweep, by name: `sweep` and `sweep_curves`; of two keys also `sweep_map`."""
-    found = {"sweep_curves": curves(result)} if np.isfinite(result.curves).any() else {}
+    """All pictures of a sweep, by name: `sweep`; of several epochs `sweep_curves`; of two keys also `sweep_map`."""
+    has_curves = result.curves.shape[2] > 1 and bool(np.isfinite(result.curves).any())
+    found = {"sweep_curves": curves(result)} if has_curves else {}
     if result.verdict is not None and result.verdict.best is not None:
         found["sweep"] = differences(result)
         if len(result.keys) == 2:
@@ -52,6 +55,7 @@ def differences(result: SweepResult) -> Figure:
     top, bottom = _limits(result, paired)
     if result.margin:
         axes.axhspan(-result.margin, result.margin, color=GREEN, alpha=0.13, linewidth=0, zorder=0)
+    if result.margin and result.margin > VISIBLE * (top - bottom):
         axes.annotate(
             "too small to matter", (1, result.margin), xycoords=("axes fraction", "data"), xytext=(-4, 2),
             textcoords="offset points", ha="right", fontsize=8, color=GREEN,
