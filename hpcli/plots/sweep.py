@@ -33,13 +33,17 @@ Array = NDArray[np.float64]
 
 
 def figures(result: SweepResult) -> dict[str, Figure]:
-    """All pictures of a sweep, by name: `sweep`; of several epochs `sweep_curves`; of two keys also `sweep_map`."""
-    has_curves = result.curves.shape[2] > 1 and bool(np.isfinite(result.curves).any())
-    found = {"sweep_curves": curves(result)} if has_curves else {}
+    """All pictures of a sweep, by name: `sweep`; of two keys also `sweep_map`; `sweep_curves`.
+
+    One epoch is no curve: it is drawn only where nothing else can be.
+    """
+    found = {}
     if result.verdict is not None and result.verdict.best is not None:
         found["sweep"] = differences(result)
         if len(result.keys) == 2:
             found["sweep_map"] = heat_map(result)
+    if np.isfinite(result.curves).any() and (result.curves.shape[2] > 1 or not found):
+        found["sweep_curves"] = curves(result)
     return found
 
 

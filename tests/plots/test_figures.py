@@ -242,7 +242,7 @@ def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) ->
 @pytest.mark.usefixtures("_anything_is_learnt")
 def test_one_epoch_is_no_curve_and_a_band_too_narrow_to_see_is_not_named(config: Config) -> None:
     short = with_overrides(config, {"sweep.epochs": 1, "sweep.seeds": 2, "data.train_fraction": 0.1})
-    result = sweep(with_overrides(short, {"sweep.matters": 1e-9}), {"schedule.max_lr": [1e-3, 3e-2]})
+    result = sweep(with_overrides(short, {"sweep.matters": 1e-9}), {"schedule.max_lr": [1e-4, 3e-3]})
     figures = plots.figures(result)
     assert sorted(figures) == ["sweep"]
     assert "too small to matter" not in texts(figures["sweep"])
