@@ -9,15 +9,11 @@ from the best one at 64, over the lowest loss of that size. Results go to benchm
 
 from __future__ import annotations
 
-import csv
-import datetime
-import os
-import platform
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import torch
+from tables import write_rows
 
 from hpcli import load_config, sweep
 from hpcli.config import with_overrides
@@ -60,15 +56,7 @@ def rows(optimizer: str) -> Iterable[dict[str, object]]:
 
 def main() -> None:
     """Measure both optimizers and write the rows as they come."""
-    with RESULTS.open("w", newline="") as file:
-        machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
-        file.write(f"# {datetime.date.today()}, {machine}\n")
-        for number, row in enumerate(row for optimizer in GRID for row in rows(optimizer)):
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if number == 0:
-                writer.writeheader()
-            writer.writerow(row)
-            file.flush()
+    write_rows(RESULTS, (row for optimizer in GRID for row in rows(optimizer)))
 
 
 if __name__ == "__main__":

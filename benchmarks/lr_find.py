@@ -12,17 +12,13 @@ machine and versions in their first line.
 from __future__ import annotations
 
 import argparse
-import csv
-import datetime
-import os
-import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
+from tables import write_rows
 
 from hpcli import Trainer, load_config, lr_find, train
 from hpcli.config import Config, with_overrides
@@ -106,15 +102,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path)
     arguments = parser.parse_args()
     path = RESULTS / f"lr_find_{arguments.what}_{'images' if arguments.images else 'digits'}.csv"
-    with path.open("w", newline="") as file:
-        machine = f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
-        file.write(f"# {datetime.date.today()}, {machine}\n")
-        for number, row in enumerate({"stability": stability, "choice": choice}[arguments.what](arguments.images)):
-            writer = csv.DictWriter(file, list(row), lineterminator="\n")
-            if number == 0:
-                writer.writeheader()
-            writer.writerow(row)
-            file.flush()
+    write_rows(path, {"stability": stability, "choice": choice}[arguments.what](arguments.images))
 
 
 if __name__ == "__main__":
