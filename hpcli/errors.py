@@ -9,6 +9,8 @@ import difflib
 import errno
 from collections.abc import Iterable, Sequence
 
+_NO_MEMORY = ("can't allocate", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
+"""How torch, CUDA and its libraries put it; `MemoryError` and torch's own class are not all there is."""
 MOST_LISTED = 30
 """Names that an error line has room for."""
 
@@ -94,3 +96,9 @@ def listed(names: Sequence[str]) -> str:
     """Names one after the other, of very many the first ones."""
     more = len(names) - MOST_LISTED
     return ", ".join(names) if more <= 1 else f"{', '.join(names[:MOST_LISTED])} … and {more} more"
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU or of the host is used up."""
+    says_so = isinstance(error, RuntimeError | OSError) and any(each in str(error) for each in _NO_MEMORY)
+    return isinstance(error, MemoryError) or says_so

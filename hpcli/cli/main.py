@@ -10,7 +10,7 @@ import sys
 import traceback
 
 from hpcli.cli.streams import unbreakable_streams
-from hpcli.errors import HpcliError, UsageError
+from hpcli.errors import HpcliError, UsageError, lacks_memory
 from hpcli.signals import first_interrupt
 
 
@@ -30,7 +30,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 _STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EFBIG)
 _PATHS = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTEMPTY)
-_NO_MEMORY = ("can't allocate", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
 
 
 def _end(error: BaseException) -> int:
@@ -60,18 +59,13 @@ def _explained(error: BaseException) -> tuple[int, str]:
     usage = getattr(error, "format_message", None)  # typer's usage errors, whose classes it keeps to itself
     if usage is not None:
         return 2, f"{usage()} See hpcli --help." if usage() else ""
-    if _lacks_memory(error):
+    if lacks_memory(error):
         return 5, "out of memory; lower data.batch_size or data.eval_batch_size"
     if isinstance(error, OSError) and error.errno in _STORAGE:
         return 7, f"{error.filename or 'output'}: {error.strerror}; free some space or choose another --out"
     if isinstance(error, OSError) and error.errno in _PATHS:
         return UsageError.exit_code, _wrong_path(error)
     return 1, "this is a bug in hpcli, not in what you did; please report it with the traceback above"
-
-
-def _lacks_memory(error: BaseException) -> bool:
-    says_so = isinstance(error, RuntimeError | OSError) and any(each in str(error) for each in _NO_MEMORY)
-    return isinstance(error, MemoryError) or says_so
 
 
 def _wrong_path(error: OSError) -> str:

@@ -77,7 +77,8 @@ def _explain(detail: ErrorDetails) -> str:
     if kind in ("model_type", "model_attributes_type"):
         return f"must be a section of keys, not {_shown(value)}"
     if kind == "literal_error":
-        choices = [choice.strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]
+        expected = context["expected"].replace("True", "true").replace("False", "false").replace(" or ", ", ")
+        choices = [choice.strip("'") for choice in expected.split(", ")]
         return f"{_shown(value)}: {did_you_mean(str(value), choices)}"
     words = _WORDS.get(kind, detail["msg"].replace("{", "{{").replace("}", "}}"))
     quotes = '"' if isinstance(value, str) and kind in ("int_type", "float_type", "bool_type") else ""

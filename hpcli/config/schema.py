@@ -174,6 +174,8 @@ class TrainConfig(Section):
     """Share of the target spread over all classes (training loss only)."""
     deterministic: Annotated[bool, TRAINER | COST] = False
     """On a GPU: bit-identical repeats, at some cost. A CPU's are, with one number of threads."""
+    cuda_graph: Annotated[Literal["auto", True, False], TRAINER, NOT_RESULTS] = "auto"
+    """On a GPU: launch a step's kernels at once. auto: for every network but one of your own code."""
 
 
 class Config(Section):

@@ -10,7 +10,7 @@ import numpy as np
 from hpcli.analysis.throughput import has_levelled_off
 from hpcli.config import Config, with_overrides
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.errors import MemoryLimitError, UsageError
+from hpcli.errors import MemoryLimitError, UsageError, lacks_memory
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.recorder import Recorder
@@ -109,7 +109,9 @@ class _Measurement:
         """Time a size and write its row; False where it does not fit."""
         try:
             seconds, memory = self._timed(size)
-        except devices.OutOfMemory:
+        except (RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
             seconds, memory = None, None
         row = BatchSize(
             batch_size=size,

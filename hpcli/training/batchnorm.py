@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from hpcli.training.numerics import Numerics
 
 SETTLED = 5.0
 """Running averages have settled after so many times their memory, 1 / momentum."""
 
 
 @contextmanager
-def reestimated(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
+def reestimated(model: nn.Module, batches: Iterable[Tensor], numerics: Numerics | None = None) -> Iterator[None]:
     """While entered, the model's BatchNorm statistics are averages over the images of `batches`. Leaving restores them.
 
     Only the BatchNorm modules are in training mode meanwhile, so dropout stays off.
@@ -27,12 +29,14 @@ def reestimated(model: nn.Module, batches: Iterable[Tensor]) -> Iterator[None]:
     Args:
         model: in evaluation mode.
         batches: normalised images, each [B, C, H, W].
+        numerics: the precision to compute in, that of the evaluation to come; None: that of the model.
     """
     norms = list(tracked_norms(model).values())
     before = [({name: value.clone() for name, value in norm.named_buffers()}, norm.momentum) for norm in norms]
     try:
         if norms:
-            _estimate(model, norms, batches)
+            with numerics.autocast() if numerics else nullcontext():
+                _estimate(model, norms, batches)
         yield
     finally:
         for norm, (buffers, momentum) in zip(norms, before, strict=True):

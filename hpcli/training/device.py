@@ -30,13 +30,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-OutOfMemory = (torch.OutOfMemoryError, MemoryError)
 GIB = 2**30
 
 
 def start_peak_memory(device: torch.device) -> None:
     """Start to count a GPU's peak memory, after giving unused memory back."""
     if device.type == "cuda":
+        torch.cuda.init()  # the statistics of a device that has not started are an error
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
 

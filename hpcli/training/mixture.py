@@ -50,7 +50,7 @@ class Mixture:
         ]
         self.set(1.0, *[0.0] * (len(checkpoints) - 1))
         trainer.model.eval()
-        with trainer.numerics.active():
+        with trainer.numerics.exact().active():
             self.network = FoldedNetwork(trainer.model, trainer.data.loader.batch(0)[0])
 
     def set(self, *coefficients: float) -> None:

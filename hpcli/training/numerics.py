@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -42,6 +42,10 @@ class Numerics:
                 stacklevel=2,
             )
 
+    def exact(self) -> Numerics:
+        """The same in float32 throughout, for comparisons: TF32 keeps three digits."""
+        return replace(self, dtype=None, fp32_precision="ieee")
+
     def autocast(self) -> torch.autocast:
         """The context to compute in."""
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype is not None)
@@ -52,24 +56,38 @@ class Numerics:
         if self.device.type != "cuda":
             yield
             return
-        backends: Any = torch.backends
         before = (
-            backends.fp32_precision,
+            _fp32_precisions(),
             torch.backends.cudnn.benchmark,
             torch.are_deterministic_algorithms_enabled(),
             torch.is_deterministic_algorithms_warn_only_enabled(),
         )
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        own = before[0] if self.fp32_precision is None else [self.fp32_precision] * len(before[0])
         try:
-            self._set(self.fp32_precision or before[0], not self.deterministic, self.deterministic)
+            self._set(own, not self.deterministic, self.deterministic)
             yield
         finally:
             self._set(*before)
 
     @staticmethod
-    def _set(fp32_precision: str, benchmark: bool, deterministic: bool, warn_only: bool = False) -> None:
-        backends: Any = torch.backends
-        backends.fp32_precision = fp32_precision
+    def _set(fp32_precisions: Sequence[str], benchmark: bool, deterministic: bool, warn_only: bool = False) -> None:
+        for switch, precision in zip(_fp32_switches(), fp32_precisions, strict=True):
+            if switch.fp32_precision != precision:
+                switch.fp32_precision = precision
         torch.backends.cudnn.benchmark = benchmark
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+
+
+def _fp32_precisions() -> list[str]:
+    return [switch.fp32_precision for switch in _fp32_switches()]
+
+
+def _fp32_switches() -> tuple[Any, ...]:
+    """The general switch first, then those of a GPU's products that it does not reach in every version of torch.
+
+    In torch 2.11 convolutions stay in TF32 when the general one says ieee.
+    """
+    backends: Any = torch.backends
+    return backends, backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn

@@ -55,11 +55,16 @@ class Step:
         Returns:
             The loss of the batch before the update: a float32 scalar on the device.
         """
+        loss = self.descend(images, labels)
+        self.optimizer.step(lr, momentum)
+        return loss
+
+    def descend(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss of a batch, its gradients left in the weights, clipped if they are to be: what needs no schedule."""
         with self.numerics.autocast():
             logits = self.model(images)
         loss = self.loss(logits.float(), labels)
         loss.backward()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        self.optimizer.step(lr, momentum)
         return loss.detach()

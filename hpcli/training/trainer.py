@@ -20,6 +20,7 @@ from hpcli.models import build_model
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
 from hpcli.training.batchnorm import has_trained_norms, reestimated
+from hpcli.training.captured import CapturedStep, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.losses import LossRecord, StepLoss
 from hpcli.training.numerics import Numerics
@@ -70,6 +71,7 @@ class Trainer:
         seed: int = 0,
         numerics: Numerics | None = None,
         clip_norm: float | None = None,
+        cuda_graph: bool = False,
         draw: Draw | None = None,
     ) -> None:
         """Make a trainer from its parts. `from_config` makes the parts too.
@@ -82,15 +84,16 @@ class Trainer:
             seed: of dropout; the data have their own.
             numerics: the precision; None: float32.
             clip_norm: the gradient's norm is clipped to it.
+            cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
         self.device = data.device
         self.numerics = numerics or Numerics(data.device)
-        self.take_step = Step(model, optimizer, loss or CrossEntropy(), numerics=self.numerics, clip_norm=clip_norm)
+        step = Step(model, optimizer, loss or CrossEntropy(), numerics=self.numerics, clip_norm=clip_norm)
+        self.take_step = CapturedStep(step) if cuda_graph else step
         self._draw = draw or _same(model)
-        self.step = 0
-        self.is_fresh = True  # the weights are those that the seed draws
+        self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
         self._losses = LossRecord(0, 0, self.device)
 
     @classmethod
@@ -109,8 +112,7 @@ class Trainer:
             ConfigError, DataError, UsageError: a network, data or a device that cannot be had.
             CheckpointError: weights of another network; the first difference is named.
         """
-        where = devices.choose_device(device)
-        splits = splits or load_splits(config)
+        where, splits = devices.choose_device(device), splits or load_splits(config)
         numerics = Numerics.of(config.train.precision, where, deterministic=config.train.deterministic)
         numerics.warn_if_slow()
         draw = _drawn_by(config, splits)
@@ -125,6 +127,7 @@ class Trainer:
             seed=config.seed,
             numerics=numerics,
             clip_norm=config.train.clip_norm,
+            cuda_graph=is_captured(config, where),
             draw=draw,
         )
         if weights is not None:
@@ -178,7 +181,7 @@ class Trainer:
         if not images:
             return nullcontext()
         self.model.eval()  # dropout stays off; the BatchNorm modules alone are in training mode meanwhile
-        return reestimated(self.model, (batch for batch, _ in self.data.eval_loader("train", images)))
+        return reestimated(self.model, (each for each, _ in self.data.eval_loader("train", images)), self.numerics)
 
     def reset(self, seed: int) -> None:
         """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""

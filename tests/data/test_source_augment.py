@@ -10,6 +10,7 @@ from torch import Tensor
 
 from hpcli.data import source_augment as augment
 from hpcli.data.source_augment import Draws, source_augment
+from tests.gpu import no_waiting
 
 # Both sides of every comparison round to whole pixel values, once each: they may differ by one, and hardly ever do.
 ROUNDING = 1
@@ -256,11 +257,8 @@ def test_without_flip_nothing_is_mirrored_and_all_else_is_drawn_as_with_it() -> 
 def test_on_a_gpu_nothing_waits_for_the_host_and_the_pixels_are_the_same() -> None:
     images, index = noise(64), torch.arange(64)
     there = images.cuda(), index.cuda()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         ours = source_augment(*there, flip=True, seed=0, data_pass=0)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     largest, mean = difference(
         ours.cpu(), source_augment(images, index, flip=True, seed=0, data_pass=0), torch.ones(1, dtype=torch.bool)
     )

@@ -10,7 +10,6 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress
 from hpcli.results.batch_size import BatchSize, BatchSizeResult
 from hpcli.states import RunStatus
-from hpcli.training import device as devices
 
 
 @pytest.fixture(autouse=True)
@@ -79,7 +78,7 @@ def test_the_largest_that_fits_is_found(config: Config, monkeypatch: pytest.Monk
     def timed(run: measured._Measurement, size: int) -> tuple[float, tuple[float, float]]:
         run.on_gpu = True
         if size > 100:
-            raise devices.OutOfMemory[0]("CUDA out of memory")
+            raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
         return 0.1, (float(size), 100.0)
 
     monkeypatch.setattr(measured._Measurement, "_timed", timed)

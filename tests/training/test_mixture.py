@@ -71,8 +71,8 @@ def test_evaluation_is_the_trainers(trainer: Trainer, small: Config) -> None:
             assert found.accuracy == expected.accuracy
 
 
-def test_only_batchnorm_is_in_training_mode_and_in_full_precision(trainer: Trainer) -> None:
-    """Dropout that acted would make the statistics random, and reduced precision would make them coarse."""
+def test_only_batchnorm_is_in_training_mode_and_in_the_precision_of_the_evaluation(trainer: Trainer) -> None:
+    """Dropout that acted would make the statistics random; in another precision they would be another network's."""
     seen = []
 
     class Watched(nn.Dropout):
@@ -93,7 +93,8 @@ def test_only_batchnorm_is_in_training_mode_and_in_full_precision(trainer: Train
         with mixture.at(0.5, 0.5, bn=BatchNorm.RECOMPUTE):
             found.append(norm.running_mean.clone())
     assert torch.equal(*found)
-    assert set(seen) == {(False, torch.float32)}
+    assert set(seen) == {(False, torch.bfloat16)}
+    assert norm.running_mean.dtype == torch.float32
     assert torch.equal(norm.running_mean, torch.zeros(10))
 
 

@@ -25,6 +25,7 @@ def switches() -> dict[str, object]:
         "fp32_precision": backends.fp32_precision,
         "matmul": backends.cuda.matmul.fp32_precision,
         "conv": backends.cudnn.conv.fp32_precision,
+        "rnn": backends.cudnn.rnn.fp32_precision,
         "benchmark": torch.backends.cudnn.benchmark,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -89,7 +90,8 @@ def test_while_active_the_switches_are_the_trainers_and_then_as_before(
         during = switches()
     assert during["benchmark"] == (not deterministic)
     assert during["deterministic"] == deterministic
-    assert during["fp32_precision"] == (numerics.fp32_precision or before["fp32_precision"])
+    for name in ("fp32_precision", "matmul", "conv", "rnn"):
+        assert during[name] == (numerics.fp32_precision or before[name])
     assert switches() == before
     assert os.environ.get("CUBLAS_WORKSPACE_CONFIG") == (":4096:8" if deterministic else None)
 
@@ -106,6 +108,18 @@ def test_the_inner_of_two_gives_back_to_the_outer(before: dict[str, object]) -> 
         with Numerics(GPU, None, "ieee", False).active():
             assert switches() != outer
         assert switches() == outer
+    assert switches() == before
+
+
+def test_convolutions_are_reached_where_the_general_switch_does_not_reach_them(
+    before: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in torch 2.11: float32 on a GPU would have been TF32."""
+    general = type("Switch", (), {"fp32_precision": "none", "cuda": torch.backends.cuda, "cudnn": torch.backends.cudnn})
+    monkeypatch.setattr(torch, "backends", general)
+    with Numerics(GPU, None, "ieee").active():
+        during = switches()
+    assert [during[name] for name in ("fp32_precision", "matmul", "conv", "rnn")] == ["ieee"] * 4
     assert switches() == before
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import io
 import random
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -18,9 +20,10 @@ from hpcli.errors import CheckpointError
 from hpcli.training import device as devices
 from hpcli.training.losses import LossRecord, StepLoss
 from hpcli.training.optimizer import Optimizer
-from hpcli.training.schedules import training_schedule
+from hpcli.training.schedules import constant, training_schedule
 from hpcli.training.step import Loss
 from hpcli.training.trainer import Trainer
+from tests.gpu import no_waiting
 
 
 def digest(state: Any) -> str:
@@ -277,6 +280,43 @@ def test_losses_arrive_from_a_gpu_in_order() -> None:
         taken += record.take()
     taken += record.take(wait=True)
     assert taken == [(step, float(step)) for step in range(100)]
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("augment", ["none", "standard", "source"])
+def test_on_a_gpu_no_step_waits(config: Config, augment: str) -> None:
+    trainer = Trainer.from_config(with_overrides(config, {"data.augment": augment}), device="cuda")
+    schedule = constant(40, 1e-3, 0.9)
+    for _ in trainer.train(schedule, 0, 14):  # captured by then, and every buffer made
+        pass
+    with no_waiting():
+        for report in trainer.train(schedule, 14, 40):
+            if report.step == 20:  # the next one ends an epoch, and waits for its losses
+                break
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    "settings", [{}, {"optimizer.name": "sgd", "data.augment": "source"}, {"train.clip_norm": 1.0}], ids=str
+)
+def test_the_first_steps_on_a_gpu_are_the_cpus(config: Config, settings: dict[str, object]) -> None:
+    """In float32, convolutions too, without dropout, which a GPU draws otherwise."""
+    own = {"train.precision": "fp32", "model.name": "resnet20", "model.options.num_blocks": [1, 1, 1]}
+    config = with_overrides(config, {**own, "model.options.dropout": [0.0, 0.0], **settings})
+    there, here = (Trainer.from_config(config, device=device) for device in ("cuda", "cpu"))
+    assert run(config, there, 0, 6) == pytest.approx(run(config, here, 0, 6), rel=2e-3)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_the_peak_memory_is_counted_from_the_first_call_on(config: Config) -> None:
+    """Of a process in which CUDA has not started."""
+    code = (
+        "import torch\nfrom hpcli.training.device import peak_memory, start_peak_memory\n"
+        "start_peak_memory(torch.device('cuda'))\ntorch.zeros(2**20, device='cuda')\n"
+        "print(peak_memory(torch.device('cuda')))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert 2**22 / 2**30 <= float(found.strip("()\n").split(",")[0]) < 0.1
 
 
 @pytest.mark.gpu

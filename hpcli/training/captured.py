@@ -1,0 +1,137 @@
+"""A step as one CUDA graph: forward and backward are launched at once, not a kernel at a time.
+
+A small network on a big GPU waits for its kernels to be launched, not for their results: ResNet-56 takes over a
+thousand a step. What is captured is frozen: a replay runs the same kernels on whatever lies at the same addresses. So
+the images are copied to a fixed place, and the optimizer, whose learning rate and momentum are numbers of Python, stays
+outside.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from hpcli.catalog import is_code
+from hpcli.config import Config
+from hpcli.errors import HpcliWarning
+from hpcli.training.step import Step
+
+WARM_UP = 3
+"""Steps before the capture: cuDNN tries its algorithms in them, and libraries make their workspaces."""
+
+
+def is_captured(config: Config, device: torch.device) -> bool:
+    """Whether the config's steps are: on a GPU, and not for a network of the user's own unless they ask for it."""
+    asked = config.train.cuda_graph
+    return device.type == "cuda" and (not is_code(config.model.name) if asked == "auto" else asked)
+
+
+class Graph(Protocol):
+    """Records what is done, and does it again."""
+
+    def apart(self) -> AbstractContextManager[None]:
+        """Where steps warm up: they are carried out, and nothing of them hinders the capture."""
+
+    def capture(self) -> AbstractContextManager[None]:
+        """What is entered is recorded, and carried out at `replay` alone."""
+
+    def replay(self) -> None:
+        """Do again what was recorded."""
+
+
+class CudaGraph:
+    """`torch.cuda.CUDAGraph`, with the stream that its documentation asks for."""
+
+    def __init__(self) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        self._side = torch.cuda.Stream()
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """On a stream of its own, waited for by the GPU, not by the host."""
+        self._side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(self._side):
+            yield
+        torch.cuda.current_stream().wait_stream(self._side)
+
+    @contextmanager
+    def capture(self) -> Iterator[None]:
+        """Record. Other threads may go on using the GPU."""
+        with torch.cuda.graph(self._graph, stream=self._side, capture_error_mode="thread_local"):
+            yield
+
+    def replay(self) -> None:
+        """Launch all kernels at once."""
+        self._graph.replay()
+
+
+class CapturedStep:
+    """Takes the same steps as the `Step` it is made of, in the same order, with the same draws of dropout.
+
+    A network whose forward pass reads a number back from the GPU cannot be captured: its steps go on as they were, and
+    a warning says so. One that asks Python for something that changes from step to step would have it frozen: hooks,
+    a generator of Python's, a counter.
+    """
+
+    def __init__(self, step: Step, graph: Callable[[], Graph] = CudaGraph) -> None:
+        self.step = step
+        self._graph: Graph | None = graph()
+        self._weights = [weight for weight in step.model.parameters() if weight.requires_grad]
+        self._warm_ups = 0
+        self._captured: tuple[Tensor, Tensor, Tensor] | None = None  # images, labels and loss: where a replay has them
+        self._gradients: list[Tensor | None] = []
+
+    def __call__(self, images: Tensor, labels: Tensor, lr: float, momentum: float) -> Tensor:
+        """Take one step; as `Step`'s. The loss that is returned is overwritten by the next step."""
+        if self._captured is None and self._graph is not None and self._warm_ups >= WARM_UP:
+            self._capture(images, labels)
+        if self._graph is None:
+            return self.step(images, labels, lr, momentum)
+        if self._captured is None:
+            self._warm_ups += 1
+            with self._graph.apart():
+                loss = self.step.descend(images, labels)
+        else:
+            loss = self._replayed(images, labels)
+        self.step.optimizer.step(lr, momentum)
+        return loss
+
+    def _replayed(self, images: Tensor, labels: Tensor) -> Tensor:
+        assert self._captured is not None and self._graph is not None
+        own_images, own_labels, loss = self._captured
+        own_images.copy_(images)
+        own_labels.copy_(labels)
+        self._graph.replay()
+        for weight, gradient in zip(self._weights, self._gradients, strict=True):
+            weight.grad = gradient  # an optimizer's step lets go of them
+        return loss
+
+    def _capture(self, images: Tensor, labels: Tensor) -> None:
+        assert self._graph is not None
+        own_images, own_labels = torch.empty_like(images).copy_(images), labels.clone()
+        for weight in self._weights:
+            weight.grad = None  # so that backward makes the gradients where replays will write them
+        try:
+            with self._graph.capture():
+                loss = self.step.descend(own_images, own_labels)
+        except RuntimeError as error:
+            self._give_up(error)
+            return
+        self._captured = own_images, own_labels, loss
+        self._gradients = [weight.grad for weight in self._weights]
+
+    def _give_up(self, error: RuntimeError) -> None:
+        self._graph = None
+        for weight in self._weights:
+            weight.grad = None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        warnings.warn(
+            f"train.cuda_graph: the step cannot be captured ({reason}); it goes on kernel by kernel, slower",
+            HpcliWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,141 @@
+"""A captured step is the step itself: on an emulated graph here, on CUDA's where there is a GPU."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from hpcli import catalog
+from hpcli.config import Config, with_overrides
+from hpcli.errors import HpcliWarning
+from hpcli.training.captured import WARM_UP, CapturedStep, is_captured
+from hpcli.training.step import Step
+from hpcli.training.trainer import Trainer
+from tests.training.cpu_graph import CpuGraph
+from tests.training.test_trainer import digest, run
+
+RESNET = {"model.name": "resnet20", "model.options.num_blocks": [1, 1, 1]}
+SETTINGS: list[dict[str, object]] = [
+    {**RESNET, "data.augment": "standard", "model.options.dropout": [0.1, 0.3]},
+    {"data.augment": "source", "optimizer.name": "sgd", "optimizer.decay_norm_and_bias": False},
+    {**RESNET, "optimizer.name": "sgd", "optimizer.decay": "coupled", "train.clip_norm": 1.0,
+     "train.label_smoothing": 0.1},
+    {**RESNET, "model.freeze": "body"},
+]  # fmt: skip
+
+
+def captured(trainer: Trainer) -> CpuGraph:
+    """Give a trainer on the CPU a captured step; the graph."""
+    assert isinstance(trainer.take_step, Step)
+    graph = CpuGraph(list(trainer.model.buffers()))
+    trainer.take_step = CapturedStep(trainer.take_step, lambda: graph)
+    return graph
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, object]) -> None:
+    """Over three passes, with learning rate and momentum in motion, and dropout."""
+    config = with_overrides(config, settings)
+    plain, fast = Trainer.from_config(config), Trainer.from_config(config)
+    graph = captured(fast)
+    assert run(config, fast) == run(config, plain)
+    assert (graph.captures, graph.replays) == (1, 21 - WARM_UP)
+    for part in ("model", "optimizer"):
+        assert digest(fast.state_dict()[part]) == digest(plain.state_dict()[part])
+
+
+def test_another_seed_and_a_state_that_is_loaded_take_the_same_graph(config: Config) -> None:
+    config = with_overrides(config, SETTINGS[0])
+    plain, fast = Trainer.from_config(config), Trainer.from_config(config)
+    graph = captured(fast)
+    run(config, fast, 0, 6)
+    for trainer in (plain, fast):
+        trainer.reset(5)
+        trainer.optimizer.set_weight_decay(0.3)
+    assert run(config, fast, 0, 9) == run(config, plain, 0, 9)
+    state = plain.state_dict()
+    run(config, fast, 9, 12)
+    fast.load_state_dict(state)
+    assert run(config, fast, 9) == run(config, plain, 9)
+    assert graph.captures == 1
+    assert digest(fast.state_dict()["model"]) == digest(plain.state_dict()["model"])
+
+
+def test_evaluations_between_the_steps_change_nothing(config: Config) -> None:
+    config = with_overrides(config, SETTINGS[0])
+    plain, fast = Trainer.from_config(config), Trainer.from_config(config)
+    captured(fast)
+    losses: list[float] = []
+    for start in (0, 5, 10, 15):
+        losses += run(config, fast, start, start + 5)
+        fast.evaluate("valid", bn_images=50)
+    assert losses == run(config, plain, 0, 20)
+
+
+@pytest.fixture
+def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "allowed_code", {f"{__name__}:Reads"})
+
+
+class Reads(nn.Module):
+    """A network that asks the device for a number."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        found: Tensor = self.layer(images.flatten(1))
+        return found if found.sum().item() else found * 2
+
+
+@pytest.mark.usefixtures("_own_code")
+def test_a_network_that_reads_a_number_goes_on_uncaptured_and_it_is_said_once(config: Config) -> None:
+    config = with_overrides(config, {"model.name": f"{__name__}:Reads"})
+    plain, fast = Trainer.from_config(config), Trainer.from_config(config)
+    captured(fast)
+    with pytest.warns(HpcliWarning, match="cannot be captured") as said:
+        losses = run(config, fast)
+    assert len(said) == 1
+    assert losses == run(config, plain)
+
+
+def test_what_is_captured_without_being_asked(config: Config) -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    own = with_overrides(config, {"model.name": f"{__name__}:Reads"})
+    assert is_captured(config, gpu)
+    assert not is_captured(own, gpu)
+    assert is_captured(with_overrides(own, {"train.cuda_graph": True}), gpu)
+    assert not is_captured(with_overrides(config, {"train.cuda_graph": False}), gpu)
+    assert not is_captured(with_overrides(config, {"train.cuda_graph": True}), cpu)
+    assert isinstance(Trainer.from_config(config, device="cpu").take_step, Step)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_on_a_gpu_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, object]) -> None:
+    config = with_overrides(config, {**settings, "train.deterministic": True})
+    plain = Trainer.from_config(with_overrides(config, {"train.cuda_graph": False}), device="cuda")
+    fast = Trainer.from_config(config, device="cuda")
+    assert isinstance(fast.take_step, CapturedStep)
+    losses = run(config, plain)
+    assert run(config, fast) == losses
+    assert fast.take_step._captured is not None
+    assert digest(fast.state_dict()["model"]) == digest(plain.state_dict()["model"])
+    for trainer in (plain, fast):
+        trainer.reset(5)
+    assert run(config, fast) == run(config, plain)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("_own_code")
+def test_on_a_gpu_what_cannot_be_captured_goes_on_with_dropout_too(config: Config) -> None:
+    """A capture that breaks off leaves the generator usable."""
+    config = with_overrides(config, {"model.name": f"{__name__}:Reads", "train.cuda_graph": True})
+    with pytest.warns(HpcliWarning, match="cannot be captured"):
+        fast = run(config, Trainer.from_config(config, device="cuda"))
+    plain = with_overrides(config, {"train.cuda_graph": False})
+    assert run(plain, Trainer.from_config(plain, device="cuda")) == pytest.approx(fast, rel=1e-2)
+    dropout = with_overrides(config, SETTINGS[0])
+    run(dropout, Trainer.from_config(dropout, device="cuda"))
