@@ -95,7 +95,7 @@ def raw_step(model_name: str, batch: int, size: int, device: str, *, graph: bool
     with torch.cuda.graph(captured):
         descend()
 
-    def replayed() -> None:
+    def replayed(kept: object = (model, images, labels)) -> None:  # what the graph reads must not be freed
         captured.replay()
         optimizer.step()
 

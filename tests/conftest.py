@@ -14,6 +14,13 @@ from hpcli.results.data import DataFacts
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the commands that tests start share the cores with other tests
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide a GPU from all tests but those marked gpu, which `-m gpu` runs: the others expect numbers of a CPU."""
+    asked = str(config.getoption("markexpr", ""))
+    if "gpu" not in asked or "not gpu" in asked:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)

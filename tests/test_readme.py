@@ -167,6 +167,15 @@ def test_the_table_of_batch_sizes_is_the_benchmarks() -> None:
         assert f"| {rule} | {' | '.join(more)} |" in text
 
 
+def test_the_table_of_a_gpu_is_the_benchmarks() -> None:
+    lines = (ROOT / "benchmarks/results/gpu_NVIDIA_H100_80GB_HBM3.csv").read_text().splitlines()[1:]
+    seconds = {row["what"]: row["seconds"] for row in csv.DictReader(lines)}
+    text = (ROOT / "docs/data-and-networks.md").read_text()
+    for name, precision in (("`train.precision: auto` (bf16)", "auto"), ("`tf32`", "tf32"), ("`fp32`", "fp32")):
+        cells = [seconds[f"epoch, {precision}, {way}"] for way in ("kernel by kernel", "CUDA graph")]
+        assert f"| {name} | {' | '.join(cells)} |" in text
+
+
 def test_the_table_of_data_cost_is_the_benchmarks() -> None:
     lines = (ROOT / "benchmarks/results/loader.csv").read_text().splitlines()[1:]
     shares = {

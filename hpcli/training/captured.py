@@ -34,8 +34,8 @@ def is_captured(config: Config, device: torch.device) -> bool:
 class Graph(Protocol):
     """Records what is done, and does it again."""
 
-    def apart(self) -> AbstractContextManager[None]:
-        """Where steps warm up: they are carried out, and nothing of them hinders the capture."""
+    def apart(self) -> AbstractContextManager[list[str]]:
+        """Where steps warm up: they are carried out. Left, the list has what in them a capture would refuse."""
 
     def capture(self) -> AbstractContextManager[None]:
         """What is entered is recorded, and carried out at `replay` alone."""
@@ -52,22 +52,46 @@ class CudaGraph:
         self._side = torch.cuda.Stream()
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
-        """On a stream of its own, waited for by the GPU, not by the host."""
+    def apart(self) -> Iterator[list[str]]:
+        """On a stream of its own, waited for by the GPU, not by the host; it is noted what waits for the GPU."""
+        refused: list[str] = []
         self._side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(self._side):
-            yield
+        with torch.cuda.stream(self._side), _waits_noted(refused):
+            yield refused
         torch.cuda.current_stream().wait_stream(self._side)
 
     @contextmanager
     def capture(self) -> Iterator[None]:
         """Record. Other threads may go on using the GPU."""
-        with torch.cuda.graph(self._graph, stream=self._side, capture_error_mode="thread_local"):
-            yield
+        try:
+            with torch.cuda.graph(self._graph, stream=self._side, capture_error_mode="thread_local"):
+                yield
+        except RuntimeError:
+            # A capture that breaks off leaves torch's generator in it, and the next dropout would be an error.
+            generator = torch.cuda.default_generators[torch.cuda.current_device()]
+            generator.graphsafe_set_state(torch.Generator("cuda").graphsafe_get_state())
+            raise
 
     def replay(self) -> None:
         """Launch all kernels at once."""
         self._graph.replay()
+
+
+@contextmanager
+def _waits_noted(found: list[str]) -> Iterator[None]:
+    """While entered, torch's warnings of operations that wait for the GPU go to the list; other warnings pass."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            yield
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    for each in caught:
+        if "synchronizing CUDA operation" in str(each.message):
+            found.append("it waits for the GPU")
+        elif "Synchronization debug mode" not in str(each.message):
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 class CapturedStep:
@@ -93,9 +117,11 @@ class CapturedStep:
         if self._graph is None:
             return self.step(images, labels, lr, momentum)
         if self._captured is None:
-            self._warm_ups += 1
-            with self._graph.apart():
+            with self._graph.apart() as refused:
                 loss = self.step.descend(images, labels)
+            self._warm_ups += 1
+            if self._warm_ups == WARM_UP and refused:
+                self._give_up(refused[0])
         else:
             loss = self._replayed(images, labels)
         self.step.optimizer.step(lr, momentum)
@@ -120,18 +146,17 @@ class CapturedStep:
             with self._graph.capture():
                 loss = self.step.descend(own_images, own_labels)
         except RuntimeError as error:
-            self._give_up(error)
+            self._give_up((str(error).splitlines() or [type(error).__name__])[0])
+            for weight in self._weights:
+                weight.grad = None
             return
         self._captured = own_images, own_labels, loss
         self._gradients = [weight.grad for weight in self._weights]
 
-    def _give_up(self, error: RuntimeError) -> None:
+    def _give_up(self, why: str) -> None:
         self._graph = None
-        for weight in self._weights:
-            weight.grad = None
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         warnings.warn(
-            f"train.cuda_graph: the step cannot be captured ({reason}); it goes on kernel by kernel, slower",
+            f"train.cuda_graph: the step cannot be captured ({why}); it goes on kernel by kernel, slower",
             HpcliWarning,
             stacklevel=2,
         )

@@ -19,13 +19,16 @@ READS = ("aten::_local_scalar_dense", "aten::nonzero")
 
 
 class _Notes(TorchDispatchMode):
-    def __init__(self) -> None:
+    def __init__(self, refused: list[str] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.taken: list[tuple[Any, Any, Any, Any]] = []
+        self.refused = refused  # None: what waits for the device is an error
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if function._schema.name in READS:
-            raise RuntimeError(f"{function._schema.name}: a capture does not wait for the device")
+            if self.refused is None:
+                raise RuntimeError(f"{function._schema.name}: a capture does not wait for the device")
+            self.refused.append("it waits for the device")
         found = function(*args, **(kwargs or {}))
         self.taken.append((function, args, kwargs or {}, found))
         return found
@@ -41,9 +44,11 @@ class CpuGraph:
         self.captures = self.replays = 0
 
     @contextmanager
-    def apart(self) -> Iterator[None]:
+    def apart(self) -> Iterator[list[str]]:
         """There is nowhere else."""
-        yield
+        refused: list[str] = []
+        with _Notes(refused):
+            yield refused
 
     @contextmanager
     def capture(self) -> Iterator[None]:

@@ -75,7 +75,7 @@ def test_evaluations_between_the_steps_change_nothing(config: Config) -> None:
 
 @pytest.fixture
 def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog, "allowed_code", {f"{__name__}:Reads"})
+    monkeypatch.setattr(catalog, "allowed_code", {f"{__name__}:Reads", f"{__name__}:ReadsLater"})
 
 
 class Reads(nn.Module):
@@ -90,14 +90,26 @@ class Reads(nn.Module):
         return found if found.sum().item() else found * 2
 
 
+class ReadsLater(Reads):
+    """Only once it has been captured: after its builder's check and the steps that warm up."""
+
+    calls = -1
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return super().forward(images) if self.calls > WARM_UP else self.layer(images.flatten(1))
+
+
 @pytest.mark.usefixtures("_own_code")
-def test_a_network_that_reads_a_number_goes_on_uncaptured_and_it_is_said_once(config: Config) -> None:
-    config = with_overrides(config, {"model.name": f"{__name__}:Reads"})
+@pytest.mark.parametrize("network", ["Reads", "ReadsLater"])
+def test_a_network_that_reads_a_number_goes_on_uncaptured_and_it_is_said_once(config: Config, network: str) -> None:
+    config = with_overrides(config, {"model.name": f"{__name__}:{network}"})
     plain, fast = Trainer.from_config(config), Trainer.from_config(config)
-    captured(fast)
+    graph = captured(fast)
     with pytest.warns(HpcliWarning, match="cannot be captured") as said:
         losses = run(config, fast)
     assert len(said) == 1
+    assert graph.captures == (network == "ReadsLater")
     assert losses == run(config, plain)
 
 
@@ -130,9 +142,10 @@ def test_on_a_gpu_replays_are_the_steps_bit_for_bit(config: Config, settings: di
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("_own_code")
-def test_on_a_gpu_what_cannot_be_captured_goes_on_with_dropout_too(config: Config) -> None:
+@pytest.mark.parametrize("network", ["Reads", "ReadsLater"])
+def test_on_a_gpu_what_cannot_be_captured_goes_on_with_dropout_too(config: Config, network: str) -> None:
     """A capture that breaks off leaves the generator usable."""
-    config = with_overrides(config, {"model.name": f"{__name__}:Reads", "train.cuda_graph": True})
+    config = with_overrides(config, {"model.name": f"{__name__}:{network}", "train.cuda_graph": True})
     with pytest.warns(HpcliWarning, match="cannot be captured"):
         fast = run(config, Trainer.from_config(config, device="cuda"))
     plain = with_overrides(config, {"train.cuda_graph": False})

@@ -300,11 +300,14 @@ def test_on_a_gpu_no_step_waits(config: Config, augment: str) -> None:
     "settings", [{}, {"optimizer.name": "sgd", "data.augment": "source"}, {"train.clip_norm": 1.0}], ids=str
 )
 def test_the_first_steps_on_a_gpu_are_the_cpus(config: Config, settings: dict[str, object]) -> None:
-    """In float32, convolutions too, without dropout, which a GPU draws otherwise."""
+    """In float32, convolutions too, without dropout, which a GPU draws otherwise.
+
+    Four steps: AdamW makes whole steps of gradients that are rounding errors, and after six the losses differ by 1 %.
+    """
     own = {"train.precision": "fp32", "model.name": "resnet20", "model.options.num_blocks": [1, 1, 1]}
     config = with_overrides(config, {**own, "model.options.dropout": [0.0, 0.0], **settings})
     there, here = (Trainer.from_config(config, device=device) for device in ("cuda", "cpu"))
-    assert run(config, there, 0, 6) == pytest.approx(run(config, here, 0, 6), rel=2e-3)
+    assert run(config, there, 0, 4) == pytest.approx(run(config, here, 0, 4), rel=2e-3)
 
 
 @pytest.mark.gpu
