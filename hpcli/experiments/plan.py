@@ -11,7 +11,7 @@ from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
 from hpcli.experiments.seeds import AUTO_SEEDS
 from hpcli.results import retune
-from hpcli.results.budgets import budgets_of, flagged, in_lines
+from hpcli.results.budgets import budgets_of, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.same_runs import same_range_tests, same_trainings
 from hpcli.states import BatchNorm
@@ -66,7 +66,7 @@ def plan_sweep(config: Config) -> Facts:
         "epochs": epochs,
         "steps": sum(steps),
         "same_runs": same_trainings(keys, found, splits),
-        "decay": in_lines(flagged(keys, budgets_of(keys, found, data), epochs), epochs),
+        "decay": in_lines(keys, budgets_of(keys, found, data), epochs),
         "trials": [
             {"value": spec.name, "seed": spec.seed, "steps": count, "trial": spec.key}
             for spec, count in zip(trials, steps, strict=True)

@@ -16,7 +16,7 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.results import fresh, retune
-from hpcli.results.budgets import budgets_of, flagged, in_lines
+from hpcli.results.budgets import budgets_of, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.foresight import foresight
 from hpcli.results.fresh import FreshTrial
@@ -100,7 +100,7 @@ class _Sweep:
         self.plan = self.looks[-1].plan + 1 if self.looks else 1
         self.added: set[str] = set()  # names of the values that the last refinement added
         keys, epochs = tuple(config.sweep.values), config.sweep.epochs
-        table.say(*in_lines(flagged(keys, budgets_of(keys, found, table.data), epochs), epochs))
+        table.say(*in_lines(keys, budgets_of(keys, found, table.data), epochs))
 
     def num_seeds(self) -> int:
         """As many as the config says; `auto`: as were decided on before, or as the first trial's time allows."""
