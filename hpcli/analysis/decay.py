@@ -106,7 +106,7 @@ def _close(budgets: Sequence[Budget]) -> Iterator[tuple[Budget, Budget]]:
     return ((ordered[one], ordered[other]) for one, others in _neighbours(budgets) for other in others)
 
 
-def _neighbours(budgets: Sequence[Budget]) -> Iterator[tuple[int, Array]]:
+def _neighbours(budgets: Sequence[Budget]) -> Iterator[tuple[int, NDArray[np.intp]]]:
     """Each value's place among the ordered ones, and the places after it of those that are hardly another run."""
     ordered = _ordered(budgets)
     rates, decays = (np.array([getattr(each, name) for each in ordered]) for name in ("rate", "weight_decay"))

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from hpcli import catalog
-from hpcli.cli.options import Given, Options, Shared
+from hpcli.cli.options import Given, Options, Shared, assigned
 from hpcli.commands import COMMANDS, result_class
 from hpcli.errors import DIVERGED, UsageError
 from hpcli.states import RunStatus
@@ -41,12 +40,13 @@ class Session:
 
     def __init__(self, command: str, shared: Shared, keys: Given, options: Options, config_file: Path | None) -> None:
         from hpcli.cli.terminal import Terminal, show_warnings
+        from hpcli.config.code import check_code
 
         if shared.resume is not None and shared.out is not None:
             raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
         show_warnings()
         self.command, self.shared, self.options = command, shared, options
-        self.given = {**_assigned(shared.assignments), **keys}
+        self.given = {**assigned(shared.assignments), **keys}
         self.terminal = Terminal(quiet=shared.quiet, as_json=shared.as_json, verbose=shared.verbose)
         self.summary: Mapping[str, object] = {}
         self.result: Result | None = None  # of a run that is finished: what to go on from
@@ -54,8 +54,7 @@ class Session:
         self.num_train_images = 0
         self._drawn: set[str] = set()  # names of the pictures that are in the folder
         self.config = self._pinned(self._read_config(config_file), options.checkpoints)
-        if shared.allow_code:
-            catalog.allow_code(self.config.data.name, self.config.model.name)
+        check_code(self.config, allowed=shared.allow_code)
 
     def _read_config(self, file: Path | None) -> Config:
         from hpcli.config import load_config, with_overrides
@@ -97,7 +96,7 @@ class Session:
             The exit code.
         """
         if self.shared.dry_run:
-            return self._show_plan()
+            return self._show_plan(again=again)
         with self._recorder(again=again) as recorder:
             self.path = recorder.path
             if recorder.summary is not None:
@@ -144,11 +143,17 @@ class Session:
         words += ["--allow-code"] if self.shared.allow_code else []
         return "".join(f" {shlex.quote(word)}" for word in words)
 
-    def _show_plan(self) -> int:
-        """`--dry-run`."""
+    def _show_plan(self, *, again: bool) -> int:
+        """`--dry-run`: refuses what the run would refuse."""
         from hpcli.experiments.plan import plan
+        from hpcli.files import check_new
 
-        self.terminal.table(f"{self.command} would run", plan(COMMANDS[self.command].module, self.config))
+        if self.shared.resume is not None:
+            self._recorder(again=again).check()
+        elif self.shared.out is not None:
+            check_new(self.shared.out)
+        facts = plan(COMMANDS[self.command].module, self.config, device=self.shared.device)
+        self.terminal.table(f"{self.command} would run", facts)
         return 0
 
     def _recorder(self, *, again: bool) -> DiskRecorder:
@@ -230,20 +235,3 @@ class _Early:
             about = result_class(self.session.command)
             self.session.draw(self.recorder, self.figures(about.from_run(self.recorder)))
         self.on_progress(report)
-
-
-def _assigned(assignments: list[str] | None) -> Given:
-    """The keys that `--set KEY=VALUE` sets.
-
-    Raises:
-        UsageError: an assignment that is not KEY=VALUE.
-    """
-    from hpcli.config.keys import read_text
-
-    found: Given = {}
-    for assignment in assignments or []:
-        key, equals, value = assignment.partition("=")
-        if not key or not equals:
-            raise UsageError(f"--set {assignment}: write KEY=VALUE, for example --set train.epochs=3")
-        found[key.strip()] = read_text(key.strip(), value)
-    return found

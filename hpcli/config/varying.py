@@ -87,7 +87,7 @@ def settings(config: Config) -> list[Setting]:
     """Every setting of `config.sweep.values`: all values of one key, all pairs of two.
 
     Raises:
-        UsageError: no values, or the same value twice.
+        UsageError: no values, the same value twice, or values that `sweep.refine` cannot go on between.
         ConfigError: values that do not go together with the rest of the config.
     """
     if not config.sweep.values:
@@ -95,7 +95,14 @@ def settings(config: Config) -> list[Setting]:
     both = [key for key in config.sweep.values if key in config.sweep.retune]
     if both:
         raise UsageError(f"--retune {both[0]}: is what is swept; retune another key, such as schedule.max_lr")
-    return with_settings(config, product(*config.sweep.values.values()))
+    found = with_settings(config, product(*config.sweep.values.values()))
+    if config.sweep.refine and not all(_is_number(each) for each in found):
+        raise UsageError("--refine: takes one key whose values are numbers")
+    return found
+
+
+def _is_number(setting: Setting) -> bool:
+    return len(setting.values) == 1 and isinstance(setting.values[0], int | float)
 
 
 def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -> list[Setting]:

@@ -10,7 +10,6 @@ from hpcli.analysis.refine import refined
 from hpcli.config import Config
 from hpcli.config.varying import Setting, settings, with_settings, with_values
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.errors import UsageError
 from hpcli.experiments.seeds import affordable_seeds
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, silent
@@ -64,8 +63,6 @@ def sweep(
     """
     config = config if vary is None else with_values(config, "sweep", vary)
     found = settings(config)
-    if config.sweep.refine and not all(_is_number(each) for each in found):
-        raise UsageError("--refine: takes one key whose values are numbers")
     splits, recorder = splits or load_splits(config), recorder or MemoryRecorder()
     data = DataFacts.of(splits)
     data.check_unchanged(recorder)
@@ -82,10 +79,6 @@ def sweep(
         pass
     result = run.look()
     return run.confirm(result) if config.sweep.refine else result
-
-
-def _is_number(setting: Setting) -> bool:
-    return len(setting.values) == 1 and isinstance(setting.values[0], int | float)
 
 
 class _Sweep:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from hpcli.config import Config, differing_keys
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, HpcliWarning, UsageError
-from hpcli.files import make_dated, make_new, point_link, write_atomic
+from hpcli.files import check_free, make_dated, make_new, point_link, write_atomic
 from hpcli.recording.checkpoints import METADATA
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.folder import CHILDREN, Folder
 from hpcli.recording.folder_recorder import FolderRecorder
 from hpcli.recording.seal import check_seal
+from hpcli.recording.status import LOCK
 from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
@@ -83,6 +84,16 @@ class DiskRecorder(FolderRecorder):
         run._extends = bool(more) or again
         run._before = before
         return run
+
+    def check(self) -> None:
+        """Check that the run can be gone on with, writing nothing.
+
+        Raises:
+            RunInUseError: another process holds it.
+            CheckpointError: a file has been changed.
+        """
+        check_free(self.path / LOCK)
+        self._look()
 
     def _look(self) -> None:
         """Compare what lies in the folder with what it was when the run ended.
