@@ -6,11 +6,10 @@ from pathlib import Path
 
 
 def keys(incomplete: str) -> list[str]:
-    """The config's keys that begin so; where none does, those that have it in their name."""
+    """The config's keys that begin so."""
     from hpcli.config.keys import described
 
-    every = [each.key for each in described()]
-    return _beginning(every, incomplete) or [key for key in every if incomplete in key]
+    return _beginning([each.key for each in described()], incomplete)
 
 
 def assignments(incomplete: str) -> list[str]:

@@ -6,6 +6,7 @@ Each is declared once. An option that sets a key takes its name, its help and it
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,3 +138,27 @@ def assigned(assignments: list[str] | None) -> Given:
             raise UsageError(f"--set {assignment}: write KEY=VALUE, for example --set train.epochs=3")
         found[key.strip()] = read_text(key.strip(), value)
     return found
+
+
+def repeated(shared: Shared, keys: Given, *, config: bool) -> str:
+    """The options of a call that another command needs to work on the same thing.
+
+    Args:
+        shared: of the call.
+        keys: that were set, or found; those that change no training run are left out.
+        config: whether the config is repeated: the file that was named, or that of the run that was gone on with.
+    """
+    from hpcli.config.keys import scope_of
+    from hpcli.config.scope import Scope
+    from hpcli.config.varying import written
+
+    file = shared.config or (shared.resume and shared.resume / "config.yaml")
+    words = ["-c", str(file)] if file and config else []
+    for key, value in keys.items():
+        if scope_of(key) & Scope.RUN:
+            short = written(value)
+            is_rounded = isinstance(value, float) and float(short) != value
+            words += ["--set", f"{key}={value if is_rounded else short}"]
+    words += ["--device", shared.device] if shared.device != "auto" else []
+    words += ["--allow-code"] if shared.allow_code else []
+    return "".join(f" {shlex.quote(word)}" for word in words)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from hpcli.cli.options import Given, Options, Shared, assigned
+from hpcli.cli.options import Given, Options, Shared, assigned, repeated
 from hpcli.commands import COMMANDS, result_class
 from hpcli.errors import DIVERGED, UsageError
 from hpcli.states import RunStatus
@@ -103,6 +102,7 @@ class Session:
                 return self._show_finished(recorder.summary)
             splits, experiment = self._splits(load), experiment or self._experiment()
             self.num_train_images = len(splits.train)
+            self._adopt(recorder, splits)
             with self.terminal.progress(self.command) as on_progress:
                 watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
                 result = experiment(
@@ -119,38 +119,30 @@ class Session:
         set_in_file(file, key, value)
         self.terminal.note(f"wrote {key}: {written(value)} into {file}")
 
-    def say_next(self, command: str, keys: Mapping[str, object] | None = None) -> None:
-        """The command to go on with, with everything that made this run, and the keys that it has found."""
-        self.terminal.note(f"next: {command}{self._repeated(keys or {})}")
+    def say_next(self, command: str, keys: Mapping[str, object] | None = None, *, of_run: bool = False) -> None:
+        """The command to go on with.
+
+        Args:
+            command: with its own options; everything that made this run is added.
+            keys: that this run has found.
+            of_run: the command reads this run's folder, which has the config in it.
+        """
+        made_by = {} if of_run else {**self.given, **(keys or {})}
+        self.terminal.note(f"next: {command}{repeated(self.shared, made_by, config=not of_run)}")
 
     def _experiment(self) -> RunExperiment:
         module = COMMANDS[self.command].module
         return cast(RunExperiment, getattr(importlib.import_module(f"hpcli.experiments.{module}"), module))
 
-    def _repeated(self, found: Mapping[str, object]) -> str:
-        """The options of this call that another command needs to work on the same thing, and what was found."""
-        from hpcli.config.keys import scope_of
-        from hpcli.config.scope import Scope
-        from hpcli.config.varying import written
-
-        words = ["-c", str(self.shared.config)] if self.shared.config else []
-        for key, value in {**self.given, **found}.items():
-            if scope_of(key) & Scope.RUN:
-                short = written(value)
-                is_rounded = isinstance(value, float) and float(short) != value
-                words += ["--set", f"{key}={value if is_rounded else short}"]
-        words += ["--device", self.shared.device] if self.shared.device != "auto" else []
-        words += ["--allow-code"] if self.shared.allow_code else []
-        return "".join(f" {shlex.quote(word)}" for word in words)
-
     def _show_plan(self, *, again: bool) -> int:
         """`--dry-run`: refuses what the run would refuse."""
         from hpcli.experiments.plan import plan
         from hpcli.files import check_new
+        from hpcli.recording.failed_start import is_failed_start
 
         if self.shared.resume is not None:
             self._recorder(again=again).check()
-        elif self.shared.out is not None:
+        elif self.shared.out is not None and not is_failed_start(self.shared.out):
             check_new(self.shared.out)
         facts = plan(COMMANDS[self.command].module, self.config, device=self.shared.device)
         self.terminal.table(f"{self.command} would run", facts)
@@ -170,6 +162,14 @@ class Session:
 
         with self.terminal.decoding() as on_decode:
             return (load or load_splits)(self.config, on_decode=on_decode)
+
+    def _adopt(self, recorder: DiskRecorder, splits: Splits) -> None:
+        """Write down where the data of a resumed run are now, once they are known to be the same."""
+        if self.config != recorder.config:
+            from hpcli.results.data import DataFacts
+
+            DataFacts.of(splits).check_unchanged(recorder)
+            recorder.adopt(self.config)
 
     def draw(self, recorder: DiskRecorder, figures: Mapping[str, Figure]) -> None:
         """Put pictures into the run folder, each once."""

@@ -14,7 +14,7 @@ from hpcli.cli.options import Apply, Given
 from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
-from hpcli.states import Judgement
+from hpcli.states import Judgement, RunStatus
 
 if TYPE_CHECKING:
     from hpcli.config import Config
@@ -124,6 +124,8 @@ def _go_on(session: Session, apply: Path | None) -> None:
     from hpcli.results import sweep as results
 
     result = session.result
+    if session.summary.get("status") == RunStatus.DIVERGED:
+        session.say_next("hpcli lr-find")
     if not isinstance(result, results.SweepResult) or result.choice is None:
         return
     chosen = result.settings[result.choice.index]
