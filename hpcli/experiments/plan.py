@@ -22,7 +22,7 @@ from hpcli.trials.spec import Spec
 Facts = dict[str, object]
 
 
-def plan_train(config: Config, device: str) -> Facts:
+def plan_train(config: Config, device: str = "auto") -> Facts:
     """The plan of `train`."""
     splits = _splits(config, device)
     per_epoch = splits.steps_per_epoch(config.data.batch_size, config.data.steps_per_epoch)
@@ -31,7 +31,7 @@ def plan_train(config: Config, device: str) -> Facts:
     return {**_setting(config, splits), **length, **_rows(schedule), "momentum": str(config.schedule.momentum)}
 
 
-def plan_lr_find(config: Config, device: str) -> Facts:
+def plan_lr_find(config: Config, device: str = "auto") -> Facts:
     """The plan of `lr-find`."""
     schedule, splits = lr_find_schedule(config), load_splits(config, list_only=True)
     values = config.lr_find.values.items()
@@ -52,7 +52,7 @@ def plan_lr_find(config: Config, device: str) -> Facts:
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
-def plan_sweep(config: Config, device: str) -> Facts:
+def plan_sweep(config: Config, device: str = "auto") -> Facts:
     """The plan of a sweep: its trials, what of them is the same, and weight decays that it can hardly tell apart."""
     keys, found = tuple(config.sweep.values), settings(config)
     splits = load_splits(config, list_only=True)
@@ -83,40 +83,42 @@ def plan_sweep(config: Config, device: str) -> Facts:
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
-def plan_evaluate(config: Config, device: str) -> Facts:
+def plan_evaluate(config: Config, device: str = "auto") -> Facts:
     """The plan of `evaluate`."""
     from hpcli.experiments.evaluate import check_finite, load_to_evaluate  # its weights take torch
 
     splits, checkpoint = load_to_evaluate(config, list_only=True), config.evaluate.checkpoint
     split = config.evaluate.split or ("valid" if splits.test is None else "test")
-    check_start(config, splits, device=device, weights=[checkpoint], measures=True)
+    check_start(config, splits, device=device, weights={"": checkpoint}, measures=True)
     check_finite(checkpoint)
     about = {"checkpoint": checkpoint, "split": split, "evaluated_images": len(splits.part(split))}
     return {**about, **_setting(config, splits)}
 
 
-def plan_data(config: Config, device: str) -> Facts:
+def plan_data(config: Config, device: str = "auto") -> Facts:
     """The data and the network of a config."""
     return _setting(config, _splits(config, device))
 
 
-def plan_batch_size(config: Config, device: str) -> Facts:
+def plan_batch_size(config: Config, device: str = "auto") -> Facts:
     """The plan of `batch-size`."""
     splits, sizes = load_splits(config, list_only=True), sorted(set(config.batch_size.sizes))
     check_sizes(sizes, splits)
     smallest = with_overrides(config, {"data.batch_size": sizes[0]}) if sizes else config
-    check_start(smallest, splits, device=device, weights=[])
+    check_start(smallest, splits, device=device, weights={})
     plan = _setting(config, splits)
     del plan["batch_size"]
     return {**plan, "sizes": ", ".join(map(str, sizes)) or "doubled, as long as that gains"}
 
 
-def plan_interpolate(config: Config, device: str) -> Facts:
+def plan_interpolate(config: Config, device: str = "auto") -> Facts:
     """The plan of `interpolate`."""
     splits, chosen = load_splits(config, list_only=True), config.interpolate
     if chosen.ckpt_a is None or chosen.ckpt_b is None:
         raise UsageError("--ckpt-a, --ckpt-b: name the two checkpoints, each a run folder or a file")
-    check_start(config, splits, device=device, weights=[chosen.ckpt_a, chosen.ckpt_b, chosen.ckpt_c], measures=True)
+    ends = {"A": chosen.ckpt_a, "B": chosen.ckpt_b, "C": chosen.ckpt_c}
+    named = {f"checkpoint {letter}: ": checkpoint for letter, checkpoint in ends.items()}
+    check_start(config, splits, device=device, weights=named, measures=True)
     alphas = parse_alphas(chosen.alphas)
     modes = [mode for mode in BatchNorm if chosen.bn in (mode, "both")]
     images = min(len(splits.train), len(splits.valid)) + len(splits.valid)

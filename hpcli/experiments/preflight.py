@@ -5,7 +5,7 @@ torch is imported only where it alone can answer: for a GPU, weights, and networ
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
@@ -21,7 +21,7 @@ def check_start(
     splits: Splits,
     *,
     device: str = "auto",
-    weights: Sequence[str | None] | None = None,
+    weights: Mapping[str, str | None] | None = None,
     measures: bool = False,
 ) -> None:
     """Check that a trainer can be had: the device, the network, and weights that fit it.
@@ -30,14 +30,15 @@ def check_start(
         config: what would run.
         splits: its images, which may be listed alone; of a size that is not known yet no network is built.
         device: where.
-        weights: checkpoints that are loaded; None: those of `init.weights`.
+        weights: checkpoints that are loaded, by what an error begins with; None: that of `init.weights`.
         measures: whether they are measured, and not trained further.
 
     Raises:
         ConfigError, DataError, UsageError, CheckpointError: as the run would.
     """
-    named = [name for name in ([config.init.weights] if weights is None else weights) if name is not None]
-    stored = [_stored(name, splits, config if measures else None) for name in named]
+    named = {"": config.init.weights} if weights is None else weights
+    measured = config if measures else None
+    stored = {place: _stored(name, splits, measured) for place, name in named.items() if name is not None}
     if device not in ("auto", "cpu"):
         from hpcli.training.device import choose_device
 
@@ -50,10 +51,10 @@ def check_start(
 
     check_batch(config, model)
     own = model.state_dict()
-    for each in stored:
+    for place, each in stored.items():
         difference = first_difference(own, each)
         if difference is not None:
-            raise CheckpointError(difference)
+            raise CheckpointError(place + difference)
 
 
 def check_any_starts(configs: Sequence[Config], splits: Splits, *, device: str) -> None:

@@ -56,6 +56,10 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "a checkpoint that is not there": (["train", "--init=nowhere"], 4),
     "a checkpoint of another network": (["train", "--init={trained}"], 4),
     "a checkpoint of another network, evaluate": (["evaluate", "{trained}", "--set=model.name=resnet20"], 4),
+    "a checkpoint of another network, interpolate": (
+        ["interpolate", "--ckpt-a={trained}", "--ckpt-b={trained}", "--set=model.name=resnet20"],
+        4,
+    ),
     "no such images": (["evaluate", "{trained}", "--split=test", "--set=data.validation=test"], 3),
     "an unknown device": (["train", "--device=tpu"], 2),
     "a device that is not there": (["lr-find", "--device=cuda:7"], 2),

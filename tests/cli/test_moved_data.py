@@ -52,9 +52,7 @@ def test_data_that_have_moved(stopped: Path, tmp_path: Path, capsys: pytest.Capt
     assert Path("run/steps.csv").read_bytes() == Path("whole/steps.csv").read_bytes()
 
 
-def test_other_data_there_are_refused_and_nothing_is_noted(
-    stopped: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_data_there_are_refused_and_nothing_is_noted(stopped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(Path("other"), seed=1)
     assert main(["train", "--resume=run", "--set=data.root=other", "-q", "--device=cpu"]) == 3
     assert "other train images, though as many" in capsys.readouterr().err
