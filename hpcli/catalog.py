@@ -62,6 +62,16 @@ def allow_code(*names: str) -> None:
         sys.path.append(str(Path.cwd()))
 
 
+def check_allowed(name: str, key: str) -> None:
+    """Check that an import path may run.
+
+    Raises:
+        ConfigError: nobody has allowed it.
+    """
+    if name not in allowed_code:
+        raise ConfigError(f"{key}: {name} would run code of that module; add --allow-code if you trust it")
+
+
 def load_named(known: Mapping[str, str], name: str, key: str) -> Callable[..., Any]:
     """Import the function behind a name.
 
@@ -75,8 +85,7 @@ def load_named(known: Mapping[str, str], name: str, key: str) -> Callable[..., A
     """
     if not is_code(name):
         return _imported(known[name])
-    if name not in allowed_code:
-        raise ConfigError(f"{key}: {name} would run code of that module; add --allow-code if you trust it")
+    check_allowed(name, key)
     try:
         function = _imported(name)
     except (ImportError, AttributeError, ValueError) as error:

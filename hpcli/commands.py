@@ -22,7 +22,7 @@ class Experiment:
     module: str  # in cli, experiments, results and plots
     result: str  # class in results
     about: str  # its line in `hpcli --help`
-    swept: str | None = None  # of a sweep with a name of its own: the key
+    swept: str | None = None  # of a sweep with a name of its own: the key, whose values are in config/grids.py
     example: str = ""  # the rest of a command line, for who gives too little
 
 
@@ -36,14 +36,12 @@ COMMANDS = {
         "SweepResult",
         "Compare momenta, pairs and constants, by short runs of several seeds, and say which to use.",
         "schedule.momentum",
-        "--values 0.95-0.85,0.99-0.90,0.9",
     ),
     "sweep-wd": Experiment(
         "sweep",
         "SweepResult",
         "Compare weight decays by short runs of several seeds: which can differ at all, which to use.",
         "optimizer.weight_decay",
-        "--values 1e-5,1e-4,1e-3",
     ),
     "sweep": Experiment(
         "sweep",

@@ -81,8 +81,30 @@ def make_new(path: Path, fill: Callable[[Path], object]) -> Path:
     """
     make_folders(path.parent)
     if not _made(path, fill):
-        raise UsageError(f"--out {path}: exists already; choose another, or go on with it by --resume {path}")
+        raise _taken(path)
     return path
+
+
+def check_new(path: Path) -> None:
+    """Check that `make_new` could make a folder, making nothing.
+
+    Raises:
+        UsageError: there is something already.
+    """
+    if not _is_free(path):
+        raise _taken(path)
+    around = next(each for each in path.absolute().parents if each.exists())
+    if not around.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(around))
+
+
+def _taken(path: Path) -> UsageError:
+    return UsageError(f"--out {path}: exists already; choose another, or go on with it by --resume {path}")
+
+
+def _is_free(path: Path) -> bool:
+    """Whether nothing is there, or an empty folder."""
+    return not path.is_symlink() and (not path.exists() or (path.is_dir() and not any(path.iterdir())))
 
 
 def make_dated(parent: Path, name: str, fill: Callable[[Path], object]) -> Path:
@@ -98,7 +120,7 @@ def make_dated(parent: Path, name: str, fill: Callable[[Path], object]) -> Path:
 
 def _made(path: Path, fill: Callable[[Path], object]) -> bool:
     """Fill a folder under another name, and rename it. False: something is there. A crash leaves a `.new-…` at most."""
-    if path.is_symlink() or (path.exists() and (not path.is_dir() or any(path.iterdir()))):
+    if not _is_free(path):
         return False
     new = path.with_name(f".new-{os.getpid()}-{time.monotonic_ns()}")
     new.mkdir()
@@ -147,8 +169,7 @@ class Lock:
             StorageError: the file system has no locks, or the file cannot be made.
         """
         self.path = path
-        if is_locked(path):
-            raise RunInUseError(f"{path.parent}: in use by another process; wait, or choose another --out")
+        check_free(path)
         with storing(path):
             self._file = path.open("a+b")
         about = os.fstat(self._file.fileno())
@@ -168,6 +189,16 @@ class Lock:
         """Let others in."""
         _held.pop(self._key, None)
         self._file.close()
+
+
+def check_free(path: Path) -> None:
+    """Check that nobody holds the lock at `path`.
+
+    Raises:
+        RunInUseError: a process does.
+    """
+    if is_locked(path):
+        raise RunInUseError(f"{path.parent}: in use by another process; wait, or choose another --out")
 
 
 def is_locked(path: Path) -> bool:

@@ -5,9 +5,9 @@ Letters: S steps. A weight that gets no gradient starts at 1; what the decay lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,18 +85,42 @@ def carried(weight_decay: float, before: Array, after: Array) -> float:
     return weight_decay * float(before.sum() / after.sum())
 
 
-def indistinct(budgets: Sequence[Budget], epochs: int) -> list[Indistinct]:
+def indistinct(budgets: Sequence[Budget], epochs: int, *, most: int | None = None) -> list[Indistinct]:
     """Pairs of weight decays whose runs cannot differ, or hardly, through the decay.
 
     Args:
         budgets: of all values, in one run's schedule.
         epochs: of that run.
+        most: so many pairs at most, the first; None: all of them.
     """
-    pairs = []
-    for one, other in combinations(sorted(budgets, key=lambda each: each.weight_decay), 2):
-        gap = abs(other.rate - one.rate)
-        if gap < LITTLE and one.weight_decay != other.weight_decay:
-            words = "no systematic difference expected" if gap < NOTHING else "unlikely to show with these seeds"
-            needed = int(np.ceil(epochs * LITTLE / gap))
-            pairs.append(Indistinct(one.weight_decay, other.weight_decay, gap, words, needed))
-    return pairs
+    return [_pair(one, other, epochs) for one, other in islice(_close(budgets), most)]
+
+
+def num_indistinct(budgets: Sequence[Budget]) -> int:
+    """How many pairs `indistinct` has; of thousands of values there are millions."""
+    return sum(len(each) for _, each in _neighbours(budgets))
+
+
+def _close(budgets: Sequence[Budget]) -> Iterator[tuple[Budget, Budget]]:
+    ordered = _ordered(budgets)
+    return ((ordered[one], ordered[other]) for one, others in _neighbours(budgets) for other in others)
+
+
+def _neighbours(budgets: Sequence[Budget]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Each value's place among the ordered ones, and the places after it of those that are hardly another run."""
+    ordered = _ordered(budgets)
+    rates, decays = (np.array([getattr(each, name) for each in ordered]) for name in ("rate", "weight_decay"))
+    for place in range(len(ordered)):
+        later = slice(place + 1, None)
+        is_close = (np.abs(rates[later] - rates[place]) < LITTLE) & (decays[later] != decays[place])
+        yield place, place + 1 + np.flatnonzero(is_close)
+
+
+def _ordered(budgets: Sequence[Budget]) -> list[Budget]:
+    return sorted(budgets, key=lambda each: each.weight_decay)
+
+
+def _pair(one: Budget, other: Budget, epochs: int) -> Indistinct:
+    gap = abs(other.rate - one.rate)
+    words = "no systematic difference expected" if gap < NOTHING else "unlikely to show with these seeds"
+    return Indistinct(one.weight_decay, other.weight_decay, gap, words, int(np.ceil(epochs * LITTLE / gap)))

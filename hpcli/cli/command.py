@@ -7,6 +7,9 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from hpcli.cli.options import Given, Options, Shared, key_parameters, read_given, shared_parameters
 from hpcli.cli.session import Session
@@ -61,7 +64,7 @@ def typer_callback(name: str) -> CommandBody:
     module = COMMANDS[name].module
     body: CommandBody = getattr(importlib.import_module(f"hpcli.cli.{module}"), module)
     options = _OPTIONS[body]
-    own = list(inspect.signature(body, eval_str=True).parameters.values())[1:]
+    own = _own_parameters(body, COMMANDS[name].swept)
     shared = shared_parameters(resumes=options.resumes)
     by_key = key_parameters((*options.keys, "seed"))
 
@@ -77,3 +80,17 @@ def typer_callback(name: str) -> CommandBody:
     callback.__annotations__ = {}
     callback.__doc__ = body.__doc__
     return callback
+
+
+def _own_parameters(body: CommandBody, swept: str | None) -> list[inspect.Parameter]:
+    """A command's own options; a sweep with a name of its own takes no key, and shows what it tries."""
+    _, *parameters = inspect.signature(body, eval_str=True).parameters.values()
+    if swept is None:
+        return parameters
+    from hpcli.config.grids import HELP
+
+    option = typer.Option(metavar="LIST", help=f"Its values. Default: {HELP[swept]}.")
+    kind = Annotated[list[str] | None, option]
+    return [
+        each.replace(annotation=kind) if each.name == "values" else each for each in parameters if each.name != "keys"
+    ]

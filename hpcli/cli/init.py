@@ -7,13 +7,16 @@ from typing import Annotated
 
 import typer
 
+from hpcli.cli import completion
 from hpcli.errors import UsageError
 
 NAMES = "digits, folder, finetune-resnet18, cifar10-resnet20 or cifar100-resnet56"
 
 
 def init(
-    name: Annotated[str, typer.Argument(help=f"A config that comes with hpcli: {NAMES}.")],
+    name: Annotated[
+        str, typer.Argument(help=f"A config that comes with hpcli: {NAMES}.", autocompletion=completion.shipped)
+    ],
     file: Annotated[Path | None, typer.Argument(help="Where to; default NAME.yaml.")] = None,
 ) -> int:
     """Copy a config that comes with hpcli, to edit."""

@@ -8,9 +8,15 @@ from typing import Annotated
 
 import typer
 
+from hpcli.cli import completion
 from hpcli.errors import UsageError, did_you_mean
 
-Part = Annotated[str, typer.Argument(metavar="[PREFIX]", help="Only keys that begin so, or have it in their name.")]
+Part = Annotated[
+    str,
+    typer.Argument(
+        metavar="[PREFIX]", help="Only keys that begin so, or have it in their name.", autocompletion=completion.keys
+    ),
+]
 AsSchema = Annotated[
     bool, typer.Option("--json-schema", help="A JSON schema on stdout, by which editors check and complete a config.")
 ]

@@ -15,12 +15,13 @@ from hpcli.errors import DIVERGED, UsageError
 KEYS = ("start_lr", "end_lr", "steps", "mode", "seeds", "valid")
 NARROW = 3.0
 """A range whose ends differ by less than this factor is not worth sweeping."""
-Values = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay.")]
+Decays = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay: 1e-4,1e-2.")]
+Momenta = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay: 0.9,0.95.")]
 
 
 @command([*(f"lr_find.{key}" for key in KEYS), "init.weights"])
 def lr_find(
-    call: Call, weight_decay: Values = None, momentum: Values = None, apply: Apply = None, strict: Strict = False
+    call: Call, weight_decay: Decays = None, momentum: Momenta = None, apply: Apply = None, strict: Strict = False
 ) -> int:
     """The learning-rate range test: short runs from a tiny to a huge learning rate, and what they say."""
     lists = {"optimizer.weight_decay": weight_decay, "schedule.momentum": momentum}

@@ -6,6 +6,7 @@ Each is declared once. An option that sets a key takes its name, its help and it
 from __future__ import annotations
 
 import inspect
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,27 @@ from typing import Annotated
 
 import typer
 
+from hpcli.cli import completion
+from hpcli.errors import UsageError
+
 Given = dict[str, object]
 """Parameter → what was given on the command line."""
 ConfigFile = Annotated[
-    Path | None, typer.Option("-c", "--config", help="YAML config; without it, the digits that come with hpcli.")
+    Path | None,
+    typer.Option(
+        "-c",
+        "--config",
+        help="YAML config; what it leaves out has the defaults shown here. Without it: digits.yaml, which comes with "
+        "hpcli, or the config of the run whose weights are measured.",
+    ),
 ]
-Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Set a key; repeatable.")]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Set a key; repeatable.", autocompletion=completion.assignments),
+]
 Resume = Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Go on with this run.")]
-Out = Annotated[Path | None, typer.Option(help="The run folder itself; must not exist. Default: a new one in runs/.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.")]
+Out = Annotated[Path | None, typer.Option(help="The run folder itself; new, or empty. Default: a new one in runs/.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.", autocompletion=completion.devices)]
 Json = Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stdout; all else on stderr.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show errors and warnings only.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Show every number, not the answer alone.")]
@@ -79,18 +92,22 @@ def key_parameters(keys: Iterable[str]) -> dict[str, inspect.Parameter]:
 
 def _parameter(key: str) -> inspect.Parameter:
     from hpcli.config.keys import find_field
+    from hpcli.config.varying import written
 
     field = find_field(key)
     assert field is not None, key
     name = NAMES.get(key, key.rpartition(".")[2])
     flag = name.replace("_", "-")
     about = " ".join((field.description or "").split())
-    default = "" if field.default in (None, (), {}) else f" Default: {field.default}."
+    default = "" if field.default in (None, (), {}) else f" Default: {written(field.default)}."
     kind: object = Annotated[
         str | None, typer.Option(f"--{flag}", metavar=METAVARS.get(key, name.upper()), help=f"{about}{default}")
     ]
     if field.annotation is bool:
-        kind = Annotated[bool | None, typer.Option(f"--{flag}/--no-{flag}", help=about)]
+        kind = Annotated[
+            bool | None,
+            typer.Option(f"--{flag}/--no-{flag}", help=f"{about} Default: --{'' if field.default else 'no-'}{flag}."),
+        ]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 
 
@@ -104,3 +121,44 @@ def read_given(given: Given, parameters: dict[str, inspect.Parameter]) -> Given:
         if value is not None:
             found[key] = read_text(key, value) if isinstance(value, str) else value
     return found
+
+
+def assigned(assignments: list[str] | None) -> Given:
+    """The keys that `--set KEY=VALUE` sets.
+
+    Raises:
+        UsageError: an assignment that is not KEY=VALUE.
+    """
+    from hpcli.config.keys import read_text
+
+    found: Given = {}
+    for assignment in assignments or []:
+        key, equals, value = assignment.partition("=")
+        if not key or not equals:
+            raise UsageError(f"--set {assignment}: write KEY=VALUE, for example --set train.epochs=3")
+        found[key.strip()] = read_text(key.strip(), value)
+    return found
+
+
+def repeated(shared: Shared, keys: Given, *, config: bool) -> str:
+    """The options of a call that another command needs to work on the same thing.
+
+    Args:
+        shared: of the call.
+        keys: that were set, or found; those that change no training run are left out.
+        config: whether the config is repeated: the file that was named, or that of the run that was gone on with.
+    """
+    from hpcli.config.keys import scope_of
+    from hpcli.config.scope import Scope
+    from hpcli.config.varying import written
+
+    file = shared.config or (shared.resume and shared.resume / "config.yaml")
+    words = ["-c", str(file)] if file and config else []
+    for key, value in keys.items():
+        if scope_of(key) & Scope.RUN:
+            short = written(value)
+            is_rounded = isinstance(value, float) and float(short) != value
+            words += ["--set", f"{key}={value if is_rounded else short}"]
+    words += ["--device", shared.device] if shared.device != "auto" else []
+    words += ["--allow-code"] if shared.allow_code else []
+    return "".join(f" {shlex.quote(word)}" for word in words)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from hpcli import catalog
-from hpcli.cli.options import Given, Options, Shared
+from hpcli.cli.options import Given, Options, Shared, assigned, repeated
 from hpcli.commands import COMMANDS, result_class
 from hpcli.errors import DIVERGED, UsageError
 from hpcli.states import RunStatus
@@ -41,12 +39,13 @@ class Session:
 
     def __init__(self, command: str, shared: Shared, keys: Given, options: Options, config_file: Path | None) -> None:
         from hpcli.cli.terminal import Terminal, show_warnings
+        from hpcli.config.code import check_code
 
         if shared.resume is not None and shared.out is not None:
             raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
         show_warnings()
         self.command, self.shared, self.options = command, shared, options
-        self.given = {**_assigned(shared.assignments), **keys}
+        self.given = {**assigned(shared.assignments), **keys}
         self.terminal = Terminal(quiet=shared.quiet, as_json=shared.as_json, verbose=shared.verbose)
         self.summary: Mapping[str, object] = {}
         self.result: Result | None = None  # of a run that is finished: what to go on from
@@ -54,8 +53,7 @@ class Session:
         self.num_train_images = 0
         self._drawn: set[str] = set()  # names of the pictures that are in the folder
         self.config = self._pinned(self._read_config(config_file), options.checkpoints)
-        if shared.allow_code:
-            catalog.allow_code(self.config.data.name, self.config.model.name)
+        check_code(self.config, allowed=shared.allow_code)
 
     def _read_config(self, file: Path | None) -> Config:
         from hpcli.config import load_config, with_overrides
@@ -97,13 +95,14 @@ class Session:
             The exit code.
         """
         if self.shared.dry_run:
-            return self._show_plan()
+            return self._show_plan(again=again)
         with self._recorder(again=again) as recorder:
             self.path = recorder.path
             if recorder.summary is not None:
                 return self._show_finished(recorder.summary)
             splits, experiment = self._splits(load), experiment or self._experiment()
             self.num_train_images = len(splits.train)
+            self._adopt(recorder, splits)
             with self.terminal.progress(self.command) as on_progress:
                 watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
                 result = experiment(
@@ -120,35 +119,33 @@ class Session:
         set_in_file(file, key, value)
         self.terminal.note(f"wrote {key}: {written(value)} into {file}")
 
-    def say_next(self, command: str, keys: Mapping[str, object] | None = None) -> None:
-        """The command to go on with, with everything that made this run, and the keys that it has found."""
-        self.terminal.note(f"next: {command}{self._repeated(keys or {})}")
+    def say_next(self, command: str, keys: Mapping[str, object] | None = None, *, of_run: bool = False) -> None:
+        """The command to go on with.
+
+        Args:
+            command: with its own options; everything that made this run is added.
+            keys: that this run has found.
+            of_run: the command reads this run's folder, which has the config in it.
+        """
+        made_by = {} if of_run else {**self.given, **(keys or {})}
+        self.terminal.note(f"next: {command}{repeated(self.shared, made_by, config=not of_run)}")
 
     def _experiment(self) -> RunExperiment:
         module = COMMANDS[self.command].module
         return cast(RunExperiment, getattr(importlib.import_module(f"hpcli.experiments.{module}"), module))
 
-    def _repeated(self, found: Mapping[str, object]) -> str:
-        """The options of this call that another command needs to work on the same thing, and what was found."""
-        from hpcli.config.keys import scope_of
-        from hpcli.config.scope import Scope
-        from hpcli.config.varying import written
-
-        words = ["-c", str(self.shared.config)] if self.shared.config else []
-        for key, value in {**self.given, **found}.items():
-            if scope_of(key) & Scope.RUN:
-                short = written(value)
-                is_rounded = isinstance(value, float) and float(short) != value
-                words += ["--set", f"{key}={value if is_rounded else short}"]
-        words += ["--device", self.shared.device] if self.shared.device != "auto" else []
-        words += ["--allow-code"] if self.shared.allow_code else []
-        return "".join(f" {shlex.quote(word)}" for word in words)
-
-    def _show_plan(self) -> int:
-        """`--dry-run`."""
+    def _show_plan(self, *, again: bool) -> int:
+        """`--dry-run`: refuses what the run would refuse."""
         from hpcli.experiments.plan import plan
+        from hpcli.files import check_new
+        from hpcli.recording.failed_start import is_failed_start
 
-        self.terminal.table(f"{self.command} would run", plan(COMMANDS[self.command].module, self.config))
+        if self.shared.resume is not None:
+            self._recorder(again=again).check()
+        elif self.shared.out is not None and not is_failed_start(self.shared.out):
+            check_new(self.shared.out)
+        facts = plan(COMMANDS[self.command].module, self.config, device=self.shared.device)
+        self.terminal.table(f"{self.command} would run", facts)
         return 0
 
     def _recorder(self, *, again: bool) -> DiskRecorder:
@@ -165,6 +162,14 @@ class Session:
 
         with self.terminal.decoding() as on_decode:
             return (load or load_splits)(self.config, on_decode=on_decode)
+
+    def _adopt(self, recorder: DiskRecorder, splits: Splits) -> None:
+        """Write down where the data of a resumed run are now, once they are known to be the same."""
+        if self.config != recorder.config:
+            from hpcli.results.data import DataFacts
+
+            DataFacts.of(splits).check_unchanged(recorder)
+            recorder.adopt(self.config)
 
     def draw(self, recorder: DiskRecorder, figures: Mapping[str, Figure]) -> None:
         """Put pictures into the run folder, each once."""
@@ -230,20 +235,3 @@ class _Early:
             about = result_class(self.session.command)
             self.session.draw(self.recorder, self.figures(about.from_run(self.recorder)))
         self.on_progress(report)
-
-
-def _assigned(assignments: list[str] | None) -> Given:
-    """The keys that `--set KEY=VALUE` sets.
-
-    Raises:
-        UsageError: an assignment that is not KEY=VALUE.
-    """
-    from hpcli.config.keys import read_text
-
-    found: Given = {}
-    for assignment in assignments or []:
-        key, equals, value = assignment.partition("=")
-        if not key or not equals:
-            raise UsageError(f"--set {assignment}: write KEY=VALUE, for example --set train.epochs=3")
-        found[key.strip()] = read_text(key.strip(), value)
-    return found

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hpcli.cli import completion
 from hpcli.cli.command import Call, command
 from hpcli.cli.options import Apply, Given
 from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
-from hpcli.states import Judgement
+from hpcli.states import Judgement, RunStatus
 
 if TYPE_CHECKING:
     from hpcli.config import Config
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 MANY_SEEDS = 30
 """More are not advised."""
 OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds")
-Varied = Annotated[list[str] | None, typer.Argument(metavar="KEY", help="What to vary: optimizer.eps")]
+Varied = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY", help="What to vary: optimizer.eps", autocompletion=completion.keys),
+]
 Values = Annotated[list[str] | None, typer.Option(metavar="LIST", help="Its values: 1e-5,1e-4; a list a key.")]
 Retune = Annotated[
     str | None,
@@ -36,12 +40,30 @@ def sweep(call: Call, keys: Varied = None, values: Values = None, retune: Retune
     """Compare values of a config key, or of two, by short runs of several seeds, and say which to use."""
     session = call.session(_vary(call, keys or [], values or []))
     session.config = session.config if retune is None else _retuned(session.config, retune)
-    about, swept = COMMANDS[call.command], session.config.sweep.values
-    if not swept or (about.swept is not None and about.swept not in swept):
-        raise UsageError(f"--values: none given; for example hpcli {call.command} {about.example or '--values A,B'}")
+    session.config = _with_grid(session.config, call.command)
     code = session.run(again=True)
     _go_on(session, apply)
     return code
+
+
+def _with_grid(config: Config, command: str) -> Config:
+    """The config with the values that its command tries where none are given.
+
+    Raises:
+        UsageError: there are none, or they are of other keys than the command's.
+    """
+    from hpcli.config import with_overrides
+    from hpcli.config.grids import grid
+
+    about, swept = COMMANDS[command], config.sweep.values
+    if about.swept is not None and not swept:
+        return with_overrides(config, {"sweep.values": {about.swept: grid(config, about.swept)}})
+    if not swept:
+        raise UsageError(f"--values: none given; for example hpcli {command} {about.example}")
+    if about.swept is not None and about.swept not in swept:
+        keys = " & ".join(swept)
+        raise UsageError(f"sweep.values: the config's are of {keys}; hpcli sweep compares them, --values LIST others")
+    return config
 
 
 def _vary(call: Call, keys: list[str], lists: list[str]) -> Given:
@@ -102,6 +124,8 @@ def _go_on(session: Session, apply: Path | None) -> None:
     from hpcli.results import sweep as results
 
     result = session.result
+    if session.summary.get("status") == RunStatus.DIVERGED:
+        session.say_next("hpcli lr-find")
     if not isinstance(result, results.SweepResult) or result.choice is None:
         return
     chosen = result.settings[result.choice.index]

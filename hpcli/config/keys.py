@@ -46,6 +46,7 @@ def described() -> list[Described]:
     return [Described(key, field.default, " ".join((field.description or "").split())) for key, field in fields()]
 
 
+@cache
 def find_field(key: str) -> FieldInfo | None:
     """The field of a dotted key; of `model.options.num_blocks` that of `model.options`; None: there is none."""
     known = _by_key()
@@ -57,6 +58,7 @@ def find_field(key: str) -> FieldInfo | None:
     return None
 
 
+@cache
 def scope_of(key: str) -> Scope:
     """What a key affects.
 
@@ -95,15 +97,23 @@ def read_text(key: str, text: str) -> object:
 
 def value_fault(key: str, value: object) -> ValidationError | None:
     """What is wrong with a value for a key; None: nothing, as far as the key alone can tell."""
+    check = _check_of(key)
+    try:
+        if check is not None:
+            check.validate_python(value, strict=True)
+    except ValidationError as error:
+        return error
+    return None
+
+
+@cache
+def _check_of(key: str) -> TypeAdapter[Any] | None:
+    """What checks the values of a key; None: they are not known to the schema."""
     field = find_field(key)
     if field is None or _is_open(field):
         return None
     kind: Any = Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-    try:
-        TypeAdapter(kind).validate_python(value, strict=True)
-    except ValidationError as error:
-        return error
-    return None
+    return TypeAdapter(kind)
 
 
 @cache

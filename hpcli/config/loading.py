@@ -135,8 +135,8 @@ def _read_text(path: Path) -> str:
 
 
 def _build(document: Document, overrides: Mapping[str, object]) -> Config:
-    tree = copy.deepcopy(document.tree)
-    where = dict(document.where)
+    """The config of a document of its caller's own, which is changed."""
+    tree, where = document.tree, document.where
     for key, value in overrides.items():
         _override(tree, where, key, _plain(value))
     try:
@@ -167,9 +167,12 @@ def _override(tree: Tree, where: dict[KeyPath, str], key: str, value: object) ->
 
 
 def _tree(section: Section) -> Tree:
-    """A section as a tree of its own values, none of them turned into text."""
+    """A section as a tree of its own values, none of them turned into text, and its dicts copied."""
     values = {name: getattr(section, name) for name in type(section).model_fields}
-    return {name: _tree(value) if isinstance(value, Section) else value for name, value in values.items()}
+    return {
+        name: _tree(value) if isinstance(value, Section) else copy.deepcopy(value) if isinstance(value, dict) else value
+        for name, value in values.items()
+    }
 
 
 def _plain(value: object) -> object:

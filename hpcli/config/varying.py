@@ -11,16 +11,18 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
 from itertools import product
 
 from pydantic import JsonValue
 
-from hpcli.config.keys import full_key, read_text, scope_of
+from hpcli.config.keys import full_key, read_text, scope_of, value_fault
 from hpcli.config.loading import to_dict, with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.config.scaling import scaled
 from hpcli.config.schema import Config
 from hpcli.config.scope import Scope
+from hpcli.config.section import Section
 from hpcli.config.strict_yaml import Tree
 from hpcli.errors import ConfigError, UsageError
 
@@ -40,8 +42,22 @@ class Setting:
     also: Mapping[str, JsonValue] = field(default_factory=dict)  # keys that go with the values: their own learning rate
 
     def run(self, seed: int) -> Config:
-        """The config of this setting's run with a seed."""
-        return with_overrides(self.config, {"seed": seed})
+        """The config of this setting's run with a seed.
+
+        Raises:
+            ConfigError: a seed that is too large.
+        """
+        if value_fault("seed", seed) is not None:
+            return with_overrides(self.config, {"seed": seed})  # which says why not
+        return self.config.model_copy(update={"seed": seed})  # nothing else depends on it: nothing to check
+
+    def identity(self, seed: int) -> str:
+        """The identity of this setting's run with a seed; see the function of that name."""
+        return _identity({**self._contents, "seed": seed}, self.name)
+
+    @cached_property
+    def _contents(self) -> Tree:
+        return _of_runs(to_dict(self.config), "")
 
     def along_with(self, keys: Mapping[str, JsonValue]) -> Setting:
         """The setting with more keys that go with its values."""
@@ -71,7 +87,7 @@ def settings(config: Config) -> list[Setting]:
     """Every setting of `config.sweep.values`: all values of one key, all pairs of two.
 
     Raises:
-        UsageError: no values, or the same value twice.
+        UsageError: no values, the same value twice, or values that `sweep.refine` cannot go on between.
         ConfigError: values that do not go together with the rest of the config.
     """
     if not config.sweep.values:
@@ -79,7 +95,14 @@ def settings(config: Config) -> list[Setting]:
     both = [key for key in config.sweep.values if key in config.sweep.retune]
     if both:
         raise UsageError(f"--retune {both[0]}: is what is swept; retune another key, such as schedule.max_lr")
-    return with_settings(config, product(*config.sweep.values.values()))
+    found = with_settings(config, product(*config.sweep.values.values()))
+    if config.sweep.refine and not all(_is_number(each) for each in found):
+        raise UsageError("--refine: takes one key whose values are numbers")
+    return found
+
+
+def _is_number(setting: Setting) -> bool:
+    return len(setting.values) == 1 and isinstance(setting.values[0], int | float)
 
 
 def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -> list[Setting]:
@@ -91,9 +114,11 @@ def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -
     """
     keys = tuple(config.sweep.values)
     base = {"train.epochs": config.sweep.epochs, "train.checkpoint_epochs": []}
+    base |= {f"{section}.values": {} for section in ("sweep", "lr_find")}  # a run knows its own values alone
+    bare = with_overrides(config, base | {"sweep.retune": {}})
     found: dict[str, Setting] = {}
     for combined in combinations:
-        own = with_overrides(config, base | dict(zip(keys, combined, strict=True)))
+        own = with_overrides(bare, dict(zip(keys, combined, strict=True)))
         resolved = tuple(value_of(own, key) for key in keys)
         name = JOINED.join(written(value) for value in resolved)
         if name in found:
@@ -106,10 +131,13 @@ def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -
 
 def identity(config: Config, name: str) -> str:
     """The identity of a training run, equal for equal configs. It begins with the setting's name and the seed."""
-    contents = _of_runs(to_dict(config), "")
+    return _identity(_of_runs(to_dict(config), ""), name)
+
+
+def _identity(contents: Tree, name: str) -> str:
     digest = hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
     readable = re.sub(r"[^\w.+-]+", "_", name)[:40]
-    return f"{readable}-seed-{config.seed}-{digest[:10]}"
+    return f"{readable}-seed-{contents['seed']}-{digest[:10]}"
 
 
 def _of_runs(tree: Tree, prefix: str) -> Tree:
@@ -120,9 +148,14 @@ def _of_runs(tree: Tree, prefix: str) -> Tree:
         if isinstance(value, dict) and not prefix:
             inner = _of_runs(value, f"{key}.")
             found |= {name: inner} if inner else {}
-        elif scope_of(key) & Scope.RUN:
+        elif _is_of_runs(key):
             found[name] = value
     return found
+
+
+@cache
+def _is_of_runs(key: str) -> bool:
+    return bool(scope_of(key) & Scope.RUN)
 
 
 def value_of(config: Config, key: str) -> JsonValue:
@@ -131,8 +164,11 @@ def value_of(config: Config, key: str) -> JsonValue:
     Raises:
         ConfigError: no such key.
     """
-    node: JsonValue = to_dict(config)
-    for name in key.split("."):
+    section, names = config, key.split(".")  # type: Section, list[str]
+    while isinstance(inner := getattr(section, names[0], None), Section) and len(names) > 1:
+        section, names = inner, names[1:]
+    node: JsonValue = section.model_dump(mode="json", include={names[0]})
+    for name in names:
         if not isinstance(node, dict) or name not in node:
             raise ConfigError(f"{key}: is not set")
         node = node[name]

@@ -21,7 +21,7 @@ from hpcli.config import Config
 from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.data.fingerprint import fingerprint
 from hpcli.data.mapped import release_pages, taken
-from hpcli.data.randomness import SAMPLE, SPLIT, shuffled
+from hpcli.data.randomness import SAMPLE, SPLIT, shuffled, stratified
 from hpcli.data.statistics import channel_statistics, entropy
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
@@ -78,6 +78,18 @@ class Splits:
     def steps_per_epoch(self, batch_size: int, limit: int | None = None) -> int:
         """Full batches in one pass over the training images, or `limit`."""
         return limit or len(self.train) // batch_size
+
+    def part(self, name: str) -> Split:
+        """The images of `train`, `valid` or `test`.
+
+        Raises:
+            DataError: there are none.
+        """
+        images = {"train": self.train, "valid": self.valid, "test": self.test}[name]
+        if images is None or not len(images):
+            used = ", or data.validation: test uses them" if name == "test" else ""
+            raise DataError(f"no {name} images: there are none{used}")
+        return images
 
     def train_sample(self, count: int | None = None) -> Split:
         """A fixed choice of training images to measure on; `count`, or as many as there are validation images."""
@@ -226,22 +238,3 @@ def _warn_of_imbalance(splits: Splits) -> None:
             HpcliWarning,
             stacklevel=3,
         )
-
-
-def stratified(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Divide indices in two, class by class, so that each class has about `fraction` of its images in the first part.
-
-    Args:
-        labels: [N].
-        fraction: in (0, 1).
-        seed: which images; the same seed always chooses the same.
-
-    Returns:
-        Two sorted index arrays: the chosen, and the rest.
-    """
-    order = shuffled(len(labels), SPLIT, seed)
-    chosen = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        chosen[members[: round(fraction * len(members))]] = True
-    return np.flatnonzero(chosen), np.flatnonzero(~chosen)

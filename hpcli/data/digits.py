@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpcli.data.dataset import ImageData, Split, stratified
+from hpcli.data.dataset import ImageData, Split
+from hpcli.data.randomness import stratified
 from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError
 

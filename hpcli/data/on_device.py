@@ -7,7 +7,6 @@ import torch
 from hpcli.config.schema import DataConfig
 from hpcli.data.dataset import Splits
 from hpcli.data.loader import EvalLoader, TrainLoader
-from hpcli.errors import DataError
 
 
 class DeviceData:
@@ -69,10 +68,7 @@ class DeviceData:
         """
         key = (split, count)
         if key not in self._eval_loaders:
-            images = {"valid": self.splits.valid, "train": self.splits.train, "test": self.splits.test}[split]
-            if images is None or not len(images):
-                used = ", or data.validation: test uses them" if split == "test" else ""
-                raise DataError(f"no {split} images: there are none{used}")
+            images = self.splits.part(split)
             size = self.eval_batch_size
             self._eval_loaders[key] = (
                 EvalLoader.sample(self.loader, self.splits.sample_index(count), batch_size=size)

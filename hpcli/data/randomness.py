@@ -71,3 +71,22 @@ def _mix_integer(z: int) -> int:
     z = ((z ^ (z >> 30)) * _FIRST) & mask
     z = ((z ^ (z >> 27)) * _SECOND) & mask
     return z ^ (z >> 31)
+
+
+def stratified(labels: NDArray[np.int64], fraction: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Divide indices in two, class by class, so that each class has about `fraction` of its images in the first part.
+
+    Args:
+        labels: [N].
+        fraction: in (0, 1).
+        seed: which images; the same seed always chooses the same.
+
+    Returns:
+        Two sorted index arrays: the chosen, and the rest.
+    """
+    order = shuffled(len(labels), SPLIT, seed)
+    chosen = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        chosen[members[: round(fraction * len(members))]] = True
+    return np.flatnonzero(chosen), np.flatnonzero(~chosen)

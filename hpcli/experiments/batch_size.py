@@ -10,7 +10,8 @@ import numpy as np
 from hpcli.analysis.throughput import has_levelled_off
 from hpcli.config import Config, with_overrides
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.errors import MemoryLimitError, UsageError, lacks_memory
+from hpcli.errors import MemoryLimitError, lacks_memory
+from hpcli.experiments.preflight import check_sizes
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.recorder import Recorder
@@ -58,8 +59,7 @@ def batch_size(
     """
     splits, sizes = splits or load_splits(config), config.batch_size.sizes
     images = len(splits.train)
-    if sizes and max(sizes) > images:
-        raise UsageError(f"--sizes {','.join(map(str, sizes))}: must be from 1 to {images}, the number of images")
+    check_sizes(sizes, splits)
     recorder = recorder or MemoryRecorder()
     DataFacts.of(splits).record(recorder)
     run = _Measurement(config, recorder, on_progress, device, splits)

@@ -65,13 +65,7 @@ def evaluate(
     try:
         if weights is not None:
             trainer.load_weights(weights)
-        broken = first_not_finite(trainer.model.state_dict())
-        if broken is not None:
-            name = stored.name if isinstance(stored, Stored) else "weights"
-            raise CheckpointError(
-                f"{name}: {broken} holds numbers that are not finite: its run diverged; take an earlier checkpoint, "
-                "such as RUN:best"
-            )
+        _check_finite(trainer.model.state_dict(), stored.name if isinstance(stored, Stored) else "weights")
         _measure(trainer, split, recorder)
     finally:
         trainer.load_state_dict(before)
@@ -89,6 +83,26 @@ def load_to_evaluate(config: Config, *, on_decode: OnDecode = silent, list_only:
     """
     about = None if config.evaluate.checkpoint is None else read_weights(config.evaluate.checkpoint).data
     return _load(config, about, on_decode=on_decode, list_only=list_only)
+
+
+def check_finite(checkpoint: str | None) -> None:
+    """Check that a checkpoint's weights are numbers; None: there is nothing to check.
+
+    Raises:
+        CheckpointError: some are not.
+    """
+    if checkpoint is not None:
+        stored = read_weights(checkpoint)
+        _check_finite(stored.weights, stored.name)
+
+
+def _check_finite(weights: Weights, name: str) -> None:
+    broken = first_not_finite(weights)
+    if broken is not None:
+        raise CheckpointError(
+            f"{name}: {broken} holds numbers that are not finite: its run diverged; take an earlier checkpoint, "
+            "such as RUN:best"
+        )
 
 
 def _load(config: Config, about: DataFacts | None, *, on_decode: OnDecode = silent, list_only: bool = False) -> Splits:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hpcli.config import Config
+from hpcli.config import Config, with_overrides
 from hpcli.config.alphas import BN_IMAGES, parse_alphas
 from hpcli.config.varying import JOINED, settings, written
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
+from hpcli.experiments.preflight import check_any_starts, check_batch_size, check_sizes, check_start
 from hpcli.experiments.seeds import AUTO_SEEDS
 from hpcli.results import retune
-from hpcli.results.budgets import budgets_of, flagged, in_lines
+from hpcli.results.budgets import budgets_of, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.same_runs import same_range_tests, same_trainings
 from hpcli.states import BatchNorm
@@ -21,25 +22,29 @@ from hpcli.trials.spec import Spec
 Facts = dict[str, object]
 
 
-def plan_train(config: Config) -> Facts:
-    """The plan of `train`.
-
-    Raises:
-        DataError, ConfigError: as training would.
-    """
-    splits = load_splits(config, list_only=True)
+def plan_train(config: Config, device: str = "auto") -> Facts:
+    """The plan of `train`."""
+    splits = _splits(config, device)
     per_epoch = splits.steps_per_epoch(config.data.batch_size, config.data.steps_per_epoch)
     schedule = training_schedule(config, per_epoch)
     length = {"epochs": config.train.epochs, "steps_per_epoch": per_epoch}
     return {**_setting(config, splits), **length, **_rows(schedule), "momentum": str(config.schedule.momentum)}
 
 
-def plan_lr_find(config: Config) -> Facts:
+def plan_lr_find(config: Config, device: str = "auto") -> Facts:
     """The plan of `lr-find`."""
-    schedule = lr_find_schedule(config)
+    schedule, splits = lr_find_schedule(config), load_splits(config, list_only=True)
+    values = config.lr_find.values.items()
+    for own in [with_overrides(config, {key: value}) for key, each in values for value in each] or [config]:
+        check_batch_size(own.data.batch_size, splits)
+        check_start(own, splits, device=device)
+    tests = config.lr_find.seeds * (sum(map(len, config.lr_find.values.values())) or 1)
     plan = {
-        **_setting(config, load_splits(config, list_only=True)),
+        **_setting(config, splits),
         **_rows(schedule),
+        "seeds": config.lr_find.seeds,
+        "tests": tests,
+        "steps_in_all": tests * len(schedule),
         "momentum": str(schedule.momentum[0]),
         "overlaid": [f"{key}: {', '.join(map(written, each))}" for key, each in config.lr_find.values.items()],
         "same_runs": same_range_tests(config),
@@ -47,10 +52,13 @@ def plan_lr_find(config: Config) -> Facts:
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
-def plan_sweep(config: Config) -> Facts:
+def plan_sweep(config: Config, device: str = "auto") -> Facts:
     """The plan of a sweep: its trials, what of them is the same, and weight decays that it can hardly tell apart."""
     keys, found = tuple(config.sweep.values), settings(config)
     splits = load_splits(config, list_only=True)
+    for size in {setting.config.data.batch_size for setting in found}:
+        check_batch_size(size, splits)
+    check_any_starts([setting.config for setting in found], splits, device=device)
     data, epochs, asked = DataFacts.of(splits), config.sweep.epochs, config.sweep.seeds
     seeds = asked if isinstance(asked, int) else AUTO_SEEDS[1]
     tried = [each for setting in found for each in retune.candidates(config, setting)] if config.sweep.retune else []
@@ -66,7 +74,7 @@ def plan_sweep(config: Config) -> Facts:
         "epochs": epochs,
         "steps": sum(steps),
         "same_runs": same_trainings(keys, found, splits),
-        "decay": in_lines(flagged(keys, budgets_of(keys, found, data), epochs), epochs),
+        "decay": in_lines(keys, budgets_of(keys, found, data), epochs),
         "trials": [
             {"value": spec.name, "seed": spec.seed, "steps": count, "trial": spec.key}
             for spec, count in zip(trials, steps, strict=True)
@@ -75,22 +83,42 @@ def plan_sweep(config: Config) -> Facts:
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
-def plan_evaluate(config: Config) -> Facts:
+def plan_evaluate(config: Config, device: str = "auto") -> Facts:
     """The plan of `evaluate`."""
-    splits = load_splits(config, list_only=True, trains=False)
-    return {"checkpoint": config.evaluate.checkpoint, **_setting(config, splits)}
+    from hpcli.experiments.evaluate import check_finite, load_to_evaluate  # its weights take torch
+
+    splits, checkpoint = load_to_evaluate(config, list_only=True), config.evaluate.checkpoint
+    split = config.evaluate.split or ("valid" if splits.test is None else "test")
+    check_start(config, splits, device=device, weights={"": checkpoint}, measures=True)
+    check_finite(checkpoint)
+    about = {"checkpoint": checkpoint, "split": split, "evaluated_images": len(splits.part(split))}
+    return {**about, **_setting(config, splits)}
 
 
-def plan_data(config: Config) -> Facts:
+def plan_data(config: Config, device: str = "auto") -> Facts:
     """The data and the network of a config."""
-    return _setting(config, load_splits(config, list_only=True))
+    return _setting(config, _splits(config, device))
 
 
-def plan_interpolate(config: Config) -> Facts:
+def plan_batch_size(config: Config, device: str = "auto") -> Facts:
+    """The plan of `batch-size`."""
+    splits, sizes = load_splits(config, list_only=True), sorted(set(config.batch_size.sizes))
+    check_sizes(sizes, splits)
+    smallest = with_overrides(config, {"data.batch_size": sizes[0]}) if sizes else config
+    check_start(smallest, splits, device=device, weights={})
+    plan = _setting(config, splits)
+    del plan["batch_size"]
+    return {**plan, "sizes": ", ".join(map(str, sizes)) or "doubled, as long as that gains"}
+
+
+def plan_interpolate(config: Config, device: str = "auto") -> Facts:
     """The plan of `interpolate`."""
     splits, chosen = load_splits(config, list_only=True), config.interpolate
     if chosen.ckpt_a is None or chosen.ckpt_b is None:
         raise UsageError("--ckpt-a, --ckpt-b: name the two checkpoints, each a run folder or a file")
+    ends = {"A": chosen.ckpt_a, "B": chosen.ckpt_b, "C": chosen.ckpt_c}
+    named = {f"checkpoint {letter}: ": checkpoint for letter, checkpoint in ends.items()}
+    check_start(config, splits, device=device, weights=named, measures=True)
     alphas = parse_alphas(chosen.alphas)
     modes = [mode for mode in BatchNorm if chosen.bn in (mode, "both")]
     images = min(len(splits.train), len(splits.valid)) + len(splits.valid)
@@ -111,16 +139,28 @@ def plan_interpolate(config: Config) -> Facts:
     }
 
 
-def plan(module: str, config: Config) -> Facts:
-    """The plan of a command, by the name of its module. Without a plan of its own: its data and network."""
-    own: dict[str, Callable[[Config], Facts]] = {
+def plan(module: str, config: Config, *, device: str = "auto") -> Facts:
+    """The plan of a command, by the name of its module. Without a plan of its own: its data and network.
+
+    Raises:
+        ConfigError, DataError, UsageError, CheckpointError: what the command itself would refuse before its first step.
+    """
+    own: dict[str, Callable[[Config, str], Facts]] = {
         "train": plan_train,
         "lr_find": plan_lr_find,
         "sweep": plan_sweep,
+        "batch_size": plan_batch_size,
         "interpolate": plan_interpolate,
         "evaluate": plan_evaluate,
     }
-    return own.get(module, plan_data)(config)
+    return own.get(module, plan_data)(config, device)
+
+
+def _splits(config: Config, device: str) -> Splits:
+    """The images, listed alone, of a config that a trainer can be had for."""
+    splits = load_splits(config, list_only=True)
+    check_start(config, splits, device=device)
+    return splits
 
 
 def _setting(config: Config, splits: Splits) -> Facts:

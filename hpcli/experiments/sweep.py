@@ -10,13 +10,12 @@ from hpcli.analysis.refine import refined
 from hpcli.config import Config
 from hpcli.config.varying import Setting, settings, with_settings, with_values
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.errors import UsageError
 from hpcli.experiments.seeds import affordable_seeds
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.results import fresh, retune
-from hpcli.results.budgets import budgets_of, flagged, in_lines
+from hpcli.results.budgets import budgets_of, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.foresight import foresight
 from hpcli.results.fresh import FreshTrial
@@ -64,8 +63,6 @@ def sweep(
     """
     config = config if vary is None else with_values(config, "sweep", vary)
     found = settings(config)
-    if config.sweep.refine and not all(_is_number(each) for each in found):
-        raise UsageError("--refine: takes one key whose values are numbers")
     splits, recorder = splits or load_splits(config), recorder or MemoryRecorder()
     data = DataFacts.of(splits)
     data.check_unchanged(recorder)
@@ -84,10 +81,6 @@ def sweep(
     return run.confirm(result) if config.sweep.refine else result
 
 
-def _is_number(setting: Setting) -> bool:
-    return len(setting.values) == 1 and isinstance(setting.values[0], int | float)
-
-
 class _Sweep:
     """A sweep while it runs: its settings and seeds so far, and the verdicts on its trials."""
 
@@ -100,7 +93,7 @@ class _Sweep:
         self.plan = self.looks[-1].plan + 1 if self.looks else 1
         self.added: set[str] = set()  # names of the values that the last refinement added
         keys, epochs = tuple(config.sweep.values), config.sweep.epochs
-        table.say(*in_lines(flagged(keys, budgets_of(keys, found, table.data), epochs), epochs))
+        table.say(*in_lines(keys, budgets_of(keys, found, table.data), epochs))
 
     def num_seeds(self) -> int:
         """As many as the config says; `auto`: as were decided on before, or as the first trial's time allows."""

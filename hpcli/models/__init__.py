@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from hpcli import catalog
+from hpcli.config import Config
 from hpcli.errors import ConfigError, did_you_mean
 from hpcli.models import hub
 from hpcli.models.freezing import freeze_body
@@ -52,6 +53,29 @@ def build_model(
     if freeze is not None:
         freeze_body(model)
     return model
+
+
+def model_of(
+    config: Config, *, num_classes: int, shape: tuple[int, int, int], pretrained: bool | None = None
+) -> nn.Module:
+    """The network that a config describes, for images of that shape (H, W, C).
+
+    `pretrained` in place of the config's: False asks for no weights of a library, which may be a download.
+
+    Raises:
+        ConfigError, DataError: as `build_model`.
+    """
+    height, width, channels = shape
+    return build_model(
+        config.model.name,
+        num_classes=num_classes,
+        in_channels=channels,
+        image_size=(height, width),
+        options=config.model.options,
+        bn_momentum=config.model.bn_momentum,
+        pretrained=config.model.pretrained if pretrained is None else pretrained,
+        freeze=config.model.freeze,
+    )
 
 
 def _built(name: str, facts: dict[str, Any], options: Mapping[str, Any]) -> nn.Module:

@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpcli.config import Config, differing_keys
+from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, HpcliWarning, UsageError
-from hpcli.files import make_dated, make_new, point_link, write_atomic
+from hpcli.files import check_free, make_dated, make_new, point_link, write_atomic
 from hpcli.recording.checkpoints import METADATA
 from hpcli.recording.child import ChildFolder
-from hpcli.recording.folder import CHILDREN, Folder
+from hpcli.recording.failed_start import clear_failed_start
+from hpcli.recording.folder import CHILDREN, MOVES, Folder
 from hpcli.recording.folder_recorder import FolderRecorder
 from hpcli.recording.seal import check_seal
+from hpcli.recording.status import LOCK
 from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ class DiskRecorder(FolderRecorder):
         """Make a new folder, `out` or one named by command, data and time under `runs/`.
 
         Raises:
-            UsageError: `out` exists already; nothing in it is touched.
+            UsageError: `out` exists already, and is neither empty nor a start that failed; nothing in it is touched.
         """
 
         def fill(folder: Path) -> None:
@@ -49,6 +51,8 @@ class DiskRecorder(FolderRecorder):
             first._note(RunStatus.CREATED)
             first._write_config()
 
+        if out:
+            clear_failed_start(out)
         name = f"{command}-{config.data.name.replace(':', '-')}"
         path = make_new(out, fill) if out else make_dated(RUNS, name, fill)
         if out is None:
@@ -62,7 +66,8 @@ class DiskRecorder(FolderRecorder):
         Args:
             command: whose run it is.
             path: the folder.
-            config: the folder's, or one that differs in keys that may be extended.
+            config: the folder's, or one that differs in keys that may be extended, or in `data.root`, where the images
+                are that it has written down: the recorder keeps the old place until it is told to `adopt` the new one.
             again: go through it even when it is finished and nothing more is asked.
 
         Raises:
@@ -76,6 +81,8 @@ class DiskRecorder(FolderRecorder):
                 f"{path}: a run of {standing.command}, not of {command}; {_way_on(standing.command, path)}"
             )
         more = differing_keys(before, config, of=Scope.EXTENDS)
+        if _knows_its_data(folder) and config.data.root != before.data.root:  # what lies there has to be the same
+            config = with_overrides(config, {MOVES: before.data.root})
         keys = ", ".join(key for key in differing_keys(before, config) if key not in more)
         if keys:
             raise CheckpointError(f"{path}: its config differs in {keys}; {_instead(keys, path, config)}")
@@ -83,6 +90,22 @@ class DiskRecorder(FolderRecorder):
         run._extends = bool(more) or again
         run._before = before
         return run
+
+    def adopt(self, config: Config) -> None:
+        """Write down a config in place of the folder's: its data, known to be the same, have another place now."""
+        self.config = self._before = config
+        self._note(self.status)
+        self._write_config()
+
+    def check(self) -> None:
+        """Check that the run can be gone on with, writing nothing.
+
+        Raises:
+            RunInUseError: another process holds it.
+            CheckpointError: a file has been changed.
+        """
+        check_free(self.path / LOCK)
+        self._look()
 
     def _look(self) -> None:
         """Compare what lies in the folder with what it was when the run ended.
@@ -129,6 +152,11 @@ class DiskRecorder(FolderRecorder):
         for each in said:
             if str(each.message) not in missing:
                 warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
+def _knows_its_data(folder: Folder) -> bool:
+    """Whether a run has written down what its images are. Runs within a sweep are known by their configs instead."""
+    return (folder.path / "data.csv").is_file() and not (folder.path / CHILDREN).is_dir()
 
 
 def _way_on(command: str, path: Path) -> str:

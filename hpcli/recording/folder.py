@@ -20,6 +20,8 @@ from hpcli.recording.status import Standing, read_standing
 from hpcli.states import RunStatus
 
 CHILDREN = "trials"
+MOVES = "data.root"
+"""A key that may be changed: what lies there is compared with what the run was trained on."""
 
 
 class Folder:
@@ -113,15 +115,15 @@ class Folder:
 
 
 def _changed_keys(config: Config, begun_with: Mapping[str, object] | None) -> list[str]:
-    """Keys that are not what a run began with, but for those by which it may be extended."""
+    """Keys that are not what a run began with, but for those by which it may be extended, and where its data are."""
     if begun_with is None:
         return []
     try:
         before = Config.model_validate(begun_with)
     except ValueError:
         return ["a key"]
-    extends = differing_keys(config, before, of=Scope.EXTENDS)
-    return [key for key in differing_keys(config, before) if key not in extends]
+    free = [*differing_keys(config, before, of=Scope.EXTENDS), MOVES]
+    return [key for key in differing_keys(config, before) if key not in free]
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:

@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from hpcli.config import Config, to_dict, to_yaml
+from hpcli.config import Config, to_dict
 from hpcli.errors import DIVERGED, SOME_FAILED, CheckpointError, HpcliError
 from hpcli.files import Lock, storing, write_atomic
 from hpcli.recording.checkpoints import Checkpoints
 from hpcli.recording.csv_files import CsvFiles
 from hpcli.recording.environment import environment
+from hpcli.recording.failed_start import CONFIG, config_text
 from hpcli.recording.folder import Folder, write_arrays
 from hpcli.recording.recorder import Arrays, State
 from hpcli.recording.rows import R, Row
@@ -197,8 +198,7 @@ class FolderRecorder:
             pass
 
     def _write_config(self) -> None:
-        header = f"# Fully resolved: `hpcli {self.command} -c` this file runs it again.\n"
-        write_atomic(self.path / "config.yaml", (header + to_yaml(self.config)).encode())
+        write_atomic(self.path / CONFIG, config_text(self.command, self.config).encode())
 
     def _note(self, status: RunStatus, files: Mapping[str, str] | None = None) -> None:
         goes_on = status in (RunStatus.CREATED, RunStatus.RUNNING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hpcli.analysis.decay import Budget, Indistinct, budget, indistinct
+from hpcli.analysis.decay import Budget, Indistinct, budget, indistinct, num_indistinct
 from hpcli.config import Config
 from hpcli.config.varying import Setting, written
 from hpcli.results.data import DataFacts
@@ -44,12 +44,13 @@ def flagged(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> lis
     return indistinct(list(budgets.values()), epochs) if len(keys) == 1 else []
 
 
-def in_lines(pairs: Sequence[Indistinct], epochs: int) -> list[str]:
-    """The pairs as a person reads them, the first few of them."""
+def in_lines(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> list[str]:
+    """The flagged pairs as a person reads them, the first few of them."""
+    values = list(budgets.values()) if len(keys) == 1 else []
+    more = num_indistinct(values) - MOST_LINES
     lines = [
         f"{written(each.first)} and {written(each.second)}: {each.words} in {epochs} epoch{'s' * (epochs > 1)} "
         f"(what they take of a weight differs by {each.gap:.2g}; by 0.1, which may show, in {each.epochs:,} epochs)"
-        for each in pairs
+        for each in indistinct(values, epochs, most=MOST_LINES + (more == 1))
     ]
-    more = len(lines) - MOST_LINES
-    return lines if more <= 1 else [*lines[:MOST_LINES], f"… and {more} pairs more, in summary.json"]
+    return lines if more <= 1 else [*lines, f"… and {more} pairs more, in summary.json"]

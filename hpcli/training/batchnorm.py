@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from hpcli.config import Config
+from hpcli.errors import ConfigError
 from hpcli.training.numerics import Numerics
 
 SETTLED = 5.0
@@ -62,6 +64,16 @@ def tracked_norms(model: nn.Module) -> dict[str, _BatchNorm]:
         for name, module in model.named_modules()
         if isinstance(module, _BatchNorm) and module.track_running_stats
     }
+
+
+def check_batch(config: Config, model: nn.Module) -> None:
+    """Check that a network can be trained in batches of the config's size.
+
+    Raises:
+        ConfigError: of one image, which has no variance that BatchNorm could measure.
+    """
+    if config.data.batch_size == 1 and has_trained_norms(model):
+        raise ConfigError(f"data.batch_size: 1: {config.model.name} has BatchNorm, which needs more; raise it")
 
 
 def has_trained_norms(model: nn.Module) -> bool:

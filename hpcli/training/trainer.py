@@ -15,11 +15,11 @@ from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.on_device import DeviceData
 from hpcli.data.randomness import STEP, seed_for
-from hpcli.errors import CheckpointError, ConfigError
-from hpcli.models import build_model
+from hpcli.errors import CheckpointError
+from hpcli.models import model_of
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
-from hpcli.training.batchnorm import has_trained_norms, reestimated
+from hpcli.training.batchnorm import check_batch, reestimated
 from hpcli.training.captured import CapturedStep, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.losses import LossRecord, StepLoss
@@ -117,8 +117,7 @@ class Trainer:
         numerics.warn_if_slow()
         draw = _drawn_by(config, splits)
         model: nn.Module = draw(config.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.data.batch_size == 1 and has_trained_norms(model):
-            raise ConfigError(f"data.batch_size: 1: {config.model.name} has BatchNorm, which needs more; raise it")
+        check_batch(config, model)
         trainer = cls(
             model,
             DeviceData.from_config(splits, config.data, seed=config.seed, device=where),
@@ -230,16 +229,7 @@ def _drawn_by(config: Config, splits: Splits) -> Draw:
     def draw(seed: int) -> nn.Module:
         with devices.generators_kept():
             devices.seed_generators(seed, torch.device("cpu"))
-            return build_model(
-                config.model.name,
-                num_classes=len(splits.source.classes),
-                in_channels=channels,
-                image_size=(height, width),
-                options=config.model.options,
-                bn_momentum=config.model.bn_momentum,
-                pretrained=config.model.pretrained,
-                freeze=config.model.freeze,
-            )
+            return model_of(config, num_classes=len(splits.source.classes), shape=(height, width, channels))
 
     return draw
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hpcli import catalog
 from hpcli.config import Config
-from hpcli.config.varying import Setting, identity
+from hpcli.config.varying import Setting
 
 
 @dataclass(frozen=True)
@@ -22,5 +22,5 @@ class Spec:
     @classmethod
     def of(cls, setting: Setting, seed: int) -> Spec:
         """The trial of a setting with a seed."""
-        config = setting.run(seed)
-        return cls(identity(config, setting.name), setting.name, seed, config, tuple(sorted(catalog.allowed_code)))
+        allowed = tuple(sorted(catalog.allowed_code))
+        return cls(setting.identity(seed), setting.name, seed, setting.run(seed), allowed)

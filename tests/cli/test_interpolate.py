@@ -174,7 +174,8 @@ def test_what_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(line("bare.safetensors", "0", "-c", "0/config.yaml", "--alphas", "0,1", "-q")) == 0
 
 
-def test_a_dry_run_imports_no_torch() -> None:
+def test_a_dry_run_looks_at_the_weights_and_draws_nothing() -> None:
+    """The weights take torch: they may be another network's."""
     import subprocess
     import sys
 
@@ -182,7 +183,7 @@ def test_a_dry_run_imports_no_torch() -> None:
         "import sys\n"
         "from hpcli.cli import main\n"
         "assert main(['interpolate', '--ckpt-a', '0', '--ckpt-b', '1', '--dry-run']) == 0\n"
-        "assert not {'torch', 'matplotlib'} & sys.modules.keys()\n"
+        "assert 'matplotlib' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

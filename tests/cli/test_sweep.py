@@ -101,7 +101,7 @@ def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["sweep-wd"], 2, "--values: none given; for example hpcli sweep-wd --values 1e-5,1e-4,1e-3"),
+        (["sweep-wd", "schedule.max_lr", "--values", "1"], 2, "unexpected extra argument"),
         (["sweep-wd", "--values", "1e-5,-1"], 2, "optimizer.weight_decay=-1: -1: must be at least 0"),
         (["sweep-wd", "--values", "1e-5,x"], 2, 'optimizer.weight_decay=x: "x": must be a number'),
         (["sweep-wd", "--values", "1e-5,0.00001"], 2, "--values: 1e-5 is there twice"),
@@ -132,7 +132,7 @@ def test_a_named_sweep_takes_no_config_of_another_key(capsys: pytest.CaptureFixt
     Path("mom.yaml").write_text("sweep: {values: {schedule.momentum: [0.9, 0.8]}}\n")
     for command, code in (("sweep-mom", 0), ("sweep", 0), ("sweep-wd", 2)):
         assert main([command, "-c", "mom.yaml", "--dry-run", "-q"]) == code
-    assert "--values: none given; for example hpcli sweep-wd --values 1e-5" in capsys.readouterr().err
+    assert "sweep.values: the config's are of schedule.momentum; hpcli sweep compares them" in capsys.readouterr().err
 
 
 def test_a_resumed_sweep_keeps_its_config(capsys: pytest.CaptureFixture[str]) -> None:

@@ -171,3 +171,27 @@ def test_each_value_has_a_place_on_its_own_scale() -> None:
     assert positions("data.batch_size", [32, 64]) == ([32, 64], False)
     assert positions("model.name", ["resnet20", "shallow3"]) == (None, False)
     assert positions("optimizer.nesterov", [True, False]) == (None, False)
+
+
+def test_a_run_is_itself_by_its_setting_and_by_its_config(config: Config) -> None:
+    for setting in found(config, {"data.batch_size": [16, 32], "weight_decay": [0.0, 1e-3]}):
+        for seed in (0, 7):
+            own = setting.run(seed)
+            assert own.seed == seed
+            assert own == with_overrides(setting.config, {"seed": seed})
+            assert setting.identity(seed) == identity(own, setting.name)
+    with pytest.raises(ConfigError, match=f"seed={2**31}"):
+        setting.run(2**31)
+
+
+def test_a_runs_config_holds_its_own_values_alone(config: Config) -> None:
+    """Not those of the whole sweep: every trial of a sweep of thousands would check and write them all."""
+    asked = with_overrides(config, {"sweep.retune": {"schedule.max_lr": [1e-3, 1e-2]}})
+    (setting, *_) = found(asked, {"weight_decay": [0.0, 1e-3]})
+    assert (setting.config.sweep.values, setting.config.sweep.retune) == ({}, {})
+
+
+def test_overriding_a_copy_leaves_the_config_as_it_was(config: Config) -> None:
+    first = with_overrides(config, {"model.options.num_blocks": [1, 1, 1]})
+    assert with_overrides(first, {"model.options.num_blocks": [2, 2, 2]}).model.options == {"num_blocks": [2, 2, 2]}
+    assert first.model.options == {"num_blocks": [1, 1, 1]}

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from hpcli.config import Config, with_overrides
-from hpcli.data.dataset import load_splits, stratified
+from hpcli.data.dataset import load_splits
 from hpcli.data.digits import digits
+from hpcli.data.randomness import stratified
 from hpcli.errors import ConfigError, DataError, HpcliWarning
 
 

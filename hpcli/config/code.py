@@ -1,0 +1,28 @@
+"""Import paths in a config: code of the user's own, which its runs would import."""
+
+from __future__ import annotations
+
+from hpcli import catalog
+from hpcli.config.schema import Config
+
+
+def code_in(config: Config) -> dict[str, str]:
+    """Import path → the key that names it, also as a value that is varied."""
+    varied = (config.sweep.values, config.sweep.retune, config.lr_find.values)
+    found: dict[str, str] = {}
+    for key, name in {"data.name": config.data.name, "model.name": config.model.name}.items():
+        names = [name, *(str(value) for each in varied for value in each.get(key, []))]
+        found |= {each: key for each in names if catalog.is_code(each)}
+    return found
+
+
+def check_code(config: Config, *, allowed: bool) -> None:
+    """Let the code that a config names run, or refuse the config before anything is made of it.
+
+    Raises:
+        ConfigError: it names code, which is not `allowed`, now or before.
+    """
+    for name, key in code_in(config).items():
+        if allowed:
+            catalog.allow_code(name)
+        catalog.check_allowed(name, key)

@@ -1,0 +1,120 @@
+"""What a run would refuse before its first step, found without taking one: so that `--dry-run` is true.
+
+torch is imported only where it alone can answer: for a GPU, weights, and networks that may be impossible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hpcli.config import Config
+from hpcli.data.dataset import Splits
+from hpcli.errors import CheckpointError, ConfigError, HpcliError, UsageError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def check_start(
+    config: Config,
+    splits: Splits,
+    *,
+    device: str = "auto",
+    weights: Mapping[str, str | None] | None = None,
+    measures: bool = False,
+) -> None:
+    """Check that a trainer can be had: the device, the network, and weights that fit it.
+
+    Args:
+        config: what would run.
+        splits: its images, which may be listed alone; of a size that is not known yet no network is built.
+        device: where.
+        weights: checkpoints that are loaded, by what an error begins with; None: that of `init.weights`.
+        measures: whether they are measured, and not trained further.
+
+    Raises:
+        ConfigError, DataError, UsageError, CheckpointError: as the run would.
+    """
+    named = {"": config.init.weights} if weights is None else weights
+    measured = config if measures else None
+    stored = {place: _stored(name, splits, measured) for place, name in named.items() if name is not None}
+    if device not in ("auto", "cpu"):
+        from hpcli.training.device import choose_device
+
+        choose_device(device)
+    model = _network(config, splits, needed=bool(stored))
+    if model is None:
+        return
+    from hpcli.training.batchnorm import check_batch
+    from hpcli.training.weights import first_difference
+
+    check_batch(config, model)
+    own = model.state_dict()
+    for place, each in stored.items():
+        difference = first_difference(own, each)
+        if difference is not None:
+            raise CheckpointError(place + difference)
+
+
+def check_any_starts(configs: Sequence[Config], splits: Splits, *, device: str) -> None:
+    """Check that a trainer can be had for one of several configs at least: a trial that fails ends no sweep.
+
+    Raises:
+        ConfigError, DataError, UsageError, CheckpointError: what the first one would fail of.
+    """
+    failed: HpcliError | None = None
+    for config in configs:
+        try:
+            check_start(config, splits, device=device)
+            return
+        except HpcliError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def check_sizes(sizes: Sequence[int], splits: Splits) -> None:
+    """Check the sizes that `batch-size` is asked to measure.
+
+    Raises:
+        UsageError: one is larger than the training images are many.
+    """
+    images = len(splits.train)
+    if sizes and max(sizes) > images:
+        raise UsageError(f"--sizes {','.join(map(str, sizes))}: must be from 1 to {images}, the number of images")
+
+
+def check_batch_size(size: int, splits: Splits) -> None:
+    """Check a value of `data.batch_size` that is varied.
+
+    Raises:
+        ConfigError: it is larger than the training images are many.
+    """
+    images = len(splits.train)
+    if size > images:
+        raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
+
+
+def _stored(name: str, splits: Splits, config: Config | None) -> dict[str, Tensor]:
+    from hpcli.runs.trained_on import fitting
+    from hpcli.runs.weights import read_weights
+
+    return fitting(read_weights(name), splits, config)
+
+
+def _network(config: Config, splits: Splits, *, needed: bool) -> nn.Module | None:
+    """The network. None: nothing about it is in question, or the size of its images is not known."""
+    model = config.model
+    is_plain = not model.options and model.freeze is None and not {"/", ":"} & set(model.name)
+    _, height, width, channels = splits.train.images.shape
+    height, width = (height, width) if height else (config.data.image_size or 0,) * 2
+    if not height or (is_plain and not needed and config.data.batch_size > 1):
+        return None
+    from hpcli.models import model_of
+    from hpcli.training.device import generators_kept
+
+    with generators_kept():
+        return model_of(
+            config, num_classes=len(splits.source.classes), shape=(height, width, channels), pretrained=False
+        )
