@@ -77,7 +77,9 @@ def check_nothing_overlaps(figure: Figure) -> None:
     for axes in figure.axes:
         for line in axes.lines:
             if line.get_transform() == axes.transData and line.get_linewidth() > 0.7:
-                places = axes.transData.transform(line.get_path().interpolated(10).vertices)
+                path = line.get_path()
+                dense = path.interpolated(1 + 1000 // max(len(path), 1)) if len(path) > 1 else path
+                places = axes.transData.transform(dense.vertices)
                 within = [place for place in places if axes.bbox.padded(1).contains(*place)]
                 for name, box in found.items():
                     assert not (within and box.count_contains(within)), f"{name} over a curve"
