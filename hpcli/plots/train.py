@@ -66,7 +66,8 @@ def loss(result: TrainResult) -> Figure:
     figure = Figure()
     axes = figure.subplots()
     step, raw = result.steps["step"], result.steps["train_loss"]
-    axes.plot(step, raw, ".-", color=GREY, linewidth=0.7, markersize=3, alpha=0.55, label="training, each batch")
+    dots = "." if len(step) < 30 else ""
+    axes.plot(step, raw, marker=dots, color=GREY, linewidth=0.7, markersize=3, alpha=0.55, label="training, each batch")
     if len(step) > 5:
         axes.plot(step, smooth(step, raw, len(step) / 40), color=BLUE, label="training, smoothed")
     at, valid, train = (result.epochs[name] for name in ("step", "valid_loss", "train_eval_loss"))
