@@ -29,6 +29,7 @@ from .states import Judgement, RunStatus
 from .training.optimizer import Optimizer
 from .training.trainer import Trainer
 from .version import __version__
+from .views.progress import progress_bar
 
 __all__ = [
     "BatchSizeResult",
@@ -62,6 +63,7 @@ __all__ = [
     "load_weights",
     "lr_find",
     "plots",
+    "progress_bar",
     "suggest",
     "sweep",
     "train",

@@ -126,7 +126,7 @@ KEYS_OF_SUMMARIES = {
     ("results/sweep.py", "best"),
     ("results/sweep.py", "failed"),
     ("results/foreign_verdict.py", "best"),
-    ("views/summary.py", "best"),
+    ("results/facts.py", "best"),
     ("cli/session.py", "failed"),
     ("recording/folder_recorder.py", "failed"),
 }

@@ -1,4 +1,4 @@
-"""The terminal: progress, warnings, tables, errors. The only file that prints.
+"""The terminal: progress, warnings, tables, errors. The only file that prints unasked.
 
 Results go to stdout, everything else to stderr. Without a terminal there are no bars, and an epoch is a line.
 """
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.live import Live
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 from hpcli.config.keys import Described
@@ -25,12 +25,9 @@ from hpcli.config.varying import written
 from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
-from hpcli.recording.rows import Row
-from hpcli.results.train import Epoch
+from hpcli.views.progress import Pace, epoch_text
 from hpcli.views.summary import fact_tables, plain, shown_facts
 
-BLOCKS = "▁▂▃▄▅▆▇█"
-CURVE_LENGTH = 24
 PLAIN_WIDTH = 120
 """Columns, where there is no terminal to fit into."""
 
@@ -77,38 +74,35 @@ class Terminal:
         if self.quiet:
             yield silent
         elif self.err.is_terminal:
-            with _Live(what, self.err) as live:
+            with _Live(Pace(what), self.err) as live:
                 yield live
         else:
             yield self._epoch_line
 
     def _epoch_line(self, report: Report) -> None:
         if report.epoch is not None:
-            self.err.print(_epoch_text(report.epoch), markup=False)
+            self.err.print(epoch_text(report.epoch), markup=False)
         if report.line is not None:
             self.err.print(plain(report.line), markup=False)
 
     @contextmanager
     def decoding(self) -> Iterator[Callable[[int, int], None]]:
         """Yields the function that the decoding of images reports to: a bar with images/s, then a line."""
-        started, decoded = time.monotonic(), 0
-        bar = Progress(
-            TextColumn("decoding"), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
-            TextColumn("eta"), TimeRemainingColumn(),
-            console=self.err, transient=True, disable=self.quiet or not self.err.is_terminal,
-        )  # fmt: skip
-        task = bar.add_task("", total=None, speed="")
+        started, pace = time.monotonic(), Pace("decoding")
+        bar = _Live(pace, self.err) if self.err.is_terminal and not self.quiet else None
 
         def report(done: int, total: int) -> None:
-            nonlocal decoded
-            decoded = done
-            bar.start()
-            bar.update(task, completed=done, total=total, speed=f"{done / (time.monotonic() - started):,.0f} images/s")
+            pace.tell(done, total)
+            pace.note = f"{done / (time.monotonic() - started):,.0f} images/s"
+            if bar is not None:
+                bar.live.start()
 
         try:
             yield report
         finally:
-            bar.stop()
+            if bar is not None:
+                bar.live.stop()
+        decoded = pace.done
         if decoded:
             seconds = time.monotonic() - started
             self.note(f"decoded {decoded:,} images in {seconds:.1f} s ({decoded / seconds:,.0f} images/s)")
@@ -152,55 +146,26 @@ class Terminal:
 
 
 class _Live:
-    """A bar with steps, time left, the loss and its recent curve; epochs as lines above it."""
+    """A line with steps, time left, the loss and its recent curve; epochs as lines above it."""
 
-    def __init__(self, what: str, console: Console) -> None:
-        self.losses: list[float] = []
-        self.bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("eta"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}"),
-            console=console,
-            transient=True,
-        )
-        self.task = self.bar.add_task(what, total=None, loss="")
+    def __init__(self, pace: Pace, console: Console) -> None:
+        self.pace, self.console = pace, console
+        self.live = Live(console=console, transient=True, refresh_per_second=10, get_renderable=self._line)
+
+    def _line(self) -> Text:
+        return Text(self.pace.line(self.console.width), no_wrap=True, overflow="crop", style="cyan")
 
     def __enter__(self) -> OnProgress:
-        self.bar.start()
+        self.live.start()
         return self.report
 
     def __exit__(self, *_: object) -> None:
-        self.bar.stop()
+        self.live.stop()
 
     def report(self, report: Report) -> None:
         if report.loss is not None:
-            self.losses.append(report.loss)
-            text = f"loss {report.loss:.3f} {sparkline(self.losses)}"
-            self.bar.update(self.task, completed=report.done, total=report.total, loss=text)
+            self.pace.tell(report.done, report.total, report.loss)
         if report.epoch is not None:
-            self.bar.console.print(_epoch_text(report.epoch), markup=False)
+            self.console.print(epoch_text(report.epoch), markup=False)
         if report.line is not None:
-            self.bar.console.print(plain(report.line), markup=False)
-
-
-def sparkline(values: list[float], length: int = CURVE_LENGTH) -> str:
-    """A curve of at most `length` characters through all values, each the mean of its share of them."""
-    share = max(1, -(-len(values) // length))
-    means = [sum(part) / len(part) for part in (values[n : n + share] for n in range(0, len(values), share))]
-    finite = [mean for mean in means if abs(mean) < float("inf")]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
-    scale = (len(BLOCKS) - 1) / (high - low) if high > low else 0.0
-    return "".join(BLOCKS[int((mean - low) * scale)] if low <= mean <= high else "×" for mean in means)
-
-
-def _epoch_text(row: Row) -> str:
-    if not isinstance(row, Epoch):
-        return str(row)
-    return (
-        f"epoch {row.epoch}  train loss {row.train_loss:.4f}  valid loss {row.valid_loss:.4f}  "
-        f"accuracy {row.valid_accuracy:.1%}  {row.seconds:.1f} s"
-    )
+            self.console.print(plain(report.line), markup=False)

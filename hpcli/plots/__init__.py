@@ -14,7 +14,8 @@ from hpcli.plots.batch_size import batch_size
 from hpcli.plots.evaluate import confusion
 from hpcli.plots.interpolate import interpolation, interpolations, plane
 from hpcli.plots.lr_find import lr_find
-from hpcli.plots.sweep import curves, differences, heat_map
+from hpcli.plots.sweep import curves, differences
+from hpcli.plots.sweep_map import heat_map
 from hpcli.plots.train import accuracy, batch, loss, schedule
 from hpcli.results import Result
 

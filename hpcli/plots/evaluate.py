@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from hpcli.plots.style import plain, styled
+from hpcli.plots.style import shortened, styled
 from hpcli.results.evaluate import SPLIT_WORDS, EvaluateResult
 
 MOST_NAMED = 30
@@ -40,7 +40,7 @@ def confusion(result: EvaluateResult) -> Figure:
     )
     axes.grid(False)
     if named:
-        names = [plain(name[:14]) for name in result.classes]
+        names = [shortened(name, 16) for name in result.classes]
         axes.set_xticks(range(num_classes), names, rotation=45, ha="right")
         axes.set_yticks(range(num_classes), names)
         for (row, column), share in np.ndenumerate(shares):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,10 +11,22 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hpcli.analysis.suggestion import Suggestion
-from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, label, plain, plain_decades, styled
+from hpcli.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    MARKERS,
+    ORANGE,
+    RED,
+    legend_below,
+    plain_decades,
+    say_above,
+    shades,
+    shortened,
+    styled,
+)
 from hpcli.results.lr_find import Curve, LRFindResult, early_overfitting
 
-COLOURS = (BLUE, ORANGE, GREEN, "#7b4fa3", "#8c6d31", "#17899b")
 MARKS = {"valley": "v", "slide": "s", "steep": "^", "minimum": "D"}
 
 
@@ -30,26 +42,35 @@ def lr_find(result: LRFindResult) -> Figure:
     The mean ends where the first seed breaks; where most do not break, it goes on without those that do. Where values
     are overlaid, a colour a value, its break dashed, and no band: they are there to be compared.
     """
-    figure = Figure(figsize=(7.6, 4.6))
+    figure = Figure(figsize=(7.6, 4.4))
     axes = figure.subplots()
     which = "loss" if any(curve.valid for curve in result.curves) else "training loss"
-    axes.set(xscale="log", xlabel="learning rate", ylabel=f"{which} (nats)", title=_title(result))
-    ceiling = _ceiling(result)
-    axes.set_ylim(_floor(result), ceiling)
+    axes.set(xscale="log", xlabel="learning rate", ylabel=f"{which} (nats)", ylim=(_floor(result), _ceiling(result)))
     axes.axhline(result.chance_loss, color=GREY, linewidth=1, linestyle="--", zorder=1)
-    left = axes.get_yaxis_transform()
-    axes.text(0.005, result.chance_loss, "chance", transform=left, va="bottom", color="#6b747d", fontsize=8.5)
-    for colour, (value, curves) in zip(COLOURS * 9, result.groups.items(), strict=False):
-        _draw_curves(axes, curves, colour, _name(result, value))
+    axes.annotate(
+        "chance", (1, result.chance_loss), xycoords=axes.get_yaxis_transform(), xytext=(3, 0),
+        textcoords="offset points", va="center", color="#6b747d", fontsize=8.5,
+    )  # fmt: skip
+    groups = result.groups
+    for number, (colour, (value, curves)) in enumerate(zip(shades(len(groups)), groups.items(), strict=True)):
+        marker = MARKERS[number % len(MARKERS)] if len(groups) > 1 else ""
+        _draw_curves(axes, curves, colour, _name(result, value), marker)
         blow_up_lr = result.by_value[value].blow_up_lr
         if result.varied and blow_up_lr is not None:
             axes.axvline(blow_up_lr, color=colour, linewidth=1.2, linestyle="--", zorder=2)
-    if result.varied is None and result.suggestion is not None:
-        _draw_suggestion(axes, result.suggestion)
-        _draw_rules(axes, result.suggestion)
+    _draw_valid(axes, groups, shades(len(groups)))
+    found = None if result.varied else result.suggestion
+    said = [] if found is None else [(f"note: {each}", "#55606b") for each in found.notes]
+    if found is not None:
+        if found.refused:
+            said.insert(0, (found.refused, RED))
+        _draw_suggestion(axes, found)
+        _draw_rules(axes, found)
         _draw_overfitting(axes, result.curves)
-    axes.legend(loc="best", fontsize=8.5)
+    named = found is not None and (found.suggested_lr is not None or found.blow_up_lr is not None)
+    say_above(figure, _title(result), said, from_=17 if named else 4)
     plain_decades(axes)
+    legend_below(figure)
     return figure
 
 
@@ -74,7 +95,7 @@ def _name(result: LRFindResult, value: str) -> str:
     return f"{result.varied_name} {value}: {breaks}"
 
 
-def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str) -> None:
+def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str, marker: str) -> None:
     """Raw losses faint, each seed's smoothed curve thin, their mean strong."""
     for curve in curves:
         axes.plot(curve.lr, curve.train_loss, color=GREY if not name else colour, linewidth=0.5, alpha=0.3, zorder=1)
@@ -82,22 +103,27 @@ def _draw_curves(axes: Axes, curves: Sequence[Curve], colour: str, name: str) ->
             axes.plot(curve.lr, curve.smoothed_loss, color=colour, linewidth=0.9, alpha=0.6, zorder=2)
     longest = max(curves, key=lambda curve: len(curve.lr))
     seeds = f"mean of {len(curves)} seeds" if len(curves) > 1 else "smoothed, without lag"
-    mean = _mean(curves, len(longest.lr))
-    axes.plot(longest.lr, mean, color=colour, linewidth=2.6, zorder=3, label=plain(name) or seeds)
-    for curve in curves:
+    mean, every = _mean(curves, len(longest.lr)), max(1, len(longest.lr) // 14)
+    shown = shortened(name, 70) or seeds
+    axes.plot(longest.lr, mean, marker=marker, color=colour, lw=2.6, ms=6, markevery=every, zorder=3, label=shown)
+
+
+def _draw_valid(axes: Axes, groups: Mapping[str, Sequence[Curve]], colours: Sequence[str]) -> None:
+    """Both losses in evaluation mode: orange and blue, or, overlaid, in the colour of their value."""
+    lines: dict[str, Any] = {
+        "validation": {"linestyle": "-", "linewidth": 1.0, "marker": "o", "markersize": 2.5},
+        "training, evaluated": {"linestyle": ":", "linewidth": 1.0, "marker": "o", "markersize": 2.0},
+    }
+    named = "#55606b" if len(groups) > 1 else None
+    measured = [(colour, curve) for colour, group in zip(colours, groups.values(), strict=True) for curve in group]
+    for colour, curve in measured:
         if curve.valid:
             lr, train, valid = zip(*curve.valid, strict=True)
-            first = curve is curves[0]
-            axes.plot(lr, valid, "o-", color=ORANGE, markersize=2.5, linewidth=1, label="validation" if first else None)
-            axes.plot(
-                lr,
-                train,
-                "o--",
-                color=colour,
-                markersize=2,
-                linewidth=0.8,
-                label="training, evaluated" if first else None,
-            )
+            axes.plot(lr, valid, color=colour if named else ORANGE, **lines["validation"])
+            axes.plot(lr, train, color=colour, **lines["training, evaluated"])
+    if any(curve.valid for _, curve in measured):
+        for (name, line), colour in zip(lines.items(), (ORANGE, BLUE), strict=True):
+            axes.plot([], [], color=named or colour, label=name, **line)
 
 
 def _mean(curves: Sequence[Curve], steps: int) -> NDArray[np.float64]:
@@ -112,22 +138,21 @@ def _mean(curves: Sequence[Curve], steps: int) -> NDArray[np.float64]:
 
 
 def _draw_suggestion(axes: Axes, found: Suggestion) -> None:
-    bottom, top = axes.get_ylim()
-    if found.suggested_lr is None:
-        frame = {"facecolor": "white", "edgecolor": RED, "boxstyle": "round,pad=0.6"}
-        text = _wrapped(f"no suggestion: {found.refused}")
-        axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", color=RED, weight="bold", bbox=frame)
-    elif found.low is not None and found.high is not None:
-        axes.axvspan(found.low, found.high, color=GREEN, alpha=0.13, linewidth=0, zorder=0)
+    """Lines at the suggestion and at the break, each with its number above the frame, away from the other's."""
+    if found.low is not None and found.high is not None and found.suggested_lr is not None:
+        axes.axvspan(found.low, found.high, color=GREEN, alpha=0.15, linewidth=0, zorder=0)
         axes.axvline(found.suggested_lr, color=GREEN, linewidth=2, zorder=2)
-        label(axes, f"{found.suggested_lr:.2g}", (found.suggested_lr, top - 0.02 * (top - bottom)), GREEN)
+        _name_above(axes, f"{found.suggested_lr:.2g}", found.suggested_lr, GREEN, "right")
     if found.blow_up_lr is not None:
         axes.axvline(found.blow_up_lr, color=RED, linewidth=1.4)
-        at, text = (found.blow_up_lr, top), f"breaks at {found.blow_up_lr:.2g} "
-        axes.text(*at, text, ha="right", va="top", rotation=90, color=RED)
-    if found.notes:
-        text = _wrapped("note: " + "; ".join(found.notes), 90)
-        axes.text(0.01, 0.99, text, transform=axes.transAxes, va="top", fontsize=8.5)
+        _name_above(axes, f"breaks at {found.blow_up_lr:.2g}", found.blow_up_lr, RED, "left")
+
+
+def _name_above(axes: Axes, text: str, lr: float, colour: str, side: str) -> None:
+    axes.annotate(
+        text, (lr, 1), xycoords=axes.get_xaxis_transform(), xytext=(2 if side == "right" else -2, 3),
+        textcoords="offset points", ha=side, va="bottom", color=colour, weight="bold", fontsize=9.5,
+    )  # fmt: skip
 
 
 def _draw_rules(axes: Axes, found: Suggestion) -> None:
@@ -135,16 +160,14 @@ def _draw_rules(axes: Axes, found: Suggestion) -> None:
     transform = axes.get_xaxis_transform()
     for name, lr in found.rules.items():
         text = f"fastai {name}" + ("/10" if name == "minimum" else "")
-        axes.plot(lr, 0.02, MARKS[name], color="#55606b", markersize=5, transform=transform, label=text)
+        axes.plot(lr, 0.02, MARKS[name], color="#55606b", markersize=5, transform=transform, label=text, zorder=4)
 
 
 def _draw_overfitting(axes: Axes, curves: Sequence[Curve]) -> None:
     """Where the validation loss dips and rises again at a small learning rate."""
     dip = early_overfitting(curves)
     if dip is not None:
-        axes.axvline(dip, color=ORANGE, linewidth=1.2, linestyle=":")
-        middle = axes.get_xaxis_transform()
-        axes.text(dip, 0.5, "overfits from here ", transform=middle, ha="right", va="center", rotation=90, color=ORANGE)
+        axes.axvline(dip, color=ORANGE, linewidth=1.6, linestyle=":", label=f"overfits from here: {dip:.2g}")
 
 
 def _ceiling(result: LRFindResult) -> float:
@@ -158,7 +181,3 @@ def _floor(result: LRFindResult) -> float:
     lowest = min((float(np.nanmin(losses)) for losses in known), default=0.0)
     chance = result.chance_loss
     return 0.0 if lowest < 0.5 * chance else lowest - 0.35 * (chance - lowest) - 0.1
-
-
-def _wrapped(text: str, width: int = 60) -> str:
-    return "\n".join(textwrap.wrap(text, width))

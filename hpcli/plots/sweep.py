@@ -1,19 +1,31 @@
-"""Pictures of a sweep: what can be told apart, how the losses went, and the map of two keys."""
+"""Pictures of a sweep: what can be told apart, and how the losses went."""
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from hpcli.analysis.verdict import Comparison
 from hpcli.config.varying import JOINED, written
-from hpcli.plots.style import BLUE, GREEN, GREY, ORANGE, RED, log_if_wide, plain, styled
+from hpcli.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    MARKERS,
+    ORANGE,
+    RED,
+    count_epochs,
+    legend_below,
+    loss_axis,
+    shades,
+    shortened,
+    styled,
+)
+from hpcli.plots.sweep_map import heat_map
 from hpcli.results.horizon import cycles
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
@@ -25,7 +37,11 @@ COLORS = {
     Judgement.WORSE: RED,
 }
 VISIBLE = 0.03
-"""Of the axis: a band that is narrower needs no name, which would stand over the values."""
+"""Of the axis: a band that is narrower is not seen, and not named."""
+EVEN = 0.4
+"""Of the mean distance: where two values of a logarithmic key are nearer, all stand evenly apart instead."""
+ROOM = 0.75
+"""Inches that a value needs for its words."""
 FAR = 2.5
 """A value so many times further off than those that may be the best is named at the edge of the picture."""
 
@@ -35,10 +51,10 @@ Array = NDArray[np.float64]
 def figures(result: SweepResult) -> dict[str, Figure]:
     """All pictures of a sweep, by name: `sweep`; of two keys also `sweep_map`; `sweep_curves`.
 
-    One epoch is no curve: it is drawn only where nothing else can be.
+    One value is compared with nothing, one epoch is no curve: it is drawn only where nothing else can be.
     """
     found = {}
-    if result.verdict is not None and result.verdict.best is not None:
+    if result.verdict is not None and result.verdict.best is not None and len(result.settings) > 1:
         found["sweep"] = differences(result)
         if len(result.keys) == 2:
             found["sweep_map"] = heat_map(result)
@@ -51,19 +67,16 @@ def figures(result: SweepResult) -> dict[str, Figure]:
 def differences(result: SweepResult) -> Figure:
     """Each value's loss against the best one's, paired by seed: a dot a seed, the mean, its interval."""
     assert result.verdict is not None
-    figure = Figure(figsize=(7.6, 4.4))
-    axes = figure.subplots()
     x, order = _places(result)
+    figure = Figure(figsize=(min(max(7.6, 1.2 + ROOM * len(x)), 40.0), 4.4))
+    axes = figure.subplots()
     compared = result.verdict.comparisons
     paired = _paired(result)
     top, bottom = _limits(result, paired)
     if result.margin:
-        axes.axhspan(-result.margin, result.margin, color=GREEN, alpha=0.13, linewidth=0, zorder=0)
-    if result.margin and result.margin > VISIBLE * (top - bottom):
-        axes.annotate(
-            "too small to matter", (1, result.margin), xycoords=("axes fraction", "data"), xytext=(-4, 2),
-            textcoords="offset points", ha="right", fontsize=8, color=GREEN,
-        )  # fmt: skip
+        seen = result.margin > VISIBLE * (top - bottom)
+        name = f"too small to matter: below {result.margin:.2g}" if seen else None
+        axes.axhspan(-result.margin, result.margin, color=GREEN, alpha=0.15, linewidth=0, zorder=0, label=name)
     axes.axhline(0, color=GREY, linewidth=0.9, zorder=1)
     for index, each in enumerate(compared):
         _draw_value(axes, float(x[index]), each, paired[index], top, aside=0.05 * _step(x))
@@ -76,80 +89,51 @@ def differences(result: SweepResult) -> Figure:
         xlabel=f"{JOINED.join(result.keys)}{', and seconds a run' if _costs(result) else ''}",
         xlim=(x.min() - 0.5 * _step(x), x.max() + 0.5 * _step(x)),
     )
-    axes.set_xticks(x[order], [_tick(result, index) for index in order])
+    letters = max(6, int(11 * (figure.get_figwidth() - 1.2) / max(len(x), 2)))
+    axes.set_xticks(x[order], [_tick(result, index, letters) for index in order])
     for tick, index in zip(axes.get_xticklabels(), order, strict=True):
         if result.choice is not None and index == result.choice.index:
             tick.set(color=GREEN, weight="bold")
     axes.grid(visible=False, axis="x")
+    axes.plot([], [], "o", color=GREY, alpha=0.7, markersize=4.5, label="a seed")
+    axes.plot([], [], "D-", color=GREY, markersize=7, label="mean, with its interval")
+    legend_below(figure)
     return figure
 
 
 @styled
 def curves(result: SweepResult) -> Figure:
-    """Validation loss by epoch: a colour a value, its seeds a band from the lowest to the highest."""
+    """Validation loss by epochs trained: a colour a value, its seeds a band from the lowest to the highest."""
     figure = Figure(figsize=(7.6, 4.4))
     axes = figure.subplots()
     _, order = _places(result)
-    shades = colormaps["viridis"](np.linspace(0.02, 0.9, len(order)))
-    epoch = np.arange(result.curves.shape[2])
-    for shade, index in zip(shades, order, strict=True):
+    epoch, means = 1 + np.arange(result.curves.shape[2]), []
+    for place, (shade, index) in enumerate(zip(shades(len(order)), order, strict=True)):
         losses = result.curves[index]
         known = np.isfinite(losses).any(0)
         if not known.any():
             continue
-        shown = losses[:, known]
+        shown, marker = losses[:, known], MARKERS[place % len(MARKERS)]
         axes.fill_between(epoch[known], np.nanmin(shown, 0), np.nanmax(shown, 0), color=shade, alpha=0.13, linewidth=0)
-        name = plain(result.settings[index].name)
-        axes.plot(epoch[known], np.nanmean(shown, 0), "o-", color=shade, markersize=4, label=name)
-    log_if_wide(axes, result.curves.ravel())
-    axes.set(
-        xlabel="epoch (from 0)",
-        ylabel="validation loss (nats)",
-        title=f"{_short(result)}: mean of the seeds, and their range",
+        name = shortened(result.settings[index].name, 30)
+        means.append(np.nanmean(shown, 0))
+        axes.plot(epoch[known], means[-1], marker=marker, color=shade, markersize=5, label=name)
+    loss_axis(axes, np.concatenate(means), result.data.chance_loss())
+    axes.set(ylabel="validation loss (nats)", title=f"{_short(result)}: mean of the seeds, and their range")
+    count_epochs(axes, int(epoch[-1]))
+    axes.legend(
+        title=_short(result),
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(1.01, 1),
+        fontsize=9 if len(order) < 12 else 7,
     )
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(title=_short(result), loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=9 if len(order) < 12 else 7)
-    return figure
-
-
-@styled
-def heat_map(result: SweepResult) -> Figure:
-    """Mean validation loss of every pair of two keys' values; framed: those that may be the best."""
-    assert result.verdict is not None
-    names = [[written(value) for value in setting.values] for setting in result.settings]
-    rows, columns = (list(dict.fromkeys(name[part] for name in names)) for part in (0, 1))
-    means, states = np.full((len(rows), len(columns)), np.nan), {}
-    figure = Figure(figsize=(max(5.6, 2.2 + 1.15 * len(columns)), 1.6 + 0.62 * len(rows)))
-    axes = figure.subplots()
-    for name, each in zip(names, result.verdict.comparisons, strict=True):
-        row, column = rows.index(name[0]), columns.index(name[1])
-        means[row, column] = np.nan if each.mean is None else each.mean
-        states[row, column] = str(each.verdict)
-        if each.candidate:
-            axes.add_patch(
-                Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, fill=False, color="white", linewidth=2.2, zorder=3)
-            )
-    finite = means[np.isfinite(means)]
-    norm = LogNorm(finite.min(), finite.max()) if finite.max() > 3 * finite.min() > 0 else None
-    picture = axes.imshow(means, cmap="viridis_r", norm=norm, aspect="auto")
-    dark = np.nan_to_num(np.asarray(picture.norm(means), float)) > 0.4
-    for (row, column), mean in np.ndenumerate(means):
-        text = f"{mean:.3g}" if np.isfinite(mean) else states[row, column]
-        color = "white" if dark[row, column] else "black"
-        axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
-    axes.set_xticks(range(len(columns)), list(map(plain, columns)))
-    axes.set_yticks(range(len(rows)), list(map(plain, rows)))
-    axes.set(xlabel=result.keys[1], ylabel=result.keys[0], title="Validation loss (nats); framed: may be the best")
-    axes.grid(visible=False)
-    short = FuncFormatter(lambda loss, _: f"{loss:.2g}")
-    bar = figure.colorbar(picture, ax=axes, label="mean over seeds", format=short)
-    bar.ax.yaxis.set_minor_formatter(NullFormatter() if norm is None else short)
     return figure
 
 
 def _draw_value(axes: Axes, x: float, each: Comparison, paired: Array, top: float, *, aside: float) -> None:
     color = ORANGE if each.unstable else COLORS.get(each.verdict, GREY)
-    word = f"{each.verdict}, unstable" if each.unstable else str(each.verdict)
+    word = f"{each.verdict},\nunstable" if each.unstable else str(each.verdict)
     if each.difference is None:
         axes.annotate(
             word, (x, top), xytext=(0, 8), textcoords="offset points", ha="center", va="bottom", color=RED,
@@ -206,15 +190,17 @@ def _places(result: SweepResult) -> tuple[Array, NDArray[np.int64]]:
         return np.arange(len(result.settings), dtype=float), np.arange(len(result.settings))
     places = np.array(known)
     order = np.argsort(places, kind="stable")
-    return (places if logarithmic else np.argsort(order).astype(float)), order
+    crowded = _step(places) < EVEN * np.ptp(places) / max(len(places) - 1, 1)
+    return (places if logarithmic and not crowded else np.argsort(order).astype(float)), order
 
 
 def _step(x: Array) -> float:
     return float(np.diff(np.sort(x)).min()) if len(x) > 1 else 1.0
 
 
-def _tick(result: SweepResult, index: int) -> str:
-    name = "\n".join(plain(written(value)) for value in result.settings[index].values)
+def _tick(result: SweepResult, index: int, letters: int) -> str:
+    names = [shortened(written(value), 4 * letters) for value in result.settings[index].values]
+    name = "\n".join(textwrap.fill(each, letters) for each in names)
     seconds = float(np.nanmean(result.seconds[index])) if _costs(result) else 0.0
     chosen = "\nuse this" if result.choice is not None and result.choice.index == index else ""
     return f"{name}\n{seconds:.2g} s{chosen}" if seconds else f"{name}{chosen}"
@@ -225,4 +211,6 @@ def _costs(result: SweepResult) -> bool:
 
 
 def _short(result: SweepResult) -> str:
-    return JOINED.join(key.rpartition(".")[2] for key in result.keys)
+    """The keys' last words; of one that is called `name`, all of it."""
+    words = ((key, key.rpartition(".")[2]) for key in result.keys)
+    return JOINED.join(key if word == "name" else word for key, word in words)

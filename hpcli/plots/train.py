@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hpcli.analysis.curves import smooth
-from hpcli.plots.style import BLUE, GREY, ORANGE, epochs_on_top, label, log_if_wide, plain, styled
+from hpcli.plots.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    count_epochs,
+    epochs_on_top,
+    label,
+    legend_below,
+    loss_axis,
+    shortened,
+    styled,
+)
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule
@@ -33,12 +43,14 @@ def schedule(table: Schedule, steps_per_epoch: int) -> Figure:
     figure = Figure(figsize=(7.2, 4.8))
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     step = np.arange(len(table))
-    top.plot(step, table.lr, color=BLUE)
+    dot = "o" if len(table) == 1 else ""  # a line of one step cannot be seen
+    top.plot(step, table.lr, marker=dot, color=BLUE)
     peak = int(np.argmax(table.lr))
     top.set(ylabel="learning rate", title="Schedule", ylim=(0, 1.18 * table.lr[peak]))
     top.plot(peak, table.lr[peak], "o", color=BLUE, markersize=5)
     label(top, f"{table.lr[peak]:.3g} at step {peak:,}", (peak, table.lr[peak]), BLUE, above=True)
-    bottom.plot(step, table.momentum, color=ORANGE)
+    bottom.plot(step, table.momentum, marker=dot, color=ORANGE)
+    bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     low, high = float(table.momentum.min()), float(table.momentum.max())
     bottom.set(ylabel="momentum", xlabel="step", ylim=(low - 0.02, min(high + 0.02, 1.0)))
     for end in table.cycle_ends[:-1]:
@@ -54,39 +66,42 @@ def loss(result: TrainResult) -> Figure:
     figure = Figure()
     axes = figure.subplots()
     step, raw = result.steps["step"], result.steps["train_loss"]
-    axes.plot(step, raw, color=GREY, linewidth=0.7, alpha=0.55, label="training, each batch")
+    dots = "." if len(step) < 30 else ""
+    axes.plot(step, raw, marker=dots, color=GREY, linewidth=0.7, markersize=3, alpha=0.55, label="training, each batch")
     if len(step) > 5:
         axes.plot(step, smooth(step, raw, len(step) / 40), color=BLUE, label="training, smoothed")
-    shown = [raw]
-    if len(result.epochs["epoch"]):
-        at = result.epochs["step"]
-        valid, train = result.epochs["valid_loss"], result.epochs["train_eval_loss"]
+    at, valid, train = (result.epochs[name] for name in ("step", "valid_loss", "train_eval_loss"))
+    if len(at):
         axes.plot(at, train, "o--", color=BLUE, markersize=3.5, linewidth=1, label="training, evaluated")
         axes.plot(at, valid, "o-", color=ORANGE, markersize=4.5, label="validation")
-        shown += [valid, train]
-        _mark_best(axes, at, valid)
-    log_if_wide(axes, np.concatenate(shown))
+    start = raw[np.isfinite(raw)][:1]
+    loss_axis(axes, np.concatenate((raw, valid, train)), max([result.data.chance_loss(), *start]))
+    best = int(np.nanargmin(valid)) if np.isfinite(valid).any() else None
+    if best is not None and valid[best] < axes.get_ylim()[1]:
+        lowest = f"lowest: {valid[best]:#.3g}"
+        axes.plot(at[best], valid[best], "o", color=ORANGE, markersize=10, mfc="none", label=lowest)
     title = "Loss" if result.status == RunStatus.FINISHED else f"Loss ({result.status})"
     axes.set(xlabel="step", ylabel="cross-entropy (nats)", title=title)
-    axes.legend(loc="best")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     epochs_on_top(axes, result.steps_per_epoch, len(result.schedule))
+    legend_below(figure)
     return figure
 
 
 @styled
 def accuracy(result: TrainResult) -> Figure:
-    """Validation accuracy, and top-5, by epoch."""
+    """Validation accuracy, and top-5, by epochs trained."""
     figure = Figure()
     axes = figure.subplots()
     epoch, top1, top5 = (result.epochs[name] for name in ("epoch", "valid_accuracy", "valid_top5"))
-    axes.plot(epoch, top5, "o-", color=GREY, markersize=3.5, linewidth=1.2, label="top-5")
-    axes.plot(epoch, top1, "o-", color=ORANGE, markersize=4.5, label="top-1")
+    axes.plot(epoch + 1, top5, "o-", color=GREY, markersize=3.5, linewidth=1.2, label="top-5", clip_on=False)
+    axes.plot(epoch + 1, top1, "o-", color=ORANGE, markersize=4.5, label="top-1", clip_on=False)
     if len(top1) and np.isfinite(top1[-1]):
-        label(axes, f"{top1[-1]:.1%}", (epoch[-1], top1[-1]), ORANGE)
-    axes.set(xlabel="epoch (from 0)", ylabel="validation images", title="Validation accuracy", ylim=(0, 1.03))
+        label(axes, f"{top1[-1]:.1%}", (epoch[-1] + 1, top1[-1]), ORANGE, beside=True)
+    axes.set(ylabel="validation images", title="Validation accuracy", ylim=(0, 1.03))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(loc="lower right")
+    count_epochs(axes, len(epoch))
+    legend_below(figure)
     return figure
 
 
@@ -116,14 +131,9 @@ def batch(images: ArrayLike, labels: ArrayLike, classes: tuple[str, ...], *, mos
         extent = (middle - wide / 2, middle + wide / 2, bottom, bottom - tall)
         image = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
         axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
-        axes.text(middle, bottom - tall - 0.03, plain(classes[number][:14]), fontsize=8.5, ha="center", va="baseline")
+        axes.text(
+            middle, bottom - tall - 0.03, shortened(classes[number], 14), fontsize=8.5, ha="center", va="baseline"
+        )
     axes.text(0.06, 0.2, "A training batch, as the network sees it", fontsize=11, weight="bold", va="center")
     axes.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
     return figure
-
-
-def _mark_best(axes: Axes, at: NDArray[np.float64], valid: NDArray[np.float64]) -> None:
-    if not np.isfinite(valid).any():
-        return
-    best = int(np.nanargmin(valid))
-    label(axes, f"{valid[best]:#.3g}", (at[best], valid[best]), ORANGE, above=True)

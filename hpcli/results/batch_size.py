@@ -10,6 +10,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
 
@@ -25,7 +26,7 @@ class BatchSize(Row, table="batch_size"):
 
 
 @dataclass(frozen=True)
-class BatchSizeResult:
+class BatchSizeResult(InNotebook):
     """Training throughput by batch size, in plain numbers."""
 
     status: RunStatus

@@ -14,6 +14,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
 Counts = NDArray[np.int64]
@@ -52,7 +53,7 @@ class Score(Row, table="score"):
 
 
 @dataclass(frozen=True)
-class EvaluateResult:
+class EvaluateResult(InNotebook):
     """An evaluation in plain numbers. Losses in nats, accuracies as fractions."""
 
     status: RunStatus

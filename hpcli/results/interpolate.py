@@ -21,6 +21,7 @@ from hpcli.config import Config
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
+from hpcli.results.html import InNotebook
 from hpcli.results.plane import PlaneResult, Product, gram
 from hpcli.states import BatchNorm, Connection, RunStatus
 
@@ -78,7 +79,7 @@ class Average(Row, table="average"):
 
 
 @dataclass(frozen=True)
-class InterpolateResult:
+class InterpolateResult(InNotebook):
     """The loss along a line and what it says, in plain numbers. Losses in nats, accuracies as fractions."""
 
     status: RunStatus

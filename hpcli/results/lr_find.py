@@ -15,6 +15,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
 Array = NDArray[np.float64]
@@ -72,7 +73,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class LRFindResult:
+class LRFindResult(InNotebook):
     """Range tests and what they say, in plain numbers."""
 
     status: RunStatus

@@ -13,6 +13,7 @@ from hpcli.config import Config
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row, columns
 from hpcli.results import Summary
+from hpcli.results.html import InNotebook
 from hpcli.states import BatchNorm, RunStatus
 
 Array = NDArray[np.float64]
@@ -48,7 +49,7 @@ class Corner(Row, table="plane_corners"):
 
 
 @dataclass(frozen=True)
-class PlaneResult:
+class PlaneResult(InNotebook):
     """The validation loss on a grid, in nats; coordinates in units of weight distance."""
 
     status: RunStatus

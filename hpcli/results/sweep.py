@@ -23,6 +23,7 @@ from hpcli.results.budgets import budgets_of, flagged
 from hpcli.results.data import DataFacts
 from hpcli.results.fresh import Fresh, FreshTrial
 from hpcli.results.horizon import horizon
+from hpcli.results.html import InNotebook
 from hpcli.results.looks import SweepLook, level_of
 from hpcli.results.ranking import Runs, numbers, ranking
 from hpcli.results.retune import RetuneTrial
@@ -34,7 +35,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(InNotebook):
     """A sweep in plain numbers: k settings, S seeds, E epochs. Losses in nats."""
 
     status: RunStatus  # finished, interrupted, diverged (no setting has a finite loss) or failed (no trial ran)

@@ -14,6 +14,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule, training_schedule
 
@@ -92,7 +93,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(InNotebook):
     """A training run in plain numbers. Losses in nats, accuracies as fractions."""
 
     status: RunStatus

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from hpcli.cli.terminal import Terminal, error_line, show_warnings, sparkline
+from hpcli.cli.terminal import Terminal, error_line, show_warnings
 from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import Progress
 from hpcli.results.train import Epoch
@@ -112,13 +112,18 @@ def test_hpclis_warnings_are_a_line_and_others_stay_as_they_are(capsys: pytest.C
     assert [str(each.message) for each in others] == ["of another library"]
 
 
-@pytest.mark.parametrize(
-    ("values", "curve"),
-    [([], ""), ([1.0], "▁"), ([3.0, 2.0, 1.0], "█▄▁"), ([1.0, float("nan"), 2.0], "▁×█"), ([float("inf")], "×")],
-)
-def test_sparkline(values: list[float], curve: str) -> None:
-    assert sparkline(values) == curve
-
-
-def test_a_long_sparkline_is_short() -> None:
-    assert len(sparkline([float(n) for n in range(100_000)])) <= 24
+@pytest.mark.parametrize("width", [40, 60])
+def test_a_narrow_terminal_keeps_the_numbers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    with Terminal().progress("lr-find") as report:
+        for step in range(40):
+            report(Progress(step + 1, 210, loss=2.0 / (step + 1)))
+    with Terminal().decoding() as on_decode:
+        on_decode(500, 1000)
+    printed = capsys.readouterr().err
+    for word in ("40/210", "loss 0.050", "eta 0:0", "500/1000", "images/s"):
+        assert word in printed

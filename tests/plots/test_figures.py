@@ -45,6 +45,10 @@ def texts(figure: Figure) -> str:
     return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
 
 
+def legend(figure: Figure) -> str:
+    return " ".join(text.get_text() for each in figure.legends for text in each.get_texts())
+
+
 def test_the_schedule_is_the_table(config: Config, tmp_path: Path) -> None:
     table = training_schedule(with_overrides(config, {"schedule.cycles": 2}), 7)
     figure = plots.schedule(table, 7)
@@ -131,7 +135,9 @@ def test_lr_find_is_logarithmic_and_marks_the_break(config: Config, tmp_path: Pa
     assert labels_of(figure) == [("learning rate", "training loss (nats)")]
     assert ("breaks at" in texts(figure)) == (result.suggestion.blow_up_lr is not None) == (end_lr > 1)
     suggested = result.suggestion.suggested_lr
-    assert (f"{suggested:.2g}" in texts(figure)) if suggested else ("no suggestion" in texts(figure))
+    title = axes.get_title(loc="left")
+    assert (f"{suggested:.2g}" in texts(figure)) if suggested else ("no suggestion" in title)
+    assert str(result.suggestion.refused or "") in texts(figure).replace("\n", " ")
     figure.savefig(tmp_path / "lr_find.png")
 
 
@@ -142,10 +148,10 @@ def test_early_overfitting_is_marked_and_said(config: Config, tmp_path: Path) ->
     first, second = result.curves
     one = replace(result, curves=(replace(first, valid=dip), second))
     assert early_overfitting(one.curves) is None  # one of two seeds is no majority
-    assert "overfits" not in texts(plots.lr_find(one))
+    assert "overfits" not in legend(plots.lr_find(one))
     both = replace(result, curves=(replace(first, valid=dip), replace(second, valid=dip)))
     figure = plots.lr_find(both)
-    assert "overfits from here" in texts(figure)
+    assert "overfits from here: 0.002" in legend(figure)
     assert labels_of(figure) == [("learning rate", "loss (nats)")]
     assert any(np.asarray(line.get_xdata()).tolist() == [2e-3, 2e-3] for line in figure.axes[0].lines)
     figure.savefig(tmp_path / "lr_find.png")
@@ -228,13 +234,13 @@ def test_a_sweep_shows_what_can_be_told_apart(config: Config, tmp_path: Path) ->
     words = texts(figures["sweep"])
     assert "best" in words
     assert "diverged" in words
-    assert "too small to matter" in words
+    assert "too small to matter" in legend(figures["sweep"])
     dots = [line for line in axes.lines if len(np.asarray(line.get_ydata())) == 3]
     assert result.verdict is not None
     best = [each.verdict for each in result.verdict.comparisons].index(Judgement.BEST)
     paired = result.losses[:2] - result.losses[best]
     assert sorted(np.asarray(dot.get_ydata()).tolist() for dot in dots) == sorted(paired.tolist())
-    assert labels_of(figures["sweep_curves"]) == [("epoch (from 0)", "validation loss (nats)")]
+    assert labels_of(figures["sweep_curves"]) == [("epochs trained", "validation loss (nats)")]
     for name, figure in figures.items():
         figure.savefig(tmp_path / f"{name}.png")
 
@@ -245,7 +251,7 @@ def test_one_epoch_is_no_curve_and_a_band_too_narrow_to_see_is_not_named(config:
     result = sweep(with_overrides(short, {"sweep.matters": 1e-9}), {"schedule.max_lr": [1e-4, 3e-3]})
     figures = plots.figures(result)
     assert sorted(figures) == ["sweep"]
-    assert "too small to matter" not in texts(figures["sweep"])
+    assert "too small to matter" not in legend(figures["sweep"])
 
 
 @pytest.mark.usefixtures("_anything_is_learnt")

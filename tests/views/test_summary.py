@@ -8,8 +8,9 @@ from rich.console import Console
 from hpcli.config import Config, with_overrides
 from hpcli.experiments.sweep import sweep
 from hpcli.results import Summary
+from hpcli.results.facts import HIDDEN, shown_facts
 from hpcli.states import Judgement
-from hpcli.views.summary import HIDDEN, fact_tables, shown_facts
+from hpcli.views.summary import fact_tables
 
 LINE: Summary = {
     "value": 1e-4, "mean_valid_loss": 0.51234, "mean_valid_accuracy": 0.875, "difference": 0.0, "low": 0.0, "high": 0.0,
