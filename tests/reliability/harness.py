@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from hpcli import plots
 from hpcli.cli import main
-from hpcli.recording import checkpoints, disk
+from hpcli.plots import train
+from hpcli.recording import checkpoints
 
 SMALL = ("-q", "--device", "cpu", "--set", "data.train_fraction=0.2", "--set", "data.batch_size=32")
 RESNET = ("--set", "model.name=resnet20", "--set", "model.options.num_blocks=[1,1,1]")
@@ -90,16 +92,16 @@ def command(arguments: Sequence[str], said: Path | None = None, before: Callable
 
 
 @contextlib.contextmanager
-def eager(*, durable: bool = False) -> Iterator[None]:
-    """While entered, runs save after every step, and draw nothing: pictures are most of a short run's time.
+def eager() -> Iterator[None]:
+    """While entered, runs save after every step, draw nothing, and do not wait for the disk.
 
-    Without `durable` they do not wait for the disk, either: what a process has written outlives its kill.
+    Pictures are most of a short run's time; and what a process has written outlives its kill.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "AT_MOST_SECONDS", 0.0)
-        patch.setattr(disk.DiskRecorder, "keep_figure", lambda *_: None)
-        if not durable:
-            patch.setattr(os, "fsync", lambda _: None)
+        patch.setattr(plots, "figures", lambda *_: {})
+        patch.setattr(train, "early_figures", lambda *_: {})
+        patch.setattr(os, "fsync", lambda _: None)
         yield
 
 
@@ -114,7 +116,7 @@ def outcome(path: Path) -> dict[str, object]:
 
 
 def _table(file: Path) -> object:
-    with file.open(newline="") as text:
+    with file.open(newline="", errors="replace") as text:
         rows = list(csv.DictReader(text))
     return [{name: value for name, value in row.items() if not name.endswith(("seconds", "reused"))} for row in rows]
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from hpcli import plots
 from hpcli.cli import main
-from hpcli.recording import disk
 from hpcli.recording.checkpoints import Checkpoints
+from hpcli.recording.disk import DiskRecorder
 from hpcli.training.step import Step
 from hpcli.training.trainer import Trainer
 from tests.reliability.harness import NET, SMALL, Kind, command, differences, eager, ended, in_child, outcome
@@ -26,8 +27,8 @@ PHASES: dict[str, tuple[object, str, int]] = {
     "last step": (Step, "descend", LAST),
     "evaluation": (Trainer, "evaluate", 3),
     "checkpoint": (Checkpoints, "save", 5),
-    "weights": (disk.DiskRecorder, "keep_weights", 1),
-    "pictures": (disk.DiskRecorder, "keep_figure", 3),
+    "weights": (DiskRecorder, "keep_weights", 1),
+    "pictures": (plots, "figures", 1),
 }
 """What is called, and at which of its calls the signal comes."""
 
