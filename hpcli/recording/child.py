@@ -12,6 +12,8 @@ from hpcli.config import Config, differing_keys
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, HpcliError, HpcliWarning
 from hpcli.files import Lock, make_folders, storing
+from hpcli.recording.checkpoints import Checkpoints
+from hpcli.recording.csv_files import CsvFiles
 from hpcli.recording.folder import Folder
 from hpcli.recording.folder_recorder import FolderRecorder
 from hpcli.recording.recorder import State
@@ -81,7 +83,10 @@ class ChildFolder(FolderRecorder):
 
 
 def _is_intact(path: Path, config: Config) -> bool:
-    """Whether a folder holds this run, its config and tables as they were; if they are not, with a warning."""
+    """Whether a folder holds this run, its config and tables as they were; if they are not, with a warning.
+
+    The tables of one that was interrupted are cut back to its checkpoint: what came after it is not read.
+    """
     folder = Folder(path)
     try:
         standing = folder.standing
@@ -90,8 +95,13 @@ def _is_intact(path: Path, config: Config) -> bool:
         check_seal(path, standing.files)
         if standing.status.is_over:
             check_file(path / SUMMARY, standing.files)
-        elif standing.saved is not None and not (path / "checkpoints").is_dir():
-            raise CheckpointError(f"{path}: its checkpoints are gone")
+        elif standing.saved is None:
+            return False  # nothing to go on from
+        else:
+            newest = Checkpoints(path / "checkpoints").newest_intact()
+            if newest is None:
+                raise CheckpointError(f"{path}: its checkpoints are gone")
+            CsvFiles(path).cut_back(newest[0].tables, newest[0].hashes)
     except CheckpointError:
         warnings.warn(f"{path}: not as the trial left it; it is trained anew", HpcliWarning, stacklevel=2)
         return False

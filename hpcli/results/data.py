@@ -83,10 +83,9 @@ class DataFacts:
         )
 
     def record(self, rows: RowRecorder) -> None:
-        """Record the facts, unless the run has recorded them already."""
-        if not rows.rows(ClassImages):
-            rows.replace(ClassImages, self.classes)
-            rows.replace(PartImages, self.parts)
+        """Record the facts. Of a run that has recorded them they are the same, but a file may have been damaged."""
+        rows.replace(ClassImages, self.classes)
+        rows.replace(PartImages, self.parts)
 
     def check_unchanged(self, rows: Rows) -> None:
         """Check that a run which has recorded its facts is gone on with on the same images.

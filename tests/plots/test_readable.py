@@ -55,7 +55,7 @@ def apart(one: str, other: str) -> float:
 def boxes(figure: Figure) -> dict[str, Bbox]:
     """Where every text of a figure lies, legends as one."""
     figure.draw_without_rendering()
-    shown = [text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title)]
+    shown = [text for axes in figure.axes for text in (*axes.texts, axes.title, axes._left_title)]  # type: ignore[attr-defined]
     shown += [axis.label for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)]
     for axes in figure.axes:
         for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
@@ -117,10 +117,12 @@ def test_a_training_run_can_be_read(config: Config, epochs: int) -> None:
         check_nothing_overlaps(figures[name])
         ticks = [tick for axes in figures[name].axes for tick in axes.get_xticks()]
         assert all(tick == round(tick) for tick in ticks)  # steps and epochs are whole
-    assert figures["accuracy"].axes[0].lines[1].get_xdata()[-1] == epochs  # as the axis above the loss counts
+    assert (
+        np.asarray(figures["accuracy"].axes[0].lines[1].get_xdata())[-1] == epochs
+    )  # as the axis above the loss counts
     top = figures["loss"].axes[0].child_axes
     if top:
-        assert max(figures["accuracy"].axes[0].lines[1].get_xdata()) <= top[0].get_xlim()[1]
+        assert np.max(figures["accuracy"].axes[0].lines[1].get_xdata()) <= top[0].get_xlim()[1]
 
 
 @pytest.mark.parametrize("highest", [14.3, 3e3, 3e36])
@@ -167,7 +169,9 @@ def test_overlaid_values_have_a_colour_each_also_for_validation(config: Config, 
     (axes,) = figure.axes
     means = [line.get_color() for line in axes.lines if line.get_linewidth() > 2]
     assert len(set(means)) == len(values)
-    valid = [line.get_color() for line in axes.lines if line.get_markersize() == 2.5 and len(line.get_xydata())]
+    valid = [
+        line.get_color() for line in axes.lines if line.get_markersize() == 2.5 and len(np.asarray(line.get_xydata()))
+    ]
     assert valid == (means if len(values) == 2 else [])
     named = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(named) == len(set(named)) == len(values) + 2 * (len(values) == 2)
