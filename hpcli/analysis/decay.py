@@ -17,6 +17,9 @@ NOTHING = 0.01
 LITTLE = 0.1
 """Up to here a difference is there, and hardly one that a few seeds can show."""
 
+MOST_EPOCHS = 1_000_000
+"""A longer run is not named as a way to tell two decays apart."""
+
 Array = NDArray[np.float64]
 
 
@@ -38,7 +41,7 @@ class Indistinct:
     second: float
     gap: float  # difference of their rates
     words: str
-    epochs: int  # length of a run, of this shape, whose rates would differ by LITTLE
+    epochs: int | None  # length of a run, of this shape, whose rates would differ by LITTLE; None: above MOST_EPOCHS
 
 
 def budget(
@@ -93,22 +96,18 @@ def indistinct(budgets: Sequence[Budget], epochs: int, *, most: int | None = Non
         epochs: of that run.
         most: so many pairs at most, the first; None: all of them.
     """
-    return [_pair(one, other, epochs) for one, other in islice(_close(budgets), most)]
+    ordered = _ordered(budgets)
+    pairs = ((ordered[one], ordered[other]) for one, others in _neighbours(ordered) for other in others)
+    return [_pair(one, other, epochs) for one, other in islice(pairs, most)]
 
 
 def num_indistinct(budgets: Sequence[Budget]) -> int:
     """How many pairs `indistinct` has; of thousands of values there are millions."""
-    return sum(len(each) for _, each in _neighbours(budgets))
+    return sum(len(each) for _, each in _neighbours(_ordered(budgets)))
 
 
-def _close(budgets: Sequence[Budget]) -> Iterator[tuple[Budget, Budget]]:
-    ordered = _ordered(budgets)
-    return ((ordered[one], ordered[other]) for one, others in _neighbours(budgets) for other in others)
-
-
-def _neighbours(budgets: Sequence[Budget]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Each value's place among the ordered ones, and the places after it of those that are hardly another run."""
-    ordered = _ordered(budgets)
+def _neighbours(ordered: Sequence[Budget]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Each value's place, and the places after it of those that are hardly another run."""
     rates, decays = (np.array([getattr(each, name) for each in ordered]) for name in ("rate", "weight_decay"))
     for place in range(len(ordered)):
         later = slice(place + 1, None)
@@ -123,4 +122,5 @@ def _ordered(budgets: Sequence[Budget]) -> list[Budget]:
 def _pair(one: Budget, other: Budget, epochs: int) -> Indistinct:
     gap = abs(other.rate - one.rate)
     words = "no systematic difference expected" if gap < NOTHING else "unlikely to show with these seeds"
-    return Indistinct(one.weight_decay, other.weight_decay, gap, words, int(np.ceil(epochs * LITTLE / gap)))
+    needed = int(np.ceil(epochs * LITTLE / gap)) if gap * MOST_EPOCHS >= epochs * LITTLE else None
+    return Indistinct(one.weight_decay, other.weight_decay, gap, words, needed)

@@ -39,7 +39,6 @@ class Session:
 
     def __init__(self, command: str, shared: Shared, keys: Given, options: Options, config_file: Path | None) -> None:
         from hpcli.cli.terminal import Terminal, show_warnings
-        from hpcli.config.code import check_code
 
         if shared.resume is not None and shared.out is not None:
             raise UsageError("--out and --resume: a resumed run goes on in its own folder; leave --out away")
@@ -53,7 +52,6 @@ class Session:
         self.num_train_images = 0
         self._drawn: set[str] = set()  # names of the pictures that are in the folder
         self.config = self._pinned(self._read_config(config_file), options.checkpoints)
-        check_code(self.config, allowed=shared.allow_code)
 
     def _read_config(self, file: Path | None) -> Config:
         from hpcli.config import load_config, with_overrides
@@ -94,6 +92,9 @@ class Session:
         Returns:
             The exit code.
         """
+        from hpcli.config.code import check_code
+
+        check_code(self.config, allowed=self.shared.allow_code)
         if self.shared.dry_run:
             return self._show_plan(again=again)
         with self._recorder(again=again) as recorder:

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import product
 
 from pydantic import JsonValue
@@ -148,14 +148,9 @@ def _of_runs(tree: Tree, prefix: str) -> Tree:
         if isinstance(value, dict) and not prefix:
             inner = _of_runs(value, f"{key}.")
             found |= {name: inner} if inner else {}
-        elif _is_of_runs(key):
+        elif scope_of(key) & Scope.RUN:
             found[name] = value
     return found
-
-
-@cache
-def _is_of_runs(key: str) -> bool:
-    return bool(scope_of(key) & Scope.RUN)
 
 
 def value_of(config: Config, key: str) -> JsonValue:

@@ -109,7 +109,7 @@ class _Measurement:
         """Time a size and write its row; False where it does not fit."""
         try:
             seconds, memory = self._timed(size)
-        except (RuntimeError, MemoryError) as error:
+        except (RuntimeError, MemoryError, OSError) as error:
             if not lacks_memory(error):
                 raise
             seconds, memory = None, None

@@ -46,7 +46,7 @@ class ChildFolder(FolderRecorder):
 
     def _look(self) -> None:
         """Go on with what is there, if it is this run; else clear the folder."""
-        self.resumed = _is_intact(self.path, self.config)
+        self.resumed = _goes_on(self.path, self.config)
         if self.resumed:
             self._begin_after(self.folder.standing)
             self._was_over = self.status.is_over
@@ -82,8 +82,8 @@ class ChildFolder(FolderRecorder):
         return full
 
 
-def _is_intact(path: Path, config: Config) -> bool:
-    """Whether a folder holds this run, its config and tables as they were; if they are not, with a warning.
+def _goes_on(path: Path, config: Config) -> bool:
+    """Bring the folder of a run to where it is gone on with; False, with a warning, where it is not as the run left it.
 
     The tables of one that was interrupted are cut back to its checkpoint: what came after it is not read.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from hpcli.analysis.decay import Budget, Indistinct, budget, indistinct, num_indistinct
+from hpcli.analysis.decay import MOST_EPOCHS, Budget, Indistinct, budget, indistinct, num_indistinct
 from hpcli.config import Config
 from hpcli.config.varying import Setting, written
 from hpcli.results.data import DataFacts
@@ -50,7 +50,11 @@ def in_lines(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> li
     more = num_indistinct(values) - MOST_LINES
     lines = [
         f"{written(each.first)} and {written(each.second)}: {each.words} in {epochs} epoch{'s' * (epochs > 1)} "
-        f"(what they take of a weight differs by {each.gap:.2g}; by 0.1, which may show, in {each.epochs:,} epochs)"
+        f"(what they take of a weight differs by {each.gap:.2g}; by 0.1, which may show, in {_length(each)})"
         for each in indistinct(values, epochs, most=MOST_LINES + (more == 1))
     ]
     return lines if more <= 1 else [*lines, f"… and {more} pairs more, in summary.json"]
+
+
+def _length(pair: Indistinct) -> str:
+    return f"more than {MOST_EPOCHS:,} epochs" if pair.epochs is None else f"{pair.epochs:,} epochs"

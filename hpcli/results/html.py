@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Protocol
 
 from hpcli.results.facts import columns_of, is_table, plain, readable, shown_facts
 from hpcli.states import RunStatus
 
 
-class InNotebook:
-    """Gives a result the look that notebooks ask for."""
+class Result(Protocol):
+    """What a run came to."""
 
-    status: RunStatus
+    @property
+    def status(self) -> RunStatus:
+        """How it ended."""
 
     def summary(self) -> Mapping[str, object]:
         """The result in plain values."""
-        raise NotImplementedError
 
-    def _repr_html_(self) -> str:
+
+class InNotebook:
+    """Gives a result the look that notebooks ask for."""
+
+    def _repr_html_(self: Result) -> str:
         return html_of(self.summary(), status=self.status)
 
 

@@ -21,6 +21,8 @@ from hpcli.config import Config
 from hpcli.errors import HpcliWarning
 from hpcli.training.step import Step
 
+Descent = Callable[[Tensor, Tensor], Tensor]
+"""Images and labels of a batch → its loss; the gradients are left in the weights."""
 WARM_UP = 3
 """Steps before the capture: cuDNN tries its algorithms in them, and libraries make their workspaces."""
 
@@ -80,13 +82,14 @@ class CudaGraph:
 @contextmanager
 def _waits_noted(found: list[str]) -> Iterator[None]:
     """While entered, torch's warnings of operations that wait for the GPU go to the list; other warnings pass."""
+    before = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
             yield
         finally:
-            torch.cuda.set_sync_debug_mode("default")
+            torch.cuda.set_sync_debug_mode(before)
     for each in caught:
         if "synchronizing CUDA operation" in str(each.message):
             found.append("it waits for the GPU")
@@ -103,60 +106,53 @@ class CapturedStep:
     """
 
     def __init__(self, step: Step, graph: Callable[[], Graph] = CudaGraph) -> None:
-        self.step = step
-        self._graph: Graph | None = graph()
-        self._weights = [weight for weight in step.model.parameters() if weight.requires_grad]
+        self.step, self.graph = step, graph()
         self._warm_ups = 0
-        self._captured: tuple[Tensor, Tensor, Tensor] | None = None  # images, labels and loss: where a replay has them
-        self._gradients: list[Tensor | None] = []
+        self._descend: Descent | None = None  # a replay, or the step's own; None: still warming up
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float, momentum: float) -> Tensor:
         """Take one step; as `Step`'s. The loss that is returned is overwritten by the next step."""
-        if self._captured is None and self._graph is not None and self._warm_ups >= WARM_UP:
-            self._capture(images, labels)
-        if self._graph is None:
-            return self.step(images, labels, lr, momentum)
-        if self._captured is None:
-            with self._graph.apart() as refused:
-                loss = self.step.descend(images, labels)
-            self._warm_ups += 1
-            if self._warm_ups == WARM_UP and refused:
-                self._give_up(refused[0])
-        else:
-            loss = self._replayed(images, labels)
+        if self._descend is None and self._warm_ups == WARM_UP:
+            self._descend = self._captured(images.clone(), labels.clone())
+        loss = self._warm_up(images, labels) if self._descend is None else self._descend(images, labels)
         self.step.optimizer.step(lr, momentum)
         return loss
 
-    def _replayed(self, images: Tensor, labels: Tensor) -> Tensor:
-        assert self._captured is not None and self._graph is not None
-        own_images, own_labels, loss = self._captured
-        own_images.copy_(images)
-        own_labels.copy_(labels)
-        self._graph.replay()
-        for weight, gradient in zip(self._weights, self._gradients, strict=True):
-            weight.grad = gradient  # an optimizer's step lets go of them
+    def _warm_up(self, images: Tensor, labels: Tensor) -> Tensor:
+        with self.graph.apart() as refused:
+            loss = self.step.descend(images, labels)
+        self._warm_ups += 1
+        if self._warm_ups == WARM_UP and refused:
+            self._descend = self._given_up(refused[0])
         return loss
 
-    def _capture(self, images: Tensor, labels: Tensor) -> None:
-        assert self._graph is not None
-        own_images, own_labels = torch.empty_like(images).copy_(images), labels.clone()
-        for weight in self._weights:
-            weight.grad = None  # so that backward makes the gradients where replays will write them
+    def _captured(self, own_images: Tensor, own_labels: Tensor) -> Descent:
+        """The replay of a descent that reads the images and labels from where these lie."""
+        graph = self.graph  # what is returned does not hold `self`: its memory is free once a trainer is dropped
+        weights = [weight for weight in self.step.model.parameters() if weight.requires_grad]
         try:
-            with self._graph.capture():
+            with graph.capture():  # which makes the gradients: the optimizer has let go of the last ones
                 loss = self.step.descend(own_images, own_labels)
         except RuntimeError as error:
-            self._give_up((str(error).splitlines() or [type(error).__name__])[0])
-            for weight in self._weights:
-                weight.grad = None
-            return
-        self._captured = own_images, own_labels, loss
-        self._gradients = [weight.grad for weight in self._weights]
+            self.step.optimizer.torch_optimizer.zero_grad(set_to_none=True)
+            return self._given_up((str(error).splitlines() or [type(error).__name__])[0])
+        gradients = [weight.grad for weight in weights]
 
-    def _give_up(self, why: str) -> None:
-        self._graph = None
+        def replayed(images: Tensor, labels: Tensor) -> Tensor:
+            own_images.copy_(images)
+            own_labels.copy_(labels)
+            graph.replay()
+            for weight, gradient in zip(weights, gradients, strict=True):
+                weight.grad = gradient  # an optimizer's step lets go of them
+            return loss
+
+        return replayed
+
+    def _given_up(self, why: str) -> Descent:
+        """The step's own descent, with a warning."""
         warnings.warn(
             f"train.cuda_graph: the step cannot be captured ({why}); it goes on kernel by kernel, slower",
             HpcliWarning,
             stacklevel=2,
         )
+        return self.step.descend

@@ -90,7 +90,7 @@ def set_generator_states(states: Generators) -> None:
     torch.set_rng_state(states["torch"])
     if len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])
-    elif torch.cuda.is_initialized():  # it was not, then: it starts from the seed of the host's generator
+    elif not states["cuda"] and torch.cuda.is_initialized():  # it was not, then: it starts from the host's seed
         torch.cuda.manual_seed_all(torch.initial_seed())
     kind, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, gauss))

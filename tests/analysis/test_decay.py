@@ -67,3 +67,12 @@ def test_momentum_multiplies_a_coupled_decay() -> None:
     assert coupled.rate == pytest.approx(10 * plain.rate)
     assert coupled.shrinkage / plain.shrinkage == pytest.approx(9.5, rel=0.05)
     assert budget(lr, momentum, 0.0, epochs=1).epochs_to_decay is None
+
+
+@pytest.mark.parametrize("tiny", [5e-324, 1e-320, 1e-300, 1e-30])
+def test_decays_that_do_nothing_at_all_have_no_number_of_epochs(tiny: float) -> None:
+    """Their rates may be equal: a division by nothing."""
+    lr, momentum = np.full(50, 1e-3), np.full(50, 0.9)
+    (pair,) = indistinct([budget(lr, momentum, value, epochs=5) for value in (0.0, tiny)], 5)
+    assert pair.words == "no systematic difference expected"
+    assert pair.epochs is None

@@ -44,6 +44,7 @@ REFUSED: dict[str, tuple[list[str], int]] = {
     "code as a network, sweep": (["sweep-wd", "--values=0,1", "--set=model.name=own:net"], 2),
     "code as a network, batch-size": (["batch-size", "--set=model.name=own:net"], 2),
     "code as a value": (["sweep", "model.name", "--values=shallow3,own:net"], 2),
+    "code as a value that is retuned": (["sweep-wd", "--values=0,1", "--retune=model.name=shallow3,own:net"], 2),
     "code that is not there": (["train", "--set=model.name=own:nothing", "--allow-code"], 2),
     "code that does not fit": (["train", "--set=model.name=own:narrow", "--allow-code"], 2),
     "a network's option": (["train", "--set=model.options.depth=3"], 2),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from hpcli.config import Config, load_config, with_overrides
+from hpcli.errors import HpcliWarning
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.recording.rows import Row
+from hpcli.recording.status import _digest as digest
 from hpcli.states import RunStatus
 
 
@@ -155,6 +158,37 @@ def test_a_folder_that_is_not_this_runs_any_more_starts_anew(
         assert again.rows(Place) == []
         assert not (again.path / "summary.json").exists()
     assert load_config(again.path / "config.yaml") == config
+
+
+@pytest.mark.filterwarnings("ignore:.*using the one before it")
+@pytest.mark.parametrize("name", ["places.csv", "checkpoints/index.json", "checkpoints/step-00000003.pt"])
+def test_an_interrupted_one_that_was_damaged_starts_anew(disk: DiskRecorder, config: Config, name: str) -> None:
+    """It would fail of it each time that its sweep is gone on with."""
+    with disk.child("a", config) as child:
+        child.add(Place(0.5))
+        child.save({"step": 3}, step=3)
+        child.finish(RunStatus.INTERRUPTED, {})
+    path = child.path / name
+    path.write_bytes(b"0" + path.read_bytes()[1:])
+    status = child.path / "status.json"  # as after a kill: nothing is sealed
+    before = json.loads(status.read_text()) | {"files": {}}
+    del before["sha256"]
+    status.write_text(json.dumps(before | {"sha256": digest(before)}))
+    with pytest.warns(HpcliWarning, match="it is trained anew"), disk.child("a", config) as again:
+        assert again.load() is None
+        assert again.rows(Place) == []
+
+
+def test_what_came_after_the_checkpoint_is_not_read(disk: DiskRecorder, config: Config) -> None:
+    with disk.child("a", config) as child:
+        child.add(Place(0.5))
+        child.save({"step": 3}, step=3)
+        child.add(Place(0.75))
+    with disk.child("a", config) as again:
+        assert again.rows(Place) == [Place(0.5)]
+        state = again.load()
+        assert state is not None
+        assert state["step"] == 3
 
 
 def test_keys_that_change_no_run_do_not_start_it_anew(disk: DiskRecorder, config: Config) -> None:

@@ -7,8 +7,6 @@ import shutil
 import signal
 import sys
 import time
-import traceback
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from hpcli.recording.folder import Folder
 from hpcli.recording.rows import Row
 from hpcli.recording.status import Standing
 from hpcli.states import RunStatus
+from tests.reliability.harness import ended, in_child
 
 
 @pytest.fixture
@@ -39,23 +38,6 @@ def run(folder: DiskRecorder) -> int:
         result = train(recorder.config, recorder=recorder, device="cpu")
         recorder.finish(result.status, result.summary())
     return recorder.exit_code
-
-
-def in_child(work: Callable[[], int]) -> int:
-    """Start `work` in a forked process and return its number. torch is imported once."""
-    child = os.fork()
-    if child:
-        return child
-    try:
-        code = work()
-    except BaseException:
-        traceback.print_exc()
-        code = 99
-    os._exit(code)
-
-
-def ended(child: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def outcome(path: Path) -> dict[str, object]:

@@ -122,6 +122,17 @@ def _table(file: Path) -> object:
     return [[cell for number, cell in enumerate(row) if number not in own] for row in (header, *rows)]
 
 
+def gone_on(kind: Kind, run: Path, whole: dict[str, object], said: Path) -> str:
+    """What is wrong when a run is gone on with after an accident; nothing: an empty text."""
+    if run.exists() and not (run / "status.json").exists():
+        return "a folder without its status.json"
+    code = command(kind.go_on(run), said)
+    if code != 0:
+        return f"afterwards exit code {code}: {said.read_text()[-500:]}"
+    found = outcome(run)
+    return "" if found == whole else f"afterwards differs in {differences(whole, found)}"
+
+
 @dataclass
 class Killer:
     """Kills runs of one kind at random moments until they are over, and compares."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from hpcli.cli import main
 from tests.reliability.faulty import FaultyDisk
-from tests.reliability.harness import Kind, command, differences, eager, ended, in_child, kinds, outcome
+from tests.reliability.harness import Kind, command, eager, ended, gone_on, in_child, kinds, outcome
 
 OVER = 50
 """Exit code of these tests' own: the run ended before its n-th operation."""
@@ -27,7 +26,6 @@ def first_broken(kind: Kind, folder: Path, numbers: range) -> list[str]:
         def work(number: int = number, root: Path = root) -> int:
             disk = FaultyDisk(root, number)
             code = main(kind.start(root / "run"))
-            os.close(os.open(folder / "failed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC))
             (folder / "failed").write_text(disk.failed)
             return code if disk.failed else OVER
 
@@ -46,12 +44,7 @@ def _judged(kind: Kind, run: Path, code: int, lines: list[str], whole: dict[str,
         return f"exit code {code}: {lines[-3:]}"
     if code == 7 and sum(line.startswith("error:") for line in lines) != 1:
         return f"said {lines[-3:]}"
-    if run.exists() and not (run / "status.json").exists():
-        return "a folder without its status.json"
-    after = command(kind.go_on(run), said)
-    if after != 0:
-        return f"afterwards exit code {after}: {said.read_text()[-300:]}"
-    return "" if outcome(run) == whole else f"afterwards differs in {differences(whole, outcome(run))}"
+    return gone_on(kind, run, whole, said)
 
 
 @pytest.mark.parametrize("name", ["train", "train --init", "sweep", "interpolate"])

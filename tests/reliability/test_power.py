@@ -10,7 +10,7 @@ import pytest
 
 from hpcli.cli import main
 from hpcli.recording.checkpoints import Checkpoints
-from tests.reliability.harness import Kind, command, differences, eager, ended, in_child, kinds, outcome
+from tests.reliability.harness import Kind, eager, ended, gone_on, in_child, kinds, outcome
 from tests.reliability.power import Disk
 
 NEVER = "-1"
@@ -41,7 +41,7 @@ def states_of(kind: Kind, folder: Path) -> list[Path]:
 
 def broken(kind: Kind, state: Path, whole: dict[str, object], said: Path) -> str:
     """What is wrong with going on after a power cut; nothing: an empty text."""
-    note, run = state.with_suffix(".note").read_text(), state / "run"
+    note = state.with_suffix(".note").read_text()
     if note != NEVER:
         where, step = note.split()
         try:
@@ -50,13 +50,7 @@ def broken(kind: Kind, state: Path, whole: dict[str, object], said: Path) -> str
             return f"the checkpoint of step {step} is lost: {error}"
         if max((entry["step"] for entry in entries), default=-1) < int(step):
             return f"the checkpoint of step {step} is lost"
-    if run.exists() and not (run / "status.json").exists():
-        return "a folder without its status.json"
-    code = command(kind.go_on(run), said)
-    if code != 0:
-        return f"exit code {code}: {said.read_text()[-500:]}"
-    found = outcome(run)
-    return f"differs in {differences(whole, found)}" if found != whole else ""
+    return gone_on(kind, state / "run", whole, said)
 
 
 def faults(kind: Kind, folder: Path, every: int = 1) -> list[str]:

@@ -271,6 +271,24 @@ def test_losses_are_taken_once_each() -> None:
     assert record.take(wait=True) == []
 
 
+def test_the_generator_of_a_gpu_that_had_not_started_is_the_hosts_seed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So CUDA begins; one that had started is put back, and one of another machine's checkpoint is left alone."""
+    seeds: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeds.append)
+    torch.default_generator.manual_seed(17)
+    before = devices.generator_states()
+    assert before["cuda"] == []
+    torch.default_generator.manual_seed(3)
+    devices.set_generator_states(before)
+    assert seeds == []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    devices.set_generator_states({**before, "cuda": [torch.zeros(16, dtype=torch.uint8)]})
+    assert seeds == []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    devices.set_generator_states(before)
+    assert seeds == [17]
+
+
 @pytest.mark.gpu
 def test_losses_arrive_from_a_gpu_in_order() -> None:
     record = LossRecord(100, 0, torch.device("cuda"))
