@@ -40,6 +40,17 @@ def test_two_hundred_kills(ends: list[Path], tmp_path: Path, name: str, part: in
             kills += killer.kill(most=20)
 
 
+def _on_a_slow_disk(patch: pytest.MonkeyPatch) -> None:
+    """So that kills fall between a row and the checkpoint after it, however busy the machine is."""
+    save = checkpoints.Checkpoints.save
+
+    def slowly(self: checkpoints.Checkpoints, *args: Any, **more: Any) -> None:
+        time.sleep(0.02)
+        save(self, *args, **more)
+
+    patch.setattr(checkpoints.Checkpoints, "save", slowly)
+
+
 def _rows_stay(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(CsvFiles, "cut_back", lambda *_: None)
 
@@ -63,7 +74,7 @@ def _in_place(patch: pytest.MonkeyPatch) -> None:
         with path.open("wb") as file:
             file.write(data[: len(data) // 2])
             file.flush()
-            time.sleep(0.01)
+            time.sleep(0.05)
             file.write(data[len(data) // 2 :])
 
     for module in (hpcli.files, checkpoints):
@@ -74,8 +85,9 @@ def _in_place(patch: pytest.MonkeyPatch) -> None:
 def test_a_mutant_is_caught(ends: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mutant: Any) -> None:
     """A run that restores less, or saves less carefully, breaks the promise, and the kills show it."""
     with eager():
+        _on_a_slow_disk(monkeypatch)
         killer = Killer(kinds(ends)["train --init"], tmp_path, random.Random(0))
         mutant(monkeypatch)
         with pytest.raises(AssertionError):
-            for _ in range(5):
+            for _ in range(20):
                 killer.kill(most=10)
