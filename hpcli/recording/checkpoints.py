@@ -8,18 +8,17 @@ verified: most single-bit errors would load without complaint, as other weights.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import math
 import re
 import time
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from hpcli.errors import CheckpointError, HpcliWarning
 from hpcli.files import make_folders, write_atomic
+from hpcli.recording.checkpoint import Entry, load_state, serialised
 from hpcli.recording.recorder import State
 from hpcli.states import Label
 
@@ -27,7 +26,7 @@ FORMAT = 2
 METADATA = "hpcli"
 """In the metadata of a safetensors file, what the weights were trained on: JSON."""
 INDEX = "index.json"
-SHARE_OF_TIME = 50
+SHARE_OF_TIME = 100
 """At an epoch's end, save when this many times the last save's duration have passed since."""
 AT_MOST_SECONDS = 300.0
 """Save at least this often, between epochs too."""
@@ -37,35 +36,13 @@ _OWN = re.compile(r"step-\d{8,}\.pt|\.(step|epoch|cycle)-\d+\.pt\.tmp")
 """Files that may be deleted: no one else's."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A checkpoint as the index knows it."""
-
-    file: str
-    size: int
-    sha256: str
-    step: int
-    labels: tuple[str, ...]
-    valid_loss: float | None
-    tables: dict[str, int]  # bytes of each CSV at that time
-    hashes: dict[str, str] = field(default_factory=dict)  # SHA-256 of these bytes of each
-
-    def __post_init__(self) -> None:
-        """Take no index for true that names anything outside its folder."""
-        names = [self.file, *self.tables, *self.hashes]
-        numbers = [self.size, self.step, *self.tables.values()]
-        if not all(re.fullmatch(r"\w[\w.-]*", name) for name in names) or not self.file.endswith(".pt"):
-            raise ValueError("it names files that are not hpcli's")
-        if not all(type(number) is int for number in numbers) or min(self.tables.values(), default=0) < 0:
-            raise ValueError("its sizes are no numbers")
-
-
 class Checkpoints:
     """The folder `checkpoints/` of a run: the newest two, the best, and those with labels."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.entries: list[Entry] = []  # oldest first
+        self._held: Callable[[], tuple[Entry, bytes]] | None = None
         self._saved_at = time.monotonic()
         self._save_seconds = 0.0
 
@@ -84,28 +61,39 @@ class Checkpoints:
         labels: Sequence[str] = (),
         valid_loss: float | None = None,
     ) -> None:
-        """Write a state; on return it is durable, and so is the index that leads to it."""
-        import torch
-
+        """Write a state, and the one that is held; on return they are durable, and the index that leads to them."""
         started = time.monotonic()
+        self._write(serialised(state, step, tables, hashes or {}, labels, valid_loss))
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
+
+    def hold(
+        self, state: State, *, step: int, tables: Mapping[str, int], hashes: Mapping[str, str], valid_loss: float
+    ) -> None:
+        """Keep a state, a snapshot, in memory until another is saved, or the run ends: the best so far, for now.
+
+        Nothing is lost with it: a run that is killed goes on from the checkpoint before it, and comes to it again.
+        """
+        self._held = lambda: serialised(state, step, tables, hashes, (), valid_loss)
+
+    def write_held(self) -> None:
+        """Write the state that is held, if there is one."""
+        if self._held is not None:
+            self._write()
+
+    def _write(self, *more: tuple[Entry, bytes]) -> None:
         if not (self.folder / INDEX).exists():
             make_folders(self.folder)
             self._write_index()  # first of all: a checkpoint without an index has lost it
-        buffer = io.BytesIO()
-        torch.save(dict(state), buffer)
-        data = buffer.getvalue()
-        file = f"{labels[0] if labels else f'step-{step:08d}'}.pt"
-        write_atomic(self.folder / file, data)
-        digest = hashlib.sha256(data).hexdigest()
-        entry = Entry(
-            file, len(data), digest, step, tuple(labels), _finite(valid_loss), dict(tables), dict(hashes or {})
-        )
-        others = [each for each in self.entries if each.file != file]
-        self.entries = self._kept([*others, entry])
+        new = [*([self._held()] if self._held else []), *more]
+        files = {entry.file for entry, _ in new}
+        kept = self._kept([*(each for each in self.entries if each.file not in files), *(entry for entry, _ in new)])
+        for entry, data in new:
+            if entry in kept:
+                write_atomic(self.folder / entry.file, data)
+        self.entries, self._held = kept, None
         self._write_index()
         self._delete_others()
-        self._saved_at = time.monotonic()
-        self._save_seconds = self._saved_at - started
 
     def load_newest(self) -> tuple[State, Entry] | None:
         """The newest state that is intact; None where none was ever saved.
@@ -201,21 +189,6 @@ class Checkpoints:
                 path.unlink(missing_ok=True)
 
 
-def load_state(data: bytes, path: Path) -> State:
-    """Read a state that was saved as tensors and plain types; nothing in it can run.
-
-    Raises:
-        CheckpointError: it is something else.
-    """
-    import torch
-
-    try:
-        state: State = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever a damaged archive leads it to
-        raise CheckpointError(f"{path}: not a checkpoint of hpcli ({type(error).__name__})") from None
-    return state
-
-
 def _best(entries: Sequence[Entry]) -> Entry | None:
     """The one with the lowest validation loss."""
     measured = [(each.valid_loss, each.step, each) for each in entries if each.valid_loss is not None]
@@ -224,7 +197,3 @@ def _best(entries: Sequence[Entry]) -> Entry | None:
 
 def _digest(entries: object) -> str:
     return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

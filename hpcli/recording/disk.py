@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from hpcli.recording.child import ChildFolder
 from hpcli.recording.failed_start import clear_failed_start
 from hpcli.recording.folder import CHILDREN, MOVES, Folder
 from hpcli.recording.folder_recorder import FolderRecorder
+from hpcli.recording.recorder import State
 from hpcli.recording.seal import check_seal
 from hpcli.recording.status import LOCK
 from hpcli.states import RunStatus
@@ -125,8 +126,22 @@ class DiskRecorder(FolderRecorder):
         return ChildFolder.of(self.path / CHILDREN / key, config, self.signals)
 
     def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
-        """Whether to save a checkpoint now: of the best epoch so far always, else as time allows."""
+        """Whether to take a state now: of the best epoch so far always, else as time allows."""
         return is_best or super().is_due(ends_epoch=ends_epoch, is_best=is_best)
+
+    def save(self, state: State, *, step: int, labels: Sequence[str] = (), valid_loss: float | None = None) -> None:
+        """Save a checkpoint; that of a best epoch is held in memory until one is due, for it may not stay the best."""
+        only_best = not (labels or self.should_stop() or self.checkpoints.is_due(ends_epoch=True))
+        if only_best and valid_loss is not None:
+            tables, hashes = self.files.sizes(), self.files.hashes()
+            self.checkpoints.hold(state, step=step, tables=tables, hashes=hashes, valid_loss=valid_loss)
+        else:
+            super().save(state, step=step, labels=labels, valid_loss=valid_loss)
+
+    def finish(self, status: RunStatus, summary: Mapping[str, object]) -> dict[str, object]:
+        """Write the best epoch's checkpoint, if it is held still, and the summary."""
+        self.checkpoints.write_held()
+        return super().finish(status, summary)
 
     def keep_weights(self, weights: Mapping[str, Tensor], about: Mapping[str, object] | None = None) -> None:
         """Save the network's weights alone, as `model.safetensors`, for other programs; `about` in its metadata."""

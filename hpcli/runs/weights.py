@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from hpcli.config import differing_keys, read_config
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, UsageError, did_you_mean
-from hpcli.recording.checkpoints import INDEX, METADATA, Checkpoints, load_state
+from hpcli.recording.checkpoint import load_state
+from hpcli.recording.checkpoints import INDEX, METADATA, Checkpoints
 from hpcli.recording.seal import WEIGHTS, check_file
 from hpcli.recording.status import read_standing
 from hpcli.results.data import DataFacts

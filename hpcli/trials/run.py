@@ -80,7 +80,7 @@ class _Training:
         self.config, self.trainer, self.recorder, self.on_progress = config, trainer, recorder, on_progress
         self.schedule = training_schedule(config, trainer.data.steps_per_epoch)
         self.status = RunStatus.RUNNING
-        self.started = time.perf_counter()
+        self.started = self.durable_at = time.perf_counter()
         self.loss_sum, self.loss_count = 0.0, 0  # of the current epoch
         self.data = DataFacts.of(trainer.data.splits)
         self.data.check_unchanged(recorder)
@@ -156,7 +156,9 @@ class _Training:
             momentum=report.momentum,
             seconds=round(now - self.started, 3),
         )
-        self.recorder.add(epoch, durable=True)
+        durable = now - self.durable_at >= 1.0  # a checkpoint makes all rows before it so
+        self.recorder.add(epoch, durable=durable)
+        self.durable_at = now if durable else self.durable_at
         self.on_progress(Progress(report.step + 1, len(self.schedule), epoch=epoch))
         self.started, self.loss_sum, self.loss_count = now, 0.0, 0
         return on_valid.loss

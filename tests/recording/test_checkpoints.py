@@ -13,7 +13,7 @@ import torch
 
 from hpcli.config import Config
 from hpcli.errors import CheckpointError, HpcliWarning
-from hpcli.recording import checkpoints as module
+from hpcli.recording.checkpoint import load_state
 from hpcli.recording.checkpoints import Checkpoints
 from hpcli.recording.disk import DiskRecorder
 from hpcli.results.train import Epoch, Step
@@ -64,7 +64,7 @@ def test_saving_is_due_when_it_is_cheap_or_late(tmp_path: Path, monkeypatch: pyt
     checkpoints = Checkpoints(tmp_path / "c")
     assert checkpoints.is_due(ends_epoch=True)
     assert not checkpoints.is_due(ends_epoch=False)
-    checkpoints._save_seconds = 2.0
+    checkpoints._save_seconds = 1.0
     now[0] += 99
     assert not checkpoints.is_due(ends_epoch=True)
     now[0] += 1
@@ -127,7 +127,7 @@ def test_nothing_in_a_checkpoint_can_run(tmp_path: Path) -> None:
             return os.mkdir, (str(tmp_path / "ran"),)
 
     with pytest.raises(CheckpointError, match="not a checkpoint"):
-        module.load_state(pickle.dumps(Evil()), tmp_path / "x.pt")
+        load_state(pickle.dumps(Evil()), tmp_path / "x.pt")
     assert not (tmp_path / "ran").exists()
 
 
@@ -302,3 +302,23 @@ def test_what_a_resumed_run_left_behind_is_no_longer_among_the_best(tmp_path: Pa
     assert best is not None
     assert best.step == 5
     assert files(tmp_path / "c") == ["index.json", "step-00000000.pt", "step-00000005.pt"]
+
+
+def test_a_state_that_is_held_is_written_with_the_next(tmp_path: Path) -> None:
+    """Unless a better one has come, and then it is not."""
+    checkpoints = Checkpoints(tmp_path / "c")
+    tables: dict[str, int] = {}
+    for step, loss in enumerate((0.5, 0.4)):
+        checkpoints.hold(state(step), step=step, tables=tables, hashes={}, valid_loss=loss)
+    assert not (tmp_path / "c").exists()
+    for step in (2, 3, 4):
+        checkpoints.save(state(step), step=step, tables={}, valid_loss=0.6)
+    assert files(tmp_path / "c") == ["index.json", *(f"step-{step:08d}.pt" for step in (1, 3, 4))]
+    checkpoints.hold(state(5), step=5, tables={}, hashes={}, valid_loss=0.3)
+    checkpoints.save(state(6), step=6, tables={}, labels=("epoch-0003",), valid_loss=0.2)
+    assert files(tmp_path / "c") == ["epoch-0003.pt", "index.json", "step-00000005.pt"]
+    checkpoints.hold(state(7), step=7, tables={}, hashes={}, valid_loss=0.1)
+    checkpoints.write_held()
+    best = Checkpoints(tmp_path / "c").find("best")
+    assert best is not None
+    assert torch.equal(load_state(checkpoints.read(best), tmp_path)["weights"], state(7)["weights"])

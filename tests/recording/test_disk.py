@@ -253,11 +253,17 @@ def test_all_processes_of_a_run_count(config: Config, tmp_path: Path, monkeypatc
     assert (tmp_path / "run/environment.json").read_bytes() == made_with + b" "
 
 
-def test_the_best_epoch_is_always_saved_and_others_as_time_allows(config: Config, tmp_path: Path) -> None:
+def test_the_best_epoch_is_always_kept_and_others_saved_as_time_allows(config: Config, tmp_path: Path) -> None:
     recorder = DiskRecorder.create("train", config, tmp_path / "run")
     recorder.checkpoints._save_seconds = 1000.0
     assert not recorder.is_due(ends_epoch=True, is_best=False)
     assert recorder.is_due(ends_epoch=True, is_best=True)
+    recorder.save({"step": 1}, step=1, valid_loss=0.5)
+    assert recorder.checkpoints.find("best") is None  # held, as it was not due
+    recorder.finish(RunStatus.DIVERGED, {})
+    best = recorder.checkpoints.find("best")
+    assert best is not None
+    assert best.step == 1
     recorder.checkpoints._save_seconds = 0.0
     assert recorder.is_due(ends_epoch=True, is_best=False)
     assert not recorder.is_due(ends_epoch=False, is_best=False)

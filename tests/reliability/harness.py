@@ -92,13 +92,14 @@ def command(arguments: Sequence[str], said: Path | None = None, before: Callable
 
 
 @contextlib.contextmanager
-def eager() -> Iterator[None]:
-    """While entered, runs save after every step, draw nothing, and do not wait for the disk.
+def eager(seconds: float = 0.0) -> Iterator[None]:
+    """While entered, runs save after every step (or so many seconds), draw nothing, and do not wait for the disk.
 
     Pictures are most of a short run's time; and what a process has written outlives its kill.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checkpoints, "AT_MOST_SECONDS", 0.0)
+        patch.setattr(checkpoints, "AT_MOST_SECONDS", seconds)
+        patch.setattr(checkpoints, "SHARE_OF_TIME", 1e9 if seconds else checkpoints.SHARE_OF_TIME)
         patch.setattr(plots, "figures", lambda *_: {})
         patch.setattr(train, "early_figures", lambda *_: {})
         patch.setattr(os, "fsync", lambda _: None)
@@ -112,7 +113,8 @@ def outcome(path: Path) -> dict[str, object]:
     """
     tables = {str(file.relative_to(path)): _table(file) for file in sorted(path.rglob("*.csv"))}
     weights = {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*.safetensors"))}
-    return {**tables, **weights}
+    best = checkpoints.Checkpoints(path / "checkpoints").find("best")
+    return {**tables, **weights, "best": best and (best.step, best.valid_loss)}
 
 
 def _table(file: Path) -> object:

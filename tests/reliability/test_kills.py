@@ -29,6 +29,15 @@ def test_kills(ends: list[Path], tmp_path: Path, name: str) -> None:
             kills += killer.kill(most=10)
 
 
+def test_kills_while_the_best_epoch_is_held_in_memory(ends: list[Path], tmp_path: Path) -> None:
+    """The run that goes on comes to it again, and ends with the same one."""
+    with eager(seconds=0.02):
+        killer = Killer(kinds(ends)["train"], tmp_path, random.Random(1))
+        kills = 0
+        while kills < 20:
+            kills += killer.kill(most=10)
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("name", KILLS)
 @pytest.mark.parametrize("part", range(4))
