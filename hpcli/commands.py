@@ -49,6 +49,11 @@ COMMANDS = {
         "Compare values of a config key, or of two, by short runs of several seeds, and say which to use.",
         example="schedule.max_lr --values 3e-3,1e-2,3e-2",
     ),
+    "tune": Experiment(
+        "tune",
+        "TuneResult",
+        "The whole method: learning rate, momentum and weight decay searched together, judged on fresh seeds, trained.",
+    ),
     "batch-size": Experiment(
         "batch_size",
         "BatchSizeResult",

@@ -56,6 +56,27 @@ class SweepConfig(Section):
     """With until_decided: at most so many seeds."""
 
 
+class TuneConfig(Section):
+    """The whole method: a range test, a joint search, a verdict on fresh seeds, the training."""
+
+    values: Annotated[Values, EXPERIMENT] = Field(default={})
+    """What is searched beside or instead of the usual ranges of max_lr, momentum and weight decay: two numbers are a
+    range, words or more numbers are choices, one value stays: {data.augment: [none, standard]}."""
+    runs: Annotated[int, Field(ge=4, le=1000), EXTENDS] = 24
+    """Short runs in all, the range test and the verdict counted in."""
+    minutes: Annotated[Positive | None, EXTENDS] = None
+    """As many runs as fit into this time, by what the first one took, instead of `runs`."""
+    epochs: Annotated[PositiveInt | Literal["auto"], EXPERIMENT] = "auto"
+    """Length of a short run, a complete cycle; auto: sweep.epochs, or more where that is less than 100 steps."""
+    range_test: Annotated[bool, EXPERIMENT] = True
+    """Bound the learning rate by a range test of one seed, where `values` gives it no range."""
+    confirm: Annotated[Annotated[int, Field(ge=0, le=50)] | Literal["auto"], EXPERIMENT] = "auto"
+    """Fresh seeds on which the winner and the present setting are compared; auto: 3, with less than 20 runs 1, with
+    less than 12 none."""
+    until: Annotated[Literal["range_test", "search", "verdict", "train"], EXTENDS] = "train"
+    """The last step to take."""
+
+
 class BatchSizeConfig(Section):
     """Training throughput at each batch size."""
 

@@ -17,6 +17,7 @@ from hpcli.config.experiments import (
     InterpolateConfig,
     LRFindConfig,
     SweepConfig,
+    TuneConfig,
 )
 from hpcli.config.kinds import (
     Checkpoint,
@@ -191,6 +192,7 @@ class Config(Section):
     train: TrainConfig = TrainConfig()
     lr_find: LRFindConfig = LRFindConfig()
     sweep: SweepConfig = SweepConfig()
+    tune: TuneConfig = TuneConfig()
     batch_size: BatchSizeConfig = BatchSizeConfig()
     interpolate: InterpolateConfig = InterpolateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

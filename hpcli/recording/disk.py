@@ -125,6 +125,17 @@ class DiskRecorder(FolderRecorder):
         """A run folder within this one: the one of that key, if there is one."""
         return ChildFolder.of(self.path / CHILDREN / key, config, self.signals)
 
+    def step_of(self, name: str, command: str, config: Config) -> DiskRecorder:
+        """The run folder `name` within this one: new, or gone on with."""
+        path = self.path / name
+        own = self.reopen(command, path, config) if self.find_step(name) else self.create(command, config, path)
+        own.signals = self.signals
+        return own
+
+    def keep_text(self, name: str, text: str) -> None:
+        """Write a text as a file."""
+        write_atomic(self.path / name, text.encode())
+
     def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:
         """Whether to take a state now: of the best epoch so far always, else as time allows."""
         return is_best or super().is_due(ends_epoch=ends_epoch, is_best=is_best)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
-from hpcli.recording.recorder import Arrays, ChildContext, ParentRecorder, Record, RowRecorder, State, Stop
+from hpcli.recording.recorder import Arrays, ChildContext, MethodRecorder, Record, RowRecorder, State, Stop
 from hpcli.recording.rows import R, Row
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class FanOut:
     only take rows; one that can also ask to stop is asked.
     """
 
-    def __init__(self, first: ParentRecorder, *others: RowRecorder) -> None:
+    def __init__(self, first: MethodRecorder, *others: RowRecorder) -> None:
         self.first, self.others = first, others
 
     def add(self, row: Row, *, durable: bool = False) -> None:
@@ -73,3 +73,15 @@ class FanOut:
     def find_child(self, key: str) -> Record | None:
         """The first one's child, to read."""
         return self.first.find_child(key)
+
+    def step_of(self, name: str, command: str, config: Config) -> ChildContext:
+        """The first one's step."""
+        return self.first.step_of(name, command, config)
+
+    def find_step(self, name: str) -> Record | None:
+        """The first one's step, to read."""
+        return self.first.find_step(name)
+
+    def keep_text(self, name: str, text: str) -> None:
+        """Keep a text with the first one."""
+        self.first.keep_text(name, text)

@@ -113,6 +113,11 @@ class Folder:
         path = self.path / CHILDREN / key
         return Folder(path) if (path / "config.yaml").is_file() else None
 
+    def find_step(self, name: str) -> Folder | None:
+        """A step of this run that is a run of its own; None: it has not begun."""
+        path = self.path / name
+        return Folder(path) if (path / "config.yaml").is_file() else None
+
 
 def _changed_keys(config: Config, begun_with: Mapping[str, object] | None) -> list[str]:
     """Keys that are not what a run began with, but for those by which it may be extended, and where its data are."""

@@ -97,6 +97,10 @@ class FolderRecorder:
         """A run within this one, to read."""
         return self.folder.find_child(key)
 
+    def find_step(self, name: str) -> Folder | None:
+        """A step of this run, to read."""
+        return self.folder.find_step(name)
+
     # States
 
     def is_due(self, *, ends_epoch: bool, is_best: bool) -> bool:

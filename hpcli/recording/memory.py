@@ -26,6 +26,8 @@ class MemoryRecorder:
         self.states: dict[str, State] = {}
         self.weights: Mapping[str, Tensor] | None = None
         self.children: dict[str, MemoryRecorder] = {}
+        self.steps: dict[str, MemoryRecorder] = {}
+        self.texts: dict[str, str] = {}
         self.status = RunStatus.CREATED
         self.seconds: float | None = None
         self._config = config
@@ -96,3 +98,18 @@ class MemoryRecorder:
     def finish(self, status: RunStatus, summary: Mapping[str, object]) -> None:
         """Note how the run ended."""
         self.status, self.seconds = status, round(time.monotonic() - self._began, 3)
+
+    def step_of(self, name: str, command: str, config: Config) -> AbstractContextManager[MemoryRecorder]:
+        """A recorder for a step. One that is over keeps its earlier recorder."""
+        known = self.steps.get(name)
+        if known is None or not known.status.is_over:
+            known = self.steps[name] = self.new_child(config)
+        return nullcontext(known)
+
+    def find_step(self, name: str) -> Record | None:
+        """A step of this run."""
+        return self.steps.get(name)
+
+    def keep_text(self, name: str, text: str) -> None:
+        """Keep a text."""
+        self.texts[name] = text

@@ -54,6 +54,9 @@ class Record(Rows, Protocol):
     def find_child(self, key: str) -> Record | None:
         """A run within this one, by its key; None: it has not begun."""
 
+    def find_step(self, name: str) -> Record | None:
+        """A step of this run that is a run of its own; None: it has not begun."""
+
 
 class RowRecorder(Rows, Protocol):
     """Where rows go."""
@@ -104,6 +107,19 @@ class ParentRecorder(Recorder, Protocol):
 
     def find_child(self, key: str) -> Record | None:
         """A run within this one, to read; None: it has not begun."""
+
+
+class MethodRecorder(ParentRecorder, Protocol):
+    """Records an experiment that is made of other experiments, such as `tune`."""
+
+    def step_of(self, name: str, command: str, config: Config) -> ChildContext:
+        """The recorder of a step that is a run of its own, like any that the command makes, and keeps what it made."""
+
+    def find_step(self, name: str) -> Record | None:
+        """A step, to read; None: it has not begun."""
+
+    def keep_text(self, name: str, text: str) -> None:
+        """Keep a text under the name of a file, such as best.yaml."""
 
 
 class ChildContext(Protocol):

@@ -33,10 +33,26 @@ class TrialTable:
         recorder: ParentRecorder,
         executor: Executor,
         on_progress: OnProgress,
+        *,
+        keys: Sequence[str] | None = None,
+        kind: type[SweepTrial] = SweepTrial,
     ) -> None:
+        """Begin with what the recorder has.
+
+        Args:
+            config: of the experiment.
+            data: what is trained on.
+            recorder: of the experiment.
+            executor: runs the trials.
+            on_progress: told of every step, and a line after every trial.
+            keys: what varies; None: what the sweep varies.
+            kind: the table of the trials that judge.
+        """
         self.config, self.data, self.recorder, self.executor = config, data, recorder, executor
         self.on_progress = on_progress
-        self.before = recorder.rows(SweepTrial)  # of an earlier process
+        self.parameter = JOINED.join(config.sweep.values if keys is None else keys)
+        self.before = recorder.rows(kind)  # of an earlier process
+        self.steps_to_come = 0  # of trials that will be planned
         self._planned: dict[type[SweepTrial], list[Spec]] = {}  # by table
         self._specs: dict[tuple[str, str, int], Spec] = {}  # a trial's key is worked out once
         self._outcomes: dict[str, Outcome] = {}
@@ -51,13 +67,21 @@ class TrialTable:
         Raises:
             ConfigError: a batch that is larger than the training images are many.
         """
+        return self.plan_pairs([(setting, seed) for seed in seeds for setting in settings], kind)
+
+    def plan_pairs(self, pairs: Iterable[tuple[Setting, int]], kind: type[SweepTrial]) -> list[Spec]:
+        """The trials of these settings, each with its seed: from now on the table of this kind.
+
+        Raises:
+            ConfigError: a batch that is larger than the training images are many.
+        """
         self._has_forecast &= kind in self._planned  # other trials, another forecast
-        planned = self._planned[kind] = [self._spec(setting, seed) for seed in seeds for setting in settings]
+        planned = self._planned[kind] = [self._spec(setting, seed) for setting, seed in pairs]
         images = self.data.num_train_images
         for size in {spec.config.data.batch_size for spec in planned}:
             if size > images:
                 raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
-        self._steps_planned = self._steps_done + sum(map(self._steps, self._left()))
+        self._steps_planned = self._steps_done + sum(map(self._steps, self._left())) + self.steps_to_come
         self._write(kind)
         return planned
 
@@ -80,8 +104,8 @@ class TrialTable:
 
     def rows(self, kind: type[T]) -> list[T]:
         """The rows of a table so far."""
-        parameter = JOINED.join(self.config.sweep.values)
-        return [_row(kind, spec, self._outcomes.get(spec.key), parameter) for spec in self._planned.get(kind, ())]
+        planned = self._planned.get(kind, ())
+        return [_row(kind, spec, self._outcomes.get(spec.key), self.parameter) for spec in planned]
 
     @property
     def results(self) -> dict[str, TrainResult]:

@@ -1,0 +1,83 @@
+"""What a chosen setting gains over the present one: paired runs on fresh seeds, and the surface that chose it.
+
+The lowest of many fitted means is low by luck too, so what it gains is *stated* from runs that had no part in the
+choice. Whether to *change* is decided by both: the fresh pairs, and the surface with its standard error doubled.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+LEVEL = 0.95
+DOUBT = 2.0
+"""The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
+PRIOR_DF = 4.0
+"""What the surface knows of a run's noise counts as so many degrees of freedom (three pairs alone have two)."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Present minus chosen, in log loss: what is above 0 speaks for the change.
+
+    Attributes:
+        estimate, low, high: mean of the fresh pairs and its 95 % interval; None: there are none.
+        decided: fresh pairs and surface together: the change is made where it is above 0.
+        pairs: how many.
+        on_surface: what the surface alone says.
+    """
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    decided: float
+    pairs: int
+    on_surface: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the chosen setting takes the present one's place."""
+        return self.decided > 0
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.low is not None and self.low > 0
+
+
+def gain(
+    present: ArrayLike, chosen: ArrayLike, *, on_surface: tuple[float, float], noise: float, level: float = LEVEL
+) -> Gain:
+    """The gain of a setting that a surface has chosen.
+
+    Args:
+        present: [c] log losses of the present setting on c fresh seeds.
+        chosen: [c] of the chosen one on the same seeds; NaN pairs are left out.
+        on_surface: mean and standard deviation of present − chosen on the surface.
+        noise: the surface's standard deviation of one run, see `Surface.noise`.
+        level: of the interval.
+
+    Raises:
+        ValueError: not as many of the one as of the other.
+    """
+    one, other = np.asarray(present, float), np.asarray(chosen, float)
+    if one.shape != other.shape:
+        raise ValueError("a gain takes pairs: as many runs of the present setting as of the chosen one")
+    differences = (one - other)[np.isfinite(one - other)]
+    mean, error = on_surface
+    doubted = max(DOUBT * error, 1e-9)
+    count = len(differences)
+    if not count:
+        return Gain(None, None, None, mean, 0, mean)
+    own = float(differences.var(ddof=1)) if count > 1 else 0.0
+    freedom = PRIOR_DF + count - 1
+    pooled = math.sqrt((PRIOR_DF * 2 * noise**2 + (count - 1) * own) / freedom)
+    fresh, fresh_error = float(differences.mean()), max(pooled / math.sqrt(count), 1e-9)
+    half = float(stats.t.ppf((1 + level) / 2, freedom)) * fresh_error
+    weights = np.array([1 / doubted**2, 1 / fresh_error**2])
+    decided = float(weights @ np.array([mean, fresh]) / weights.sum())
+    return Gain(fresh, fresh - half, fresh + half, decided, count, mean)

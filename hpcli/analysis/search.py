@@ -1,0 +1,85 @@
+"""Which setting to run next, and which of those that were run is the best: decisions on a surface.
+
+The first settings fill the space evenly (a scrambled Sobol sequence); each further one is where the loss may be lowest,
+mean − 2 standard deviations (Srinivas et al. 2010, 0912.3995). The winner has the lowest *mean* of the settings that
+were run: the lowest loss of many runs is lucky as well as good.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import qmc
+
+from hpcli.analysis.surface import Axis, Surface
+
+Array = NDArray[np.float64]
+
+CAUTION = 2.0
+"""Standard deviations below the mean: how low a loss may be."""
+AROUND, NEAR, ANYWHERE = 4, 20, 160
+"""Candidates: so many around each of the best so many, and so many anywhere."""
+STEP = 0.16
+"""Standard deviation of a candidate around a good setting, in lengths of the axis."""
+
+
+def first_count(axes: Sequence[Axis]) -> int:
+    """How many runs fill the space before any is proposed, the present setting among them: the same for any budget."""
+    return 2 * (len(axes) + 1)
+
+
+def spread_out(axes: Sequence[Axis], count: int, seed: int) -> Array:
+    """Points [count, d] that fill the space evenly. More of them begin with the same ones."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # balanced or not, a sequence cut at any place fills the space
+        uniform = qmc.Sobol(len(axes), seed=np.random.default_rng(seed)).random(count)
+    return placed(axes, uniform)
+
+
+def next_point(surface: Surface, rng: np.random.Generator) -> Array:
+    """The point [d] to run next."""
+    axes, points = surface.axes, surface.points
+    good = np.unique(points[np.argsort(surface.predict(points)[0], kind="stable")[: AROUND * 2]], axis=0)
+    good = good[np.argsort(surface.predict(good)[0], kind="stable")[:AROUND]]
+    candidates = np.concatenate(
+        [placed(axes, rng.random((ANYWHERE, len(axes)))), *(_around(axes, each, rng) for each in good)]
+    )
+    mean, error = surface.predict(candidates)
+    return np.asarray(candidates[np.argmin(mean - CAUTION * error)])
+
+
+def winner(surface: Surface, among: NDArray[np.bool_] | None = None) -> int | None:
+    """Which of the surface's runs has the setting with the lowest mean; None: there is none to choose from.
+
+    Args:
+        surface: fitted.
+        among: [k] runs that may be chosen: those that have learnt something. None: all.
+    """
+    means = surface.predict(surface.points)[0]
+    allowed = np.ones(len(means), bool) if among is None else among
+    return int(np.flatnonzero(allowed)[np.argmin(means[allowed])]) if allowed.any() else None
+
+
+def placed(axes: Sequence[Axis], uniform: Array) -> Array:
+    """Uniform numbers as coordinates: of a choice, which one."""
+    found = uniform.copy()
+    for place, axis in enumerate(axes):
+        if axis.choices:
+            found[:, place] = np.minimum(np.floor(uniform[:, place] * axis.choices), axis.choices - 1)
+    return found
+
+
+def _around(axes: Sequence[Axis], point: Array, rng: np.random.Generator) -> Array:
+    """Points near one: numbers moved a little, a choice sometimes changed."""
+    near = np.repeat(point[None], NEAR, axis=0)
+    for place, axis in enumerate(axes):
+        if axis.choices:
+            changed = rng.random(NEAR) < 1 / (1 + math.sqrt(axis.choices))
+            near[changed, place] = rng.integers(axis.choices, size=int(changed.sum()))
+        else:
+            near[:, place] = np.clip(near[:, place] + STEP * axis.length * rng.normal(size=NEAR), 0, 1)
+    return near

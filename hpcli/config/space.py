@@ -1,0 +1,173 @@
+"""What `tune` searches: a range or a choice of values for each key, and where a value lies in it, from 0 to 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from pydantic import JsonValue
+
+from hpcli.config.loading import with_overrides
+from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.config.schema import Config
+from hpcli.config.varying import JOINED, LOG_FROM, Setting, value_of, written
+from hpcli.errors import ConfigError
+
+LR, MOMENTUM, DECAY = "schedule.max_lr", "schedule.momentum", "optimizer.weight_decay"
+RATES = {"adamw": (1e-4, 1e-1), "sgd": (3e-3, 3.0)}
+"""Learning rates where nothing else is known: a range test narrows them."""
+MOMENTA = (0.5, 0.99)
+DECAYS = {
+    ("adamw", "decoupled"): (1e-4, 10.0),
+    ("adamw", "coupled"): (1e-5, 1e-1),
+    ("sgd", "decoupled"): (1e-4, 1.0),
+    ("sgd", "coupled"): (1e-5, 1e-1),
+}
+DIGITS = 3
+"""Significant digits of a value: more would be noise."""
+
+
+class Scale(StrEnum):
+    """How places and values go together."""
+
+    LINEAR = "linear"
+    LOG = "log"
+    MEMORY = "memory"
+    """Logarithm of 1 − momentum."""
+    CHOICE = "choice"
+    """Values without order."""
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One key that is searched."""
+
+    key: str
+    scale: Scale
+    low: float = 0.0  # of momentum: its lowest
+    high: float = 1.0
+    choices: tuple[JsonValue, ...] = ()
+    whole: bool = False  # integers
+    ratio: float = 1.0  # of a momentum pair: (1 − low) / (1 − high), which the search keeps
+
+    @property
+    def decades(self) -> float | None:
+        """Powers of ten from end to end; None: the scale is not logarithmic."""
+        return {Scale.LOG: lambda: math.log10(self.high / self.low), Scale.MEMORY: self._memory_decades}.get(
+            self.scale, lambda: None
+        )()
+
+    def _memory_decades(self) -> float:
+        return math.log10((1 - self.low) / (1 - self.high))
+
+    def value(self, place: float) -> JsonValue:
+        """The value at a place, to three significant digits."""
+        if self.scale == Scale.CHOICE:
+            return self.choices[int(place)]
+        if self.scale == Scale.MEMORY:
+            memory = (1 - self.low) * ((1 - self.high) / (1 - self.low)) ** place
+            return self._momentum(memory)
+        if self.scale == Scale.LOG:
+            found = self.low * (self.high / self.low) ** place
+        else:
+            found = self.low + (self.high - self.low) * place
+        return round(found) if self.whole else float(f"{found:.{DIGITS}g}")
+
+    def place(self, value: JsonValue) -> float:
+        """Where a value lies; below 0 or above 1: outside the range.
+
+        Raises:
+            ConfigError: a choice that is not among them.
+        """
+        if self.scale == Scale.CHOICE:
+            if value not in self.choices:
+                raise ConfigError(
+                    f"tune.values.{self.key}: the config's own {written(value)} is not among them; add it"
+                )
+            return float(self.choices.index(value))
+        if self.scale == Scale.MEMORY:
+            return math.log((1 - self.low) / self._memory(parse_momentum(value))) / (
+                self._memory_decades() * math.log(10)
+            )
+        number = float(value)  # type: ignore[arg-type]
+        if self.scale == Scale.LOG:  # nothing lies a decade below the lowest
+            number = number if number > 0 else self.low / 10
+            return math.log(number / self.low) / math.log(self.high / self.low)
+        return (number - self.low) / (self.high - self.low)
+
+    def _momentum(self, memory: float) -> JsonValue:
+        if self.ratio == 1:
+            return float(f"{1 - float(f'{memory:.{DIGITS}g}'):.6f}")
+        high, low = (
+            float(f"{each:.{DIGITS}g}") for each in (memory / math.sqrt(self.ratio), memory * math.sqrt(self.ratio))
+        )
+        return str(Momentum(round(1 - high, 6), max(round(1 - low, 6), 0.0)))
+
+    def _memory(self, momentum: Momentum) -> float:
+        """1 − m, of a pair the geometric mean."""
+        return math.sqrt((1 - momentum.high) * (1 - momentum.low))
+
+    def within(self, low: float, high: float) -> Dimension:
+        """The same key in another range."""
+        return replace(self, low=low, high=high)
+
+
+def space(config: Config) -> tuple[Dimension, ...]:
+    """The keys that a config has searched: max_lr, momentum and weight decay, and those of `tune.values`.
+
+    Raises:
+        ConfigError: a key or a value that the config does not take, or a config's own value that is no choice.
+    """
+    asked = dict(config.tune.values)
+    own = {LR: RATES[config.optimizer.name], MOMENTUM: MOMENTA}
+    own[DECAY] = DECAYS[config.optimizer.name, config.optimizer.decay]
+    for key, ends in own.items():
+        asked.setdefault(key, list(ends))
+    ordered = [*own, *(key for key in asked if key not in own)]
+    found = [_dimension(config, key, asked[key]) for key in ordered if len(asked[key]) > 1]
+    if not found:
+        raise ConfigError("tune.values: nothing is left to search; give a key two ends of a range, or choices")
+    return tuple(found)
+
+
+def pinned(config: Config) -> Config:
+    """The config with every key that `tune.values` gives a single value."""
+    return with_overrides(config, {key: values[0] for key, values in config.tune.values.items() if len(values) == 1})
+
+
+def _dimension(config: Config, key: str, values: Sequence[JsonValue]) -> Dimension:
+    if key == MOMENTUM:
+        present = config.schedule.momentum
+        ends = [parse_momentum(value) for value in values]
+        if len(ends) == 2 and not any(end.cyclic for end in ends) and ends[0] != ends[1]:
+            low, high = sorted(end.high for end in ends)
+            ratio = (1 - present.low) / (1 - present.high)
+            return Dimension(key, Scale.MEMORY, max(low, 1 - 1 / math.sqrt(ratio) * 0.999), high, ratio=ratio)
+    resolved = [value_of(with_overrides(config, {key: value}), key) for value in values]
+    numbers = [value for value in resolved if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(resolved) == len(numbers) == 2 and numbers[0] != numbers[1]:
+        low, high = sorted(map(float, numbers))
+        scale = Scale.LOG if low > 0 and high > LOG_FROM * low else Scale.LINEAR
+        return Dimension(key, scale, low, high, whole=all(isinstance(number, int) for number in numbers))
+    names = [written(value) for value in resolved]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"tune.values.{key}: {twice} is there twice; leave one of them out")
+    found = Dimension(key, Scale.CHOICE, choices=tuple(resolved))
+    found.place(value_of(config, key))
+    return found
+
+
+def setting_at(config: Config, epochs: int, values: Mapping[str, JsonValue]) -> Setting:
+    """The setting of these values: a complete short run of so many epochs.
+
+    Raises:
+        ConfigError: values that do not go together with the rest of the config.
+    """
+    base = {"train.epochs": epochs, "train.checkpoint_epochs": [], "sweep.retune": {}}
+    base |= {f"{section}.values": {} for section in ("sweep", "lr_find", "tune")}
+    own = with_overrides(config, {**base, **values})
+    resolved = tuple(value_of(own, key) for key in values)
+    return Setting(JOINED.join(written(value) for value in resolved), resolved, own)

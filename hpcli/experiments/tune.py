@@ -1,0 +1,263 @@
+"""The whole method as one command: range test, joint search, verdict on fresh seeds, training (docs/tune.md)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from pydantic import JsonValue
+
+from hpcli.analysis.search import first_count, next_point, spread_out
+from hpcli.config import Config, differing_keys, with_overrides
+from hpcli.config.experiments import TuneConfig
+from hpcli.config.space import LR, RATES, pinned, setting_at
+from hpcli.config.varying import Setting
+from hpcli.data.dataset import Splits, load_splits
+from hpcli.experiments.lr_find import lr_find
+from hpcli.experiments.train import train
+from hpcli.recording.memory import MemoryRecorder
+from hpcli.recording.progress import OnProgress, Progress, silent
+from hpcli.recording.recorder import MethodRecorder
+from hpcli.results.data import DataFacts
+from hpcli.results.lr_find import LRFindResult
+from hpcli.results.train import TrainResult
+from hpcli.results.tune import TuneResult
+from hpcli.results.tune_budget import divided, in_words, short_epochs
+from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
+from hpcli.results.tune_words import best_yaml
+from hpcli.results.tuning import RANGE_TEST, TRAINING
+from hpcli.states import RunStatus
+from hpcli.training.device import generators_kept
+from hpcli.trials.serial import SerialExecutor
+from hpcli.trials.table import TrialTable
+from hpcli.trials.trainers import Trainers
+
+BELOW, ABOVE, LEAST = 10.0, 5.0, 10.0
+"""A suggested learning rate is searched around by these factors, and at least over the last one."""
+STEPS_A_DECADE = 20
+HIGHEST = 10.0
+"""Of a range test."""
+ATTEMPTS = 20
+"""To propose a setting that was not run yet."""
+UNTIL = ("range_test", "search", "verdict", "train")
+
+
+@generators_kept()
+def tune(
+    config: Config,
+    *,
+    recorder: MethodRecorder | None = None,
+    on_progress: OnProgress = silent,
+    device: str = "auto",
+    splits: Splits | None = None,
+) -> TuneResult:
+    """Find learning rate, momentum and weight decay together, and train with them.
+
+    Args:
+        config: what to train; `config.tune` says what is searched, and with how many short runs.
+        recorder: where everything goes; None: memory. What it has already is not trained again.
+        on_progress: called after every step, and with a line after every run.
+        device: `auto`, `cpu`, `cuda` or `cuda:1`.
+        splits: the images, if you have loaded them.
+
+    Raises:
+        ConfigError, UsageError: before anything trains: a key or a value that does not fit.
+        DataError: the data cannot be read.
+    """
+    splits = splits or load_splits(config)
+    run = _Tune(config, recorder or MemoryRecorder(config), on_progress, device, splits)
+    steps: Mapping[str, Callable[[], None]] = {
+        "range_test": run.range_test,
+        "search": run.search,
+        "verdict": run.confirm,
+        "train": run.train,
+    }
+    for name in UNTIL[: UNTIL.index(config.tune.until) + 1]:
+        steps[name]()
+        if run.is_stopped:
+            break
+    return run.result()
+
+
+class _Tune:
+    """A tuning while it runs. All that it decides comes from the tables: a run that goes on decides the same."""
+
+    def __init__(
+        self, config: Config, recorder: MethodRecorder, on_progress: OnProgress, device: str, splits: Splits
+    ) -> None:
+        self.config, self.recorder, self.on_progress, self.device, self.splits = (
+            config, recorder, on_progress, device, splits,
+        )  # fmt: skip
+        self.base = pinned(config)
+        self.data = DataFacts.of(splits)
+        self.data.check_unchanged(recorder)
+        self.data.record(recorder)
+        self.ranged: LRFindResult | None = None
+        self.trained: TrainResult | None = None
+        self.is_stopped = False
+        self.epochs = short_epochs(config, self.data)
+        self.steps = self.data.steps_per_epoch(self.base.data) * self.epochs
+        executor = SerialExecutor(recorder, Trainers(self.base, device=device, splits=splits))
+        keys = self.result().keys
+        self.table = TrialTable(config, self.data, recorder, executor, on_progress, keys=keys, kind=TuneTrial)
+
+    def range_test(self) -> None:
+        """Bound the learning rate: between a tenth of what the test suggests and where the loss breaks."""
+        if not self.config.tune.range_test or LR in self.config.tune.values or LR not in self.result().keys:
+            return
+        low, _ = RATES[self.config.optimizer.name]
+        start = low / 10
+        keys = {
+            "lr_find.start_lr": start,
+            "lr_find.end_lr": HIGHEST,
+            "lr_find.steps": round(STEPS_A_DECADE * math.log10(HIGHEST / start)),
+            "lr_find.seeds": 1,
+            "lr_find.values": {},
+        }
+        own = with_overrides(self._plain(), keys)
+        with self.recorder.step_of(RANGE_TEST, RANGE_TEST, own) as step:
+            if not step.status.is_over:
+                step.load()  # what an interrupted test has written goes
+                found = lr_find(
+                    own, recorder=step, on_progress=self.on_progress, device=self.device, splits=self.splits
+                )
+                step.finish(found.status, found.summary())
+            self.ranged = found if not step.status.is_over else LRFindResult.from_run(step)
+        self.is_stopped = self.ranged.status == RunStatus.INTERRUPTED
+        if not self.is_stopped:
+            bounds = bounded(self.ranged)
+            self.recorder.replace(TuneRange, [] if bounds is None else [bounds])
+            self.say(bounds.why if bounds else "range test: refused; max_lr is searched in the usual range")
+
+    def search(self) -> None:
+        """Run settings, each chosen from what those before it have shown."""
+        result = self.result()
+        found = [self._setting(result.searched.values(trial.value)) for trial in result.trials] or [
+            self._setting(result.present)
+        ]
+        self._run(found)
+        if self.is_stopped:
+            return
+        plan = self._planned()
+        while len(found) < plan.search and not self.is_stopped:
+            another = self._another(found)
+            if another is None:
+                self.say("every setting of the space has been run")
+                return
+            found.append(another)
+            self.table.steps_to_come = (plan.search - len(found)) * self.steps
+            self._run(found)
+
+    def confirm(self) -> None:
+        """Compare winner and present setting on fresh seeds."""
+        result, plan = self.result(), self._planned()
+        name = result.winner_name
+        if name is None or name == result.present_name or not plan.pairs:
+            return
+        both = [self._setting(result.present), self._setting(result.searched.values(name))]
+        before = [
+            (self._setting(result.searched.values(trial.value)), trial.seed)
+            for trial in result.fresh
+            if trial.seed < plan.first_fresh
+        ]
+        fresh = [(each, plan.first_fresh + seed) for seed in range(plan.pairs) for each in both]
+        self.table.steps_to_come = 0
+        self.table.run(self.table.plan_pairs([*before, *fresh], TuneFresh))
+        self.is_stopped = self.table.is_stopped
+
+    def train(self) -> None:
+        """Train with what was found, for as long as the config says."""
+        result = self.result()
+        text, config = best_yaml(result), result.best_config
+        if text is None or config is None:
+            return
+        self.recorder.keep_text("best.yaml", text)
+        own = config.model_copy(update={"tune": TuneConfig()})
+        with self.recorder.step_of(self._free_step(own), "train", own) as step:
+            if not step.status.is_over:
+                found = train(own, recorder=step, on_progress=self.on_progress, device=self.device, splits=self.splits)
+                step.finish(found.status, found.summary())
+            self.trained = found if not step.status.is_over else TrainResult.from_run(step)
+        self.is_stopped = self.trained.status == RunStatus.INTERRUPTED
+
+    def result(self) -> TuneResult:
+        """What there is so far."""
+        trials = self.recorder.rows(TuneTrial)
+        states = {trial.status for trial in trials}
+        if self.is_stopped:
+            status = RunStatus.INTERRUPTED
+        elif states and states <= {RunStatus.DIVERGED, RunStatus.FAILED}:
+            status = RunStatus.FAILED if states == {RunStatus.FAILED} else RunStatus.DIVERGED
+        else:
+            status = RunStatus.FINISHED
+        return TuneResult.from_rows(self.config, status, self.recorder, range_test=self.ranged, trained=self.trained)
+
+    def say(self, line: str) -> None:
+        """Say something, beside the progress."""
+        self.on_progress(Progress(0, 1, line=line))
+
+    def _planned(self) -> TunePlan:
+        """What the budget is divided into; decided once for each budget, after the first run."""
+        plans, config = self.recorder.rows(TunePlan), self.config.tune
+        asked = config.runs if config.minutes is None else plans[-1].runs if plans else self._affordable()
+        range_steps = 0 if self.ranged is None else sum(len(curve.lr) for curve in self.ranged.curves)
+        plan = divided(asked, config.confirm, seed=self.config.seed, epochs=self.epochs, steps=self.steps,
+                       range_steps=range_steps)  # fmt: skip
+        if not plans or plans[-1] != plan:
+            self.recorder.add(plan, durable=True)
+            self.say(in_words(plan))
+        return plan
+
+    def _affordable(self) -> int:
+        """As many runs as fit into the minutes, by what the first one took."""
+        first = self.table.rows(TuneTrial)[0].seconds or 1.0
+        return max(4, min(1000, int(60 * (self.config.tune.minutes or 0) / first)))
+
+    def _run(self, found: Sequence[Setting]) -> None:
+        specs = self.table.plan(found, [self.config.seed], TuneTrial)
+        self.table.run(specs)
+        self.is_stopped = self.table.is_stopped
+
+    def _another(self, found: Sequence[Setting]) -> Setting | None:
+        """The setting to run next; None: all have been run."""
+        searched, names = self.result().searched, {each.name for each in found}
+        axes, first = searched.axes, first_count(searched.axes)
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng([self.config.seed, len(found), attempt])
+            if searched.surface is None or (len(found) < first and not attempt):
+                point = spread_out(axes, first, self.config.seed)[len(found) - 1]
+            else:
+                point = next_point(searched.surface, rng)
+            values = {each.key: each.value(float(place)) for each, place in zip(searched.space, point, strict=True)}
+            setting = self._setting(values)
+            if setting.name not in names:
+                return setting
+        return None
+
+    def _setting(self, values: Mapping[str, JsonValue]) -> Setting:
+        return setting_at(self.base, self.epochs, values)
+
+    def _plain(self) -> Config:
+        """The config of a step: without the search."""
+        return self.base.model_copy(update={"tune": TuneConfig()})
+
+    def _free_step(self, config: Config) -> str:
+        """The name of the training's folder: a tuning with more runs that chooses otherwise trains in a new one."""
+        known, number = self.recorder.find_step(TRAINING), 1
+        while known is not None and differing_keys(known.config, config):
+            number += 1
+            known = self.recorder.find_step(f"{TRAINING}-{number}")
+        return TRAINING if number == 1 else f"{TRAINING}-{number}"
+
+
+def bounded(found: LRFindResult) -> TuneRange | None:
+    """The range of learning rates that a range test leaves; None: it suggests nothing."""
+    if found.suggestion is None or found.suggestion.suggested_lr is None:
+        return None
+    suggested, breaks = found.suggestion.suggested_lr, found.suggestion.blow_up_lr
+    high = min(ABOVE * suggested, breaks or math.inf)
+    low = min(suggested / BELOW, high / LEAST)
+    at = f", breaks at {breaks:.2g}" if breaks else ""
+    why = f"range test: suggests {suggested:.2g}{at}; max_lr is searched from {low:.2g} to {high:.2g}"
+    return TuneRange(LR, float(f"{low:.3g}"), float(f"{high:.3g}"), why)

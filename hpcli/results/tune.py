@@ -1,0 +1,49 @@
+"""The result of `tune`: a tuning, and its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from hpcli.analysis.gain import Gain
+from hpcli.results import Summary
+from hpcli.results.html import InNotebook
+from hpcli.results.tune_words import lines, sentence
+from hpcli.results.tuning import Tuning
+
+
+@dataclass(frozen=True)
+class TuneResult(Tuning, InNotebook):
+    """A tuning in plain numbers. Losses of the surface are logarithms of nats."""
+
+    def summary(self) -> Summary:
+        """The result in plain values."""
+        runs = [trial for trial in (*self.trials, *self.fresh) if trial.has_begun]
+        summary: Summary = {
+            "sentence": sentence(self),
+            "choice": self.choice,
+            "kept": self.is_kept,
+            "gain": _plain(self.gain),
+            "keys": lines(self),
+            "runs": len(runs),
+            "failed": self.num_failed,
+            "epochs": self.plan.epochs if self.plan else None,
+            "steps": self.plan.steps if self.plan else None,
+            "range_steps": self.plan.range_steps if self.plan else None,
+        }
+        if self.trained is not None:
+            loss, accuracy = self.trained.judged[:2]
+            summary |= {"trained_loss": loss, "trained_accuracy": accuracy}
+        return summary
+
+
+def _plain(found: Gain | None) -> Mapping[str, object] | None:
+    if found is None:
+        return None
+    return {
+        "log_loss": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "pairs": found.pairs,
+        "decided_by": found.decided,
+    }

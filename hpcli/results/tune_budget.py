@@ -1,0 +1,53 @@
+"""How the short runs of `tune` are divided: between the range test, the search and the verdict."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from hpcli.config import Config
+from hpcli.results.data import DataFacts
+from hpcli.results.tune_trials import TunePlan
+
+STEPS = 100
+"""A short run has at least so many, where the config's own run has."""
+PAIRS = ((20, 3), (12, 1))
+"""From so many runs on, so many pairs of the verdict."""
+FIRST_FRESH = 300
+"""Seeds of the verdict, counted from the config's: beyond those of sweeps."""
+
+
+def short_epochs(config: Config, data: DataFacts) -> int:
+    """Epochs of a short run."""
+    if config.tune.epochs != "auto":
+        return config.tune.epochs
+    per_epoch = data.steps_per_epoch(config.data)
+    return max(config.sweep.epochs, min(config.train.epochs, math.ceil(STEPS / max(per_epoch, 1))))
+
+
+def divided(
+    runs: int, confirm: int | Literal["auto"], *, seed: int, epochs: int, steps: int, range_steps: int
+) -> TunePlan:
+    """The plan of a budget.
+
+    Args:
+        runs: short runs in all.
+        confirm: pairs of the verdict, or auto.
+        seed: of the config.
+        epochs: of a short run.
+        steps: of a short run.
+        range_steps: that the range test took; they count as the runs that they could have been.
+    """
+    pairs = next((pairs for least, pairs in PAIRS if runs >= least), 0) if confirm == "auto" else confirm
+    spent = math.ceil(range_steps / max(steps, 1))
+    pairs = max(0, min(pairs, (runs - spent - 2) // 2))  # the search keeps two at least
+    search = max(2, runs - spent - 2 * pairs)
+    return TunePlan(runs, search, pairs, epochs, steps, range_steps, seed + FIRST_FRESH + runs)
+
+
+def in_words(plan: TunePlan) -> str:
+    """The plan as a line."""
+    spent = plan.runs - plan.search - 2 * plan.pairs
+    test = f", {spent} for the range test" if spent > 0 else ""
+    verdict = f", {2 * plan.pairs} for the verdict on fresh seeds" if plan.pairs else ""
+    return f"{plan.runs} runs of {plan.steps} steps: {plan.search} search{test}{verdict}; then the training"

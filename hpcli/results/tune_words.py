@@ -1,0 +1,210 @@
+"""What `tune` found, in words: what to use, what it gains, what matters, and what could not be told."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from hpcli.analysis.profile import Part, Profile
+from hpcli.config import to_yaml
+from hpcli.config.space import DECAY, LR, MOMENTUM, Dimension
+from hpcli.config.varying import written
+from hpcli.results.trials import said_of_short
+from hpcli.results.tuning import Tuning
+from hpcli.states import RunStatus
+
+SHORT = {LR: "max_lr", MOMENTUM: "momentum", DECAY: "weight decay"}
+REASONS = {
+    LR: "the range test bounds it, runs to their end choose it (1506.01186, section 3.3; 1803.09820, section 4.1)",
+    MOMENTUM: "as high as the learning rate allows (1803.09820, section 4.3)",
+    DECAY: "balances the regularisation that learning rate and momentum bring (1803.09820, section 4.4)",
+}
+
+
+def sentence(result: Tuning) -> str:
+    """The finding, and what has to be known of the runs that it comes from."""
+    if result.choice is None:
+        return _nothing(result)
+    plan, parts = result.plan, [_verdict(result)]
+    edges = [(each, end) for each in result.space if (end := result.at_edge(each.key))]
+    for dimension, end in edges:
+        parts.append(f"{_name(dimension)} lies at the {end} end of what was searched: better may lie beyond, widen it.")
+    if plan is not None and plan.pairs == 0 and not result.is_kept:
+        parts.append("It has not been compared on fresh seeds: --runs 24 leaves room for that.")
+    if result.num_failed:
+        parts.append(f"{result.num_failed} runs failed, and count as runs that learnt nothing.")
+    return " ".join(parts) + said_of_short([*result.trials, *result.fresh])
+
+
+def _nothing(result: Tuning) -> str:
+    over = [trial for trial in result.trials if trial.has_ended]
+    if not over:
+        return "No run has ended yet: nothing to tell."
+    if all(trial.status == RunStatus.DIVERGED for trial in over):
+        return f"All {len(over)} settings diverged: no value is recommended. Lower the range of max_lr (tune.values)."
+    if all(trial.status == RunStatus.FAILED for trial in over):
+        return f"All {len(over)} runs failed; the error.log of each says why."
+    best = min((trial.loss for trial in over if math.isfinite(trial.loss)), default=math.nan)
+    return (
+        f"Nothing was learnt at any of {len(over)} settings: the lowest loss is {best:.3g}, guessing has "
+        f"{result.data.chance_loss():.3g}. No value is recommended; look at the images and labels (batch.png), or "
+        "give runs more --epochs."
+    )
+
+
+def _verdict(result: Tuning) -> str:
+    found, count = result.gain, len([trial for trial in result.trials if trial.has_ended])
+    cycles = f"cycles of {result.plan.epochs} epoch{'s' * (result.plan.epochs > 1)}" if result.plan else "short runs"
+    present = named(result, result.present)
+    if found is None:
+        return f"Keep what you have, {present}: none of {count} settings is better in {cycles}.{_seen(result)}"
+    if not found.holds:
+        said = _interval(found.estimate, found.low, found.high)
+        against = f" Against it the search's best, on {_seeds(found.pairs)}: a loss {said}." if said else ""
+        return f"Keep what you have, {present}: no better setting was found in {cycles}.{against}{_seen(result)}"
+    chosen = f"Use {named(result, result.choice or {})}"
+    if found.estimate is None:
+        return f"{chosen}: the lowest of {count} settings in {cycles}, by the surface through them."
+    said = _interval(found.estimate, found.low, found.high)
+    sure = (
+        f"on {_seeds(found.pairs)} its loss is {said} than the present one's ({present}), in {cycles}."
+        if found.is_sure
+        else f"the search favours it; on {_seeds(found.pairs)} a loss {said} against the present one's ({present}), in "
+        f"{cycles}: not shown to be better.{_cost(result)}"
+    )
+    return f"{chosen}: {sure}"
+
+
+def _seeds(pairs: int) -> str:
+    return f"{pairs} fresh seed{'s' * (pairs > 1)}"
+
+
+def _interval(estimate: float | None, low: float | None, high: float | None) -> str:
+    """A difference in words: 12 % lower [3 % to 20 % lower]."""
+    if estimate is None or low is None or high is None:
+        return ""
+    return f"{_less(estimate)} [{_less(low)} to {_less(high)}]"
+
+
+def _less(gain: float) -> str:
+    share = percent(gain) if gain >= 0 else math.expm1(-gain)
+    return f"{100 * share:.2g} % {'lower' if gain >= 0 else 'higher'}"
+
+
+def percent(log_loss: float) -> float:
+    """A difference in log loss as a share: .1 is 9.5 % less."""
+    return -math.expm1(-log_loss)
+
+
+def _seen(result: Tuning) -> str:
+    """What a gain would have had to be, to be seen."""
+    found, surface = result.gain, result.searched.surface
+    if found is not None and found.high is not None and found.estimate is not None:
+        half = found.high - found.estimate
+        return f" A gain of {100 * percent(half):.2g} % would have been seen.{_cost(result)}"
+    if surface is None:
+        return ""
+    half = 2 * math.sqrt(2 / 3) * surface.noise
+    return f" A gain of about {100 * percent(half):.2g} % would have been shown on three fresh seeds."
+
+
+def _cost(result: Tuning) -> str:
+    """What it takes to show a gain half as large as can be seen now."""
+    if result.plan is None or not result.plan.pairs:
+        return ""
+    return (
+        f" To see half as much takes about {4 * result.plan.pairs} pairs: --set tune.confirm={4 * result.plan.pairs}."
+    )
+
+
+def named(result: Tuning, values: Mapping[str, JsonValue]) -> str:
+    """Values by the names of their keys."""
+    return ", ".join(f"{_name(each)} {written(values[each.key])}" for each in result.space)
+
+
+def _name(dimension: Dimension) -> str:
+    return SHORT.get(dimension.key, dimension.key)
+
+
+def lines(result: Tuning) -> list[dict[str, object]]:
+    """A line for each key: present and chosen value, which are as good, which are worse."""
+    found: list[dict[str, object]] = []
+    for place, each in enumerate(result.space):
+        profile = result.profiles[place] if result.profiles else None
+        found.append(
+            {
+                "key": each.key,
+                "present": written(result.present[each.key]),
+                "use": None if result.choice is None else written(result.choice[each.key]),
+                "searched": _range(each, 0, 1),
+                "what it does": None if profile is None else effect(each, profile),
+            }
+        )
+    return found
+
+
+def effect(dimension: Dimension, profile: Profile) -> str:
+    """What a key does, in words, with its interval where something is worse."""
+    parts = profile.parts
+    if profile.is_idle:
+        most = max(part.high for part in parts)
+        return f"does not matter: at most {100 * math.expm1(most):.2g} % from {_range(dimension, 0, 1)}"
+    if profile.is_open:
+        most = max(part.high for part in parts)
+        return f"no difference found; it may be up to {100 * math.expm1(min(most, 3)):.2g} %"
+    if dimension.choices:
+        good = [written(dimension.choices[i]) for i, part in enumerate(parts) if not part.is_worse]
+        return f"{' or '.join(good)}: no difference found; {_worst(dimension, parts)}"
+    good_parts = [part for part in parts if not part.is_worse]
+    span = _range(dimension, good_parts[0].start, good_parts[-1].end) if good_parts else "nowhere"
+    return f"{span}: no difference found; {_worst(dimension, parts)}"
+
+
+def _worst(dimension: Dimension, parts: Sequence[Part]) -> str:
+    """The part that is surely worse by most."""
+    worst = max(parts, key=lambda part: part.low)
+    middle = worst.start if dimension.choices else (worst.start + worst.end) / 2
+    low, high = (100 * math.expm1(min(each, 3)) for each in (worst.low, worst.high))
+    return f"{written(dimension.value(middle))} is worse by {low:.2g} to {high:.2g} %"
+
+
+def _range(dimension: Dimension, start: float, end: float) -> str:
+    if dimension.choices:
+        return ", ".join(map(written, dimension.choices))
+    low, high = (written(dimension.value(each)) for each in (max(start, 0), min(end, 1)))
+    return f"{low} to {high}"
+
+
+def best_yaml(result: Tuning) -> str | None:
+    """The config with what was found, each value with its reason; None: nothing was found."""
+    config = result.best_config
+    if config is None or result.choice is None:
+        return None
+    head = ["# Made by `hpcli tune`; `hpcli train -c` this file trains with what it found."]
+    head += [f"# {line}" for line in _wrapped(sentence(result))]
+    notes = {key: _reason(result, place, key) for place, key in enumerate(result.choice)}
+    head += [f"# {key}: {note}" for key, note in notes.items() if key.count(".") != 1]
+    body, section = [], ""
+    for line in to_yaml(config).splitlines():
+        if line and not line[0].isspace():
+            section = line.partition(":")[0]
+        key = f"{section}.{line.strip().partition(':')[0]}"
+        if key in notes and line.startswith("  ") and not line.startswith("   "):
+            body += [f"  # {part}" for part in _wrapped(notes[key])]
+        body.append(line)
+    return "\n".join([*head, *body]) + "\n"
+
+
+def _reason(result: Tuning, place: int, key: str) -> str:
+    dimension = result.space[place]
+    was = "kept" if result.is_kept else f"was {written(result.present[key])}"
+    does = effect(dimension, result.profiles[place]) if result.profiles else "too few runs to tell what it does"
+    why = f"; {REASONS[key]}" if key in REASONS else ""
+    return f"{was}; {does}{why}"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False)

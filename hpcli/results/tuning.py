@@ -1,0 +1,169 @@
+"""What a tuning came to, from its tables: the settings run, the winner, its gain on fresh seeds, what each key does."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+from pydantic import JsonValue
+
+from hpcli.analysis.gain import Gain, gain
+from hpcli.analysis.profile import Profile, profiles
+from hpcli.config import Config, with_overrides
+from hpcli.config.space import Dimension, pinned, space
+from hpcli.config.varying import JOINED, value_of, written
+from hpcli.recording.recorder import Record, Rows
+from hpcli.results.data import DataFacts
+from hpcli.results.lr_find import LRFindResult
+from hpcli.results.train import TrainResult
+from hpcli.results.tune_trials import Searched, TuneFresh, TunePlan, TuneRange, TuneTrial
+from hpcli.states import RunStatus
+
+RANGE_TEST, TRAINING = "lr-find", "train"
+"""Steps that are run folders of their own."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A tuning in plain numbers. Losses of the surface are logarithms of nats."""
+
+    status: RunStatus
+    config: Config
+    data: DataFacts
+    ranges: tuple[TuneRange, ...]  # tune_ranges.csv
+    plan: TunePlan | None  # tune_plan.csv; None: it has not come so far
+    trials: tuple[TuneTrial, ...]  # tune.csv: the present setting first
+    fresh: tuple[TuneFresh, ...]  # tune_fresh.csv: pairs of the present setting and the winner
+    range_test: LRFindResult | None = None
+    trained: TrainResult | None = None  # the training with what was found
+
+    @classmethod
+    def from_run(cls, run: Record) -> Self:
+        """From a run folder, or whatever else can be read like one."""
+        test, trained = run.find_step(RANGE_TEST), run.find_step(TRAINING)
+        return cls.from_rows(
+            run.config,
+            run.status,
+            run,
+            range_test=None if test is None else LRFindResult.from_run(test),
+            trained=None if trained is None else TrainResult.from_run(trained),
+        )
+
+    @classmethod
+    def from_rows(
+        cls,
+        config: Config,
+        status: RunStatus,
+        run: Rows,
+        *,
+        range_test: LRFindResult | None = None,
+        trained: TrainResult | None = None,
+    ) -> Self:
+        """From the tables, and the results of the steps."""
+        plans = run.rows(TunePlan)
+        return cls(
+            status,
+            config,
+            DataFacts.from_rows(run),
+            tuple(run.rows(TuneRange)),
+            plans[-1] if plans else None,
+            tuple(run.rows(TuneTrial)),
+            tuple(run.rows(TuneFresh)),
+            range_test,
+            trained,
+        )
+
+    @cached_property
+    def space(self) -> tuple[Dimension, ...]:
+        """What is searched: each key in the range that the range test has left of it."""
+        narrowed = {row.parameter: row for row in self.ranges}
+        return tuple(
+            each.within(narrowed[each.key].low, narrowed[each.key].high) if each.key in narrowed else each
+            for each in space(self.config)
+        )
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What is searched, by name."""
+        return tuple(each.key for each in self.space)
+
+    @cached_property
+    def present(self) -> dict[str, JsonValue]:
+        """The config's own values."""
+        config = pinned(self.config)
+        return {key: value_of(config, key) for key in self.keys}
+
+    @property
+    def present_name(self) -> str:
+        """The config's own values as the tables have them."""
+        return JOINED.join(written(value) for value in self.present.values())
+
+    @cached_property
+    def searched(self) -> Searched:
+        """The runs so far, those of earlier verdicts among them: they tell of the surface too."""
+        first = math.inf if self.plan is None else self.plan.first_fresh
+        earlier = [trial for trial in self.fresh if trial.seed < first]
+        return Searched(self.space, [*self.trials, *earlier], self.data.chance_loss(), self.present)
+
+    @property
+    def winner_name(self) -> str | None:
+        """The setting with the lowest fitted mean, as the tables have it; None: none has learnt anything."""
+        place = self.searched.winner
+        return None if place is None else self.searched.over[place].value
+
+    @cached_property
+    def gain(self) -> Gain | None:
+        """Of the winner over the present setting; None: the present one is the winner, or there is none."""
+        name, surface = self.winner_name, self.searched.surface
+        if name is None or surface is None or name == self.present_name:
+            return None
+        points = [self.searched.point(values) for values in (self.present, self.searched.values(name))]
+        ours = {(trial.value, trial.seed): trial for trial in self.fresh if trial.has_ended}
+        seeds = sorted(
+            seed
+            for value, seed in ours
+            if value == name and (self.present_name, seed) in ours and self.plan and seed >= self.plan.first_fresh
+        )
+        pairs = [[self.searched.log_loss(ours[value, seed]) for seed in seeds] for value in (self.present_name, name)]
+        return gain(pairs[0], pairs[1], on_surface=surface.difference(points[0], points[1]), noise=surface.noise)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the config's own values stay."""
+        return self.winner_name == self.present_name or (self.gain is not None and not self.gain.holds)
+
+    @cached_property
+    def choice(self) -> dict[str, JsonValue] | None:
+        """Key → the value to use; None: no setting has learnt anything."""
+        name = self.winner_name
+        if name is None:
+            return None
+        return dict(self.present) if self.is_kept else self.searched.values(name)
+
+    @cached_property
+    def profiles(self) -> list[Profile]:
+        """What each key does, in the order of the space; empty: too few runs to tell."""
+        surface = self.searched.surface
+        if surface is None or len(surface.losses) < 2 + len(self.space):
+            return []
+        return profiles(surface, seed=self.config.seed)
+
+    def at_edge(self, key: str) -> str | None:
+        """`lower` or `upper`: the end of a key's range that the choice lies at; None: neither, or it was kept."""
+        dimension = next(each for each in self.space if each.key == key)
+        if self.choice is None or self.is_kept or dimension.choices:
+            return None
+        place = dimension.place(self.choice[key])
+        return "lower" if place < 0.05 else "upper" if place > 0.95 else None
+
+    @property
+    def best_config(self) -> Config | None:
+        """The config with what was found, for `train`; None: nothing was."""
+        return None if self.choice is None else with_overrides(pinned(self.config), self.choice)
+
+    @property
+    def num_failed(self) -> int:
+        """Runs that failed."""
+        return sum(trial.status == RunStatus.FAILED for trial in (*self.trials, *self.fresh))
