@@ -13,6 +13,7 @@ from .experiments.interpolate import interpolate
 from .experiments.lr_find import lr_find
 from .experiments.sweep import sweep
 from .experiments.train import train
+from .experiments.tune import tune
 from .recording.disk import DiskRecorder
 from .recording.fan_out import FanOut
 from .recording.memory import MemoryRecorder
@@ -23,6 +24,7 @@ from .results.lr_find import LRFindResult
 from .results.plane import PlaneResult
 from .results.sweep import SweepResult
 from .results.train import TrainResult
+from .results.tune import TuneResult
 from .runs.run import Run, find_runs
 from .runs.weights import load_weights
 from .states import Judgement, RunStatus
@@ -52,6 +54,7 @@ __all__ = [
     "SweepResult",
     "TrainResult",
     "Trainer",
+    "TuneResult",
     "Verdict",
     "__version__",
     "allow_code",
@@ -67,6 +70,7 @@ __all__ = [
     "suggest",
     "sweep",
     "train",
+    "tune",
     "verdict",
     "with_overrides",
 ]

@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 CAUTION = 2.0
 """Standard deviations below the mean: how low a loss may be."""
-AROUND, NEAR, ANYWHERE = 4, 20, 160
+AROUND, NEAR, ANYWHERE = 4, 40, 600
 """Candidates: so many around each of the best so many, and so many anywhere."""
 STEP = 0.16
 """Standard deviation of a candidate around a good setting, in lengths of the axis."""
@@ -29,7 +29,7 @@ STEP = 0.16
 
 def first_count(axes: Sequence[Axis]) -> int:
     """How many runs fill the space before any is proposed, the present setting among them: the same for any budget."""
-    return 2 * (len(axes) + 1)
+    return max(4, 2 * len(axes))
 
 
 def spread_out(axes: Sequence[Axis], count: int, seed: int) -> Array:

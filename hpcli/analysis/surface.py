@@ -154,14 +154,14 @@ class Surface:
     def _joint(self, at: Array) -> tuple[Array, Array]:
         """Means [m, n] and covariances [m, n, n] in units of the signal's variance."""
         cross, reduced = self._cross(at)
-        covariance = self._kernel(at, at, self._lengths) - np.swapaxes(reduced, 1, 2) @ reduced
-        return np.asarray((cross @ self._alpha[..., None])[..., 0]), np.asarray(covariance)
+        covariance: Array = self._kernel(at, at, self._lengths) - np.swapaxes(reduced, 1, 2) @ reduced
+        return (cross @ self._alpha[..., None])[..., 0], covariance
 
 
 def squashed(losses: Array) -> Array:
     """Losses far above the better half, cut off: a surface through a cliff would miss what lies before it."""
     lowest = losses.min()
-    return np.minimum(losses, lowest + KEEP * max(float(np.median(losses) - lowest), 1e-3))
+    return np.asarray(np.minimum(losses, lowest + KEEP * max(float(np.median(losses) - lowest), 1e-3)))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from pydantic import JsonValue
 from hpcli.analysis.search import first_count, next_point, spread_out
 from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.experiments import TuneConfig
-from hpcli.config.space import LR, RATES, pinned, setting_at
+from hpcli.config.space import LR, pinned, setting_at
 from hpcli.config.varying import Setting
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.experiments.lr_find import lr_find
@@ -23,7 +22,7 @@ from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
 from hpcli.results.train import TrainResult
 from hpcli.results.tune import TuneResult
-from hpcli.results.tune_budget import divided, in_words, short_epochs
+from hpcli.results.tune_budget import bounded, divided, in_words, range_test_keys, short_epochs
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
 from hpcli.results.tune_words import best_yaml
 from hpcli.results.tuning import RANGE_TEST, TRAINING
@@ -33,11 +32,6 @@ from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
 
-BELOW, ABOVE, LEAST = 10.0, 5.0, 10.0
-"""A suggested learning rate is searched around by these factors, and at least over the last one."""
-STEPS_A_DECADE = 20
-HIGHEST = 10.0
-"""Of a range test."""
 ATTEMPTS = 20
 """To propose a setting that was not run yet."""
 UNTIL = ("range_test", "search", "verdict", "train")
@@ -106,15 +100,10 @@ class _Tune:
         """Bound the learning rate: between a tenth of what the test suggests and where the loss breaks."""
         if not self.config.tune.range_test or LR in self.config.tune.values or LR not in self.result().keys:
             return
-        low, _ = RATES[self.config.optimizer.name]
-        start = low / 10
-        keys = {
-            "lr_find.start_lr": start,
-            "lr_find.end_lr": HIGHEST,
-            "lr_find.steps": round(STEPS_A_DECADE * math.log10(HIGHEST / start)),
-            "lr_find.seeds": 1,
-            "lr_find.values": {},
-        }
+        keys = range_test_keys(self.config, self.steps)
+        if keys is None:
+            self.say("range test: left out, it would take more than an eighth of the steps")
+            return
         own = with_overrides(self._plain(), keys)
         with self.recorder.step_of(RANGE_TEST, RANGE_TEST, own) as step:
             if not step.status.is_over:
@@ -249,15 +238,3 @@ class _Tune:
             number += 1
             known = self.recorder.find_step(f"{TRAINING}-{number}")
         return TRAINING if number == 1 else f"{TRAINING}-{number}"
-
-
-def bounded(found: LRFindResult) -> TuneRange | None:
-    """The range of learning rates that a range test leaves; None: it suggests nothing."""
-    if found.suggestion is None or found.suggestion.suggested_lr is None:
-        return None
-    suggested, breaks = found.suggestion.suggested_lr, found.suggestion.blow_up_lr
-    high = min(ABOVE * suggested, breaks or math.inf)
-    low = min(suggested / BELOW, high / LEAST)
-    at = f", breaks at {breaks:.2g}" if breaks else ""
-    why = f"range test: suggests {suggested:.2g}{at}; max_lr is searched from {low:.2g} to {high:.2g}"
-    return TuneRange(LR, float(f"{low:.3g}"), float(f"{high:.3g}"), why)

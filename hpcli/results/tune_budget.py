@@ -6,8 +6,10 @@ import math
 from typing import Literal
 
 from hpcli.config import Config
+from hpcli.config.space import LR, RATES
 from hpcli.results.data import DataFacts
-from hpcli.results.tune_trials import TunePlan
+from hpcli.results.lr_find import LRFindResult
+from hpcli.results.tune_trials import TunePlan, TuneRange
 
 STEPS = 100
 """A short run has at least so many, where the config's own run has."""
@@ -15,6 +17,14 @@ PAIRS = ((20, 3), (12, 1))
 """From so many runs on, so many pairs of the verdict."""
 FIRST_FRESH = 300
 """Seeds of the verdict, counted from the config's: beyond those of sweeps."""
+
+BELOW, ABOVE, LEAST = 10.0, 5.0, 10.0
+"""A suggested learning rate is searched around by these factors, and at least over the last one."""
+STEPS_A_DECADE, FEWEST_A_DECADE = 20, 10
+HIGHEST = 10.0
+"""Learning rate that a range test ends at."""
+SHARE = 8
+"""A range test takes at most one in so many of all steps."""
 
 
 def short_epochs(config: Config, data: DataFacts) -> int:
@@ -51,3 +61,36 @@ def in_words(plan: TunePlan) -> str:
     test = f", {spent} for the range test" if spent > 0 else ""
     verdict = f", {2 * plan.pairs} for the verdict on fresh seeds" if plan.pairs else ""
     return f"{plan.runs} runs of {plan.steps} steps: {plan.search} search{test}{verdict}; then the training"
+
+
+def range_test_keys(config: Config, steps: int) -> dict[str, object] | None:
+    """The keys of the range test; None: it would take too much of the budget.
+
+    Args:
+        config: of the tuning.
+        steps: of a short run.
+    """
+    start = RATES[config.optimizer.name][0] / 10
+    decades = math.log10(HIGHEST / start)
+    count = min(round(STEPS_A_DECADE * decades), config.tune.runs * steps // SHARE)
+    if count < FEWEST_A_DECADE * decades:
+        return None
+    return {
+        "lr_find.start_lr": start,
+        "lr_find.end_lr": HIGHEST,
+        "lr_find.steps": count,
+        "lr_find.seeds": 1,
+        "lr_find.values": {},
+    }
+
+
+def bounded(found: LRFindResult) -> TuneRange | None:
+    """The range of learning rates that a range test leaves; None: it suggests nothing."""
+    if found.suggestion is None or found.suggestion.suggested_lr is None:
+        return None
+    suggested, breaks = found.suggestion.suggested_lr, found.suggestion.blow_up_lr
+    high = min(ABOVE * suggested, breaks or math.inf)
+    low = min(suggested / BELOW, high / LEAST)
+    at = f", breaks at {breaks:.2g}" if breaks else ""
+    why = f"range test: suggests {suggested:.2g}{at}; max_lr is searched from {low:.2g} to {high:.2g}"
+    return TuneRange(LR, float(f"{low:.3g}"), float(f"{high:.3g}"), why)

@@ -29,7 +29,7 @@ def sentence(result: Tuning) -> str:
     if result.choice is None:
         return _nothing(result)
     plan, parts = result.plan, [_verdict(result)]
-    edges = [(each, end) for each in result.space if (end := result.at_edge(each.key))]
+    edges = [(each, end) for place, each in enumerate(result.space) if (end := _edge(result, place))]
     for dimension, end in edges:
         parts.append(f"{_name(dimension)} lies at the {end} end of what was searched: better may lie beyond, widen it.")
     if plan is not None and plan.pairs == 0 and not result.is_kept:
@@ -37,6 +37,12 @@ def sentence(result: Tuning) -> str:
     if result.num_failed:
         parts.append(f"{result.num_failed} runs failed, and count as runs that learnt nothing.")
     return " ".join(parts) + said_of_short([*result.trials, *result.fresh])
+
+
+def _edge(result: Tuning, place: int) -> str | None:
+    """The end of its range that a chosen value lies at, where the key is known to matter."""
+    matters = bool(result.profiles) and any(part.is_worse for part in result.profiles[place].parts)
+    return result.at_edge(result.space[place].key) if matters else None
 
 
 def _nothing(result: Tuning) -> str:
@@ -70,10 +76,10 @@ def _verdict(result: Tuning) -> str:
         return f"{chosen}: the lowest of {count} settings in {cycles}, by the surface through them."
     said = _interval(found.estimate, found.low, found.high)
     sure = (
-        f"on {_seeds(found.pairs)} its loss is {said} than the present one's ({present}), in {cycles}."
+        f"on {_seeds(found.pairs)} its loss is {said} than with the present values ({present}), in {cycles}."
         if found.is_sure
-        else f"the search favours it; on {_seeds(found.pairs)} a loss {said} against the present one's ({present}), in "
-        f"{cycles}: not shown to be better.{_cost(result)}"
+        else f"the search favours it; on {_seeds(found.pairs)} a loss {said} than with the present values ({present}), "
+        f"in {cycles}: not shown to be better.{_cost(result)}"
     )
     return f"{chosen}: {sure}"
 
@@ -83,15 +89,26 @@ def _seeds(pairs: int) -> str:
 
 
 def _interval(estimate: float | None, low: float | None, high: float | None) -> str:
-    """A difference in words: 12 % lower [3 % to 20 % lower]."""
+    """A difference in words: 12 % lower [3 to 20 %], or 5 % lower [8 % higher to 17 % lower]."""
     if estimate is None or low is None or high is None:
         return ""
+    if low * high > 0:
+        near, far = sorted((_share(low), _share(high)))
+        return f"{_less(estimate)} [{_number(near)} to {_number(far)} %]"
     return f"{_less(estimate)} [{_less(low)} to {_less(high)}]"
 
 
 def _less(gain: float) -> str:
-    share = percent(gain) if gain >= 0 else math.expm1(-gain)
-    return f"{100 * share:.2g} % {'lower' if gain >= 0 else 'higher'}"
+    return f"{_number(_share(gain))} % {'lower' if gain >= 0 else 'higher'}"
+
+
+def _share(gain: float) -> float:
+    return percent(gain) if gain >= 0 else math.expm1(-gain)
+
+
+def _number(share: float) -> str:
+    """In per cent, two significant digits."""
+    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
 
 
 def percent(log_loss: float) -> float:
@@ -104,11 +121,11 @@ def _seen(result: Tuning) -> str:
     found, surface = result.gain, result.searched.surface
     if found is not None and found.high is not None and found.estimate is not None:
         half = found.high - found.estimate
-        return f" A gain of {100 * percent(half):.2g} % would have been seen.{_cost(result)}"
+        return f" A gain of {_number(percent(half))} % would have been seen.{_cost(result)}"
     if surface is None:
         return ""
     half = 2 * math.sqrt(2 / 3) * surface.noise
-    return f" A gain of about {100 * percent(half):.2g} % would have been shown on three fresh seeds."
+    return f" A gain of about {_number(percent(half))} % would have been shown on three fresh seeds."
 
 
 def _cost(result: Tuning) -> str:
@@ -130,16 +147,14 @@ def _name(dimension: Dimension) -> str:
 
 
 def lines(result: Tuning) -> list[dict[str, object]]:
-    """A line for each key: present and chosen value, which are as good, which are worse."""
+    """A line for each key: the chosen value, which are as good, which are worse."""
     found: list[dict[str, object]] = []
     for place, each in enumerate(result.space):
         profile = result.profiles[place] if result.profiles else None
         found.append(
             {
-                "key": each.key,
-                "present": written(result.present[each.key]),
+                "key": _name(each),
                 "use": None if result.choice is None else written(result.choice[each.key]),
-                "searched": _range(each, 0, 1),
                 "what it does": None if profile is None else effect(each, profile),
             }
         )
@@ -151,10 +166,10 @@ def effect(dimension: Dimension, profile: Profile) -> str:
     parts = profile.parts
     if profile.is_idle:
         most = max(part.high for part in parts)
-        return f"does not matter: at most {100 * math.expm1(most):.2g} % from {_range(dimension, 0, 1)}"
+        return f"does not matter: at most {_number(math.expm1(most))} % anywhere from {_range(dimension, 0, 1)}"
     if profile.is_open:
         most = max(part.high for part in parts)
-        return f"no difference found; it may be up to {100 * math.expm1(min(most, 3)):.2g} %"
+        return f"no difference found; it may be up to {_number(math.expm1(min(most, 3)))} %"
     if dimension.choices:
         good = [written(dimension.choices[i]) for i, part in enumerate(parts) if not part.is_worse]
         return f"{' or '.join(good)}: no difference found; {_worst(dimension, parts)}"
@@ -167,8 +182,8 @@ def _worst(dimension: Dimension, parts: Sequence[Part]) -> str:
     """The part that is surely worse by most."""
     worst = max(parts, key=lambda part: part.low)
     middle = worst.start if dimension.choices else (worst.start + worst.end) / 2
-    low, high = (100 * math.expm1(min(each, 3)) for each in (worst.low, worst.high))
-    return f"{written(dimension.value(middle))} is worse by {low:.2g} to {high:.2g} %"
+    low, high = (_number(math.expm1(min(each, 3))) for each in (worst.low, worst.high))
+    return f"{written(dimension.value(middle))} is worse by {low} to {high} %"
 
 
 def _range(dimension: Dimension, start: float, end: float) -> str:

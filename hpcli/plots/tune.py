@@ -1,0 +1,125 @@
+"""Pictures of a tuning: what each key does, what each run brought, and the race on fresh seeds."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from hpcli.analysis.profile import Profile
+from hpcli.config.space import Dimension
+from hpcli.plots.dimension import loss_ticks, scale, x_of
+from hpcli.plots.style import BLUE, GREEN, GREY, INK, ORANGE, legend_below, plain, shortened, styled
+from hpcli.plots.tune_maps import maps
+from hpcli.results.tune import TuneResult
+
+
+def figures(result: TuneResult) -> dict[str, Figure]:
+    """All pictures of a result, by the names that a run folder gives their files."""
+    if not result.searched.over:
+        return {}
+    found = {"tune": keys(result), "tune_progress": progress(result)}
+    if len(result.space) > 1 and result.profiles:
+        found["tune_maps"] = maps(result)
+    return found
+
+
+@styled
+def keys(result: TuneResult) -> Figure:
+    """For each key the loss of every run against it, and the lowest loss that the other keys allow, with its band."""
+    count = len(result.space)
+    columns = min(count, 3)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.4 * columns + 0.6, 3.3 * rows + 0.9))
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for place, axes in enumerate(grid.flat):
+        if place >= count:
+            axes.set_visible(False)
+            continue
+        _key(axes, result, place)
+    for row in grid:
+        row[0].set_ylabel("validation loss (nats)")
+    figure.suptitle(_title(result), x=0.01, ha="left", fontsize=11.5, fontweight="bold")
+    legend_below(figure)
+    return figure
+
+
+def _key(axes: Axes, result: TuneResult, place: int) -> None:
+    dimension, searched = result.space[place], result.searched
+    points, losses = searched.points[:, place], np.exp(searched.losses)
+    if result.profiles:
+        _profile(axes, result.profiles[place], dimension)
+    shades = [to_rgba(BLUE, age) for age in np.linspace(0.25, 1, len(points))]
+    axes.scatter(x_of(dimension, points), losses, s=20, c=shades, lw=0, zorder=3)
+    axes.scatter([], [], s=20, color=BLUE, lw=0, label="a run (later ones darker)")
+    fresh = [trial for trial in result.fresh if trial.has_ended]
+    if fresh:
+        at = np.array([dimension.place(searched.values(trial.value)[dimension.key]) for trial in fresh])
+        axes.scatter(x_of(dimension, at), [np.exp(searched.log_loss(trial)) for trial in fresh], s=30, marker="x",
+                     color=ORANGE, lw=1.4, zorder=4, label="on fresh seeds")  # fmt: skip
+    present = x_of(dimension, np.array([dimension.place(result.present[dimension.key])]))[0]
+    axes.axvline(present, color=INK, lw=1.2, ls=":", label="present")
+    if result.choice is not None:
+        chosen = x_of(dimension, np.array([dimension.place(result.choice[dimension.key])]))[0]
+        axes.axvline(chosen, color=GREEN, lw=1.6, label="to use")
+    low, high = losses.min(), min(losses.max(), 1.15 * np.exp(np.log(losses.min()) + 3 * _spread(searched.losses)))
+    axes.set_ylim(low / 1.08, high * 1.08)
+    loss_ticks(axes)
+    scale(axes, dimension)
+
+
+def _spread(losses: NDArray[np.float64]) -> float:
+    return max(float(np.median(losses) - losses.min()), 0.1)
+
+
+def _profile(axes: Axes, profile: Profile, dimension: Dimension) -> None:
+    best = min(part.loss for part in profile.parts)
+    for number, part in enumerate(profile.parts):
+        ends = np.array([part.start, part.end]) + (np.array([-0.4, 0.4]) if dimension.choices else 0)
+        x = ends if dimension.choices else x_of(dimension, ends)
+        name = None if number else "lowest that the others allow, 95 %"
+        low, high = np.exp(best + np.array([part.low, part.high]))
+        axes.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0, label=name)
+        axes.plot(x, np.exp(best + part.middle) * np.ones(2), color=INK, lw=1.4, solid_capstyle="butt")
+
+
+@styled
+def progress(result: TuneResult) -> Figure:
+    """The loss of each run in turn and the lowest so far; beside it the verdict on fresh seeds."""
+    figure = Figure(figsize=(8.4, 3.9))
+    left, right = figure.subplots(1, 2, width_ratios=(2.2, 1), sharey=True)
+    losses = np.exp(result.searched.losses[: len([trial for trial in result.trials if trial.has_ended])])
+    order = np.arange(1, len(losses) + 1)
+    left.plot(order, np.minimum.accumulate(losses), color=GREEN, drawstyle="steps-post", label="lowest so far")
+    left.scatter(order, losses, s=22, color=BLUE, lw=0, zorder=3, label="a run of the search")
+    left.set(xlabel="run", ylabel="validation loss (nats)", title=_title(result))
+    left.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    loss_ticks(left)
+    _race(right, result)
+    legend_below(figure)
+    return figure
+
+
+def _race(axes: Axes, result: TuneResult) -> None:
+    """Pairs on fresh seeds, present and winner."""
+    axes.set_xticks([0, 1], ["present", "winner"])
+    axes.set_xlim(-0.5, 1.5)
+    name, searched = result.winner_name, result.searched
+    ended = {(trial.value, trial.seed): trial for trial in result.fresh if trial.has_ended}
+    seeds = [seed for value, seed in ended if value == name and (result.present_name, seed) in ended]
+    for number, seed in enumerate(seeds):
+        pair = [np.exp(searched.log_loss(ended[value, seed])) for value in (result.present_name, name or "")]
+        axes.plot([0, 1], pair, color=ORANGE, marker="x", lw=1.2, label=None if number else "a pair on a fresh seed")
+    title = "Fresh seeds" if seeds else "No fresh seeds"
+    axes.set_title(title)
+
+
+def _title(result: TuneResult) -> str:
+    config = result.config
+    runs = len(result.searched.over)
+    return plain(
+        f"{config.model.name} on {shortened(config.data.name, 24)}, {config.optimizer.name}: {runs} short runs"
+    )
