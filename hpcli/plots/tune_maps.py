@@ -80,9 +80,8 @@ def _map(axes: Axes, result: TuneResult, pair: tuple[int, int], values: Array, n
     ):
         if setting is not None:
             across, up = (x_of(space[i], np.array([space[i].place(setting[space[i].key])])) for i in pair)
-            axes.scatter(
-                across, up, s=60 if marker == "D" else 150, marker=marker, color=color, edgecolor=INK, zorder=4
-            )
+            size = 60 if marker == "D" else 150
+            axes.scatter(across, up, s=size, marker=marker, color=color, edgecolor=INK, zorder=4, label=name)
     for place, vertical in zip(pair, (False, True), strict=True):
         scale(axes, space[place], vertical=vertical)
     axes.grid(visible=False)
