@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-LEVEL = 0.95
+COVERAGE = 0.95
 DOUBT = 2.0
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
 PRIOR_DF = 4.0
@@ -50,7 +50,7 @@ class Gain:
 
 
 def gain(
-    present: ArrayLike, chosen: ArrayLike, *, on_surface: tuple[float, float], noise: float, level: float = LEVEL
+    present: ArrayLike, chosen: ArrayLike, *, on_surface: tuple[float, float], noise: float, level: float = COVERAGE
 ) -> Gain:
     """The gain of a setting that a surface has chosen.
 

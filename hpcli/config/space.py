@@ -109,6 +109,12 @@ class Dimension:
         """1 − m, of a pair the geometric mean."""
         return math.sqrt((1 - momentum.high) * (1 - momentum.low))
 
+    def in_words(self) -> str:
+        """The range, from end to end, or the choices."""
+        if self.scale == Scale.CHOICE:
+            return ", ".join(map(written, self.choices))
+        return f"{written(self.value(0))} to {written(self.value(1))}"
+
     def within(self, low: float, high: float) -> Dimension:
         """The same key in another range."""
         return replace(self, low=low, high=high)
