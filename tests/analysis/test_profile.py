@@ -47,45 +47,32 @@ TASKS = {
 }
 
 
+@pytest.mark.parametrize("worlds", [8, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", TASKS)
-def test_worse_is_hardly_ever_overstated(name: str) -> None:
-    """A part said to be worse by at least so much is."""
-    true, overstated, parts, worse = truth(TASKS[name]), 0, 0, 0
-    for world in range(15):
-        for each, own in zip(judged(name, world), true, strict=True):
-            parts += len(own)
-            worse += sum(part.is_worse for part in each.parts)
-            overstated += sum(
-                part.is_worse and part.low > above + 0.003 for part, above in zip(each.parts, own, strict=True)
-            )
-    assert overstated <= 0.05 * parts, (overstated, worse, parts)
-    assert overstated <= max(0.1 * worse, 1), (overstated, worse, parts)
+def test_what_is_said_of_parts_is_true(name: str, worlds: int) -> None:
+    """A part said to be worse by at least so much is; and intervals hold the truth, but for what is cut off."""
+    true, overstated, worse, held = truth(TASKS[name]), 0, 0, []
+    for world in range(worlds):
+        for profile, own in zip(judged(name, world), true, strict=True):
+            for part, above in zip(profile.parts, own, strict=True):
+                worse += part.is_worse
+                overstated += part.is_worse and part.low > above + 0.003
+                held.append(part.low - 0.003 <= above <= part.high + 0.003)
+    assert overstated <= 0.05 * len(held), (overstated, worse, len(held))
+    assert overstated <= max(0.1 * worse, 1), (overstated, worse, len(held))
     assert worse > 0 or name in ("loud", "flat")
-
-
-@pytest.mark.parametrize("name", ["sgd", "adamw", "quiet", "loud"])
-def test_intervals_hold_the_truth(name: str) -> None:
-    """But for what is cut off, which is only said to be bad."""
-    true, held = truth(TASKS[name]), []
-    for world in range(15):
-        for each, own in zip(judged(name, world), true, strict=True):
-            most = max(part.high for part in each.parts)
-            held += [
-                part.low - 0.003 <= above and (part.high + 0.003 >= above or part.high > 0.7 * most)
-                for part, above in zip(each.parts, own, strict=True)
-            ]
-    assert np.mean(held) >= 0.9
+    assert np.mean(held) >= 0.9, np.mean(held)
 
 
 def test_a_key_that_does_nothing_is_never_worse() -> None:
-    for world in range(15):
+    for world in range(8):
         assert not any(part.is_worse for part in judged("idle", world)[2].parts)
 
 
 def test_a_key_that_does_nothing_is_idle_where_noise_is_small() -> None:
     task = bowl(steep=(3.0, 1.0, 0.0), noise=0.003)
     found = [profiles(searched(task, 40, world), seed=world) for world in range(5)]
-    assert sum(each[2].is_idle for each in found) >= 4
+    assert sum(each[2].is_idle for each in found) >= 3
     assert not any(each[0].is_idle for each in found)
     assert all(any(part.is_worse for part in each[0].parts) for each in found)
 
@@ -96,7 +83,8 @@ def test_a_range_without_the_best_has_it_at_its_end() -> None:
     for world in range(5):
         parts = profiles(searched(task, 18, world), seed=world)[0].parts
         assert np.argmin([part.loss for part in parts]) == PARTS - 1
-        assert parts[0].is_worse
+        assert parts[0].middle > parts[-1].high
+        assert parts[0].high > 0.8  # the truth
         assert not parts[-1].is_worse
 
 
@@ -115,7 +103,8 @@ def test_choices_are_parts() -> None:
 def test_parts_of_a_range_in_order() -> None:
     surface = searched(bowl(), 10, 0)
     whole, inside = profiles(surface)[0], profiles(surface, inside=[(0.2, 0.8), (0, 1), (0, 1)])[0]
-    assert parts_of(whole) == pytest.approx([(each / PARTS, (each + 1) / PARTS) for each in range(PARTS)])
+    edges = np.linspace(0, 1, PARTS + 1)
+    assert np.ravel(parts_of(whole)) == pytest.approx(np.ravel(list(zip(edges, edges[1:], strict=False))))
     edges = np.linspace(0.2, 0.8, PARTS + 1)
     assert np.ravel(parts_of(inside)) == pytest.approx(np.ravel(list(zip(edges, edges[1:], strict=False))))
     for part in (*whole.parts, *inside.parts):

@@ -155,7 +155,7 @@ def test_the_best_of_few_and_of_many_keys(axes: int) -> None:
     assert axes == 1 or np.mean(regrets) < np.mean(at_random)
 
 
-@pytest.mark.parametrize("repetitions", [40, pytest.param(100, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("repetitions", [30, pytest.param(100, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("table", "most", "share", "worse"), [(SGD, 0.015, 0.75, 0.05), (ADAMW, 0.10, 0.5, 0.10)])
 def test_a_tuning_finds_the_best_of_real_tasks(
     table: Table, most: float, share: float, worse: float, repetitions: int
