@@ -90,7 +90,7 @@ class Refusal(StrEnum):
     """The loss is not finite near the start of the range."""
     TOO_FEW_STEPS = "too_few_steps"
     FLAT = "flat"
-    """The loss falls by less than its noise."""
+    """The loss falls by less than its noise, or hardly at all."""
     LOWEST_AT_START = "lowest_at_start"
     STILL_FALLING = "still_falling"
 
