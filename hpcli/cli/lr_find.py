@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hpcli.cli.applying import check_apply
 from hpcli.cli.command import Call, command
 from hpcli.cli.options import Apply, Given, Strict
 from hpcli.cli.session import Session
@@ -26,6 +27,7 @@ def lr_find(
     """The learning-rate range test: short runs from a tiny to a huge learning rate, and what they say."""
     lists = {"optimizer.weight_decay": weight_decay, "schedule.momentum": momentum}
     session = call.session(_vary({key: text for key, text in lists.items() if text is not None}))
+    _check_apply(session, apply)
     code = session.run()
     _go_on(session, apply)
     return DIVERGED if strict and code == 0 and session.summary.get("refusal") else code
@@ -45,6 +47,18 @@ def _vary(lists: dict[str, str]) -> Given:
         else:
             keys["lr_find.values"] = {key: values}
     return keys
+
+
+def _check_apply(session: Session, apply: Path | None) -> None:
+    """Refuse a file of another set-up: the learning rate is of the first value, where several are overlaid."""
+    if apply is None:
+        return
+    from hpcli.config import with_overrides
+    from hpcli.config.scope import Scope
+
+    first = {key: values[0] for key, values in session.config.lr_find.values.items()}
+    ran = with_overrides(session.config, first) if first else session.config
+    check_apply(session, apply, ran, but={"data.steps_per_epoch"}, but_of=Scope.LENGTH | Scope.REPEAT)
 
 
 def _go_on(session: Session, apply: Path | None) -> None:
