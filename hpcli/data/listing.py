@@ -5,6 +5,7 @@ Whatever is not used is said, except what operating systems and programs leave b
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 import warnings
@@ -61,6 +62,7 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
     Raises:
         DataError: nothing to learn from, or to measure on, naming what is missing and where.
     """
+    _check_root(root)
     folders = _parts(root)
     if trains or "train" in folders:
         classes = _classes(root, folders)
@@ -81,9 +83,26 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
     return listing
 
 
+def _check_root(root: Path) -> None:
+    """Check that a folder is there.
+
+    Raises:
+        DataError: it is not, with the nearest name beside it; or it is a file.
+    """
+    if root.is_dir():
+        return
+    if root.exists():
+        raise DataError(f"{root}: is a file; data.root is a folder, with train/<class>/… in it")
+    beside = [each.name for each in _subfolders(root.parent)] if root.parent.is_dir() else []
+    small = {name.lower(): name for name in sorted(beside)}
+    near = difflib.get_close_matches(root.name.lower(), small, n=1)
+    advice = f"did you mean {root.parent / small[near[0]]}?" if near else "data.root says where the images are"
+    raise DataError(f"{root}: no such folder; {advice}")
+
+
 def _parts(root: Path) -> dict[str, Path]:
     """Part → its folder. Of several the first in the list of names, exact before capitals."""
-    found = {each.name: each for each in sorted(_subfolders(root))} if root.is_dir() else {}
+    found = {each.name: each for each in sorted(_subfolders(root))}
     parts: dict[str, Path] = {}
     for part, names in PARTS.items():
         fitting = [found[name] for name in names if name in found]
@@ -97,9 +116,13 @@ def _parts(root: Path) -> dict[str, Path]:
 
 def _classes(root: Path, folders: dict[str, Path]) -> tuple[str, ...]:
     if "train" not in folders:
-        raise DataError(
-            f"{root}: no folder train/ in it; data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)"
-        )
+        above = [each for each in (root.resolve().parent, root.resolve().parent.parent) if (each / "train").is_dir()]
+        advice = "data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)"
+        if above:
+            advice = (
+                f"{Path(os.path.relpath(above[0])) if not root.is_absolute() else above[0]} has one: did you mean it?"
+            )
+        raise DataError(f"{root}: no folder train/ in it; {advice}")
     classes = tuple(sorted(path.name for path in _subfolders(folders["train"])))
     if len(classes) < 2:
         found = f"only the class {classes[0]}" if classes else "no class folder"

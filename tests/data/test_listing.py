@@ -165,3 +165,32 @@ def test_a_class_without_images_is_an_error_that_names_it(root: Path) -> None:
     (root / "train/yak/notes.txt").write_text("none yet")
     with pytest.raises(DataError, match="train/yak: no image in it; add some, or remove the folder"):
         list_folder(root)
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_folder_that_is_not_there_is_told_from_one_without_train(
+    trains: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("photos/train/cat", "photos/train/dog", "photos/other", "empty"):
+        Path(place).mkdir(parents=True)
+    Path("note").write_text("")
+    said = {
+        "Photos": "Photos: no such folder; did you mean photos?",
+        str(tmp_path / "photo"): f"{tmp_path}/photo: no such folder; did you mean {tmp_path}/photos?",
+        "nowhere/at/all": "nowhere/at/all: no such folder; data.root says where the images are",
+        "note": "note: is a file; data.root is a folder, with train/<class>/… in it",
+    }
+    if trains:
+        said |= {
+            "photos/train": "photos/train: no folder train/ in it; photos has one: did you mean it?",
+            "photos/train/cat": "photos/train/cat: no folder train/ in it; photos has one: did you mean it?",
+            str(
+                tmp_path / "photos/other"
+            ): f"{tmp_path}/photos/other: no folder train/ in it; {tmp_path}/photos has one: did you mean it?",
+            "empty": "empty: no folder train/ in it; data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)",
+        }
+    for root, words in said.items():
+        with pytest.raises(DataError) as found:
+            list_folder(Path(root), trains=trains)
+        assert str(found.value) == words
