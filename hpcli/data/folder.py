@@ -14,7 +14,7 @@ import numpy as np
 from hpcli.data.dataset import ImageData, Split
 from hpcli.data.decode import common_shape, read_headers
 from hpcli.data.decode_cache import Decoded, OnDecode, decoded, silent
-from hpcli.data.listing import NAMED, FolderListing, Listing, list_folder
+from hpcli.data.listing import FolderListing, Listing, list_folder, some
 from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError, HpcliWarning
 
@@ -92,10 +92,9 @@ def _check_readable(listing: FolderListing, splits: dict[str, Split]) -> None:
 
 def _report_unreadable(root: Path, files: list[Path], bad: dict[int, str]) -> None:
     if bad:
-        names = "; ".join(f"{files[index]} ({bad[index]})" for index in list(bad)[:NAMED])
-        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        names = some([f'"{files[index].relative_to(root)}" ({reason})' for index, reason in bad.items()])
         warnings.warn(
-            f"{root}: left out, as they cannot be read: {names}{more} ({len(bad)} of {len(files)} images)",
+            f"{root}: not used: {len(bad)} of {len(files)} images, which cannot be read: {names}",
             HpcliWarning,
             stacklevel=2,
         )

@@ -72,14 +72,15 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
     listing = FolderListing(root, classes, {}, {})
     for part, folder in folders.items():
         if part != "train" and not {each.name for each in _subfolders(folder)} & set(classes):
-            _warn(f"{folder}: no class folder in it, <class>/…, so its files have no labels: it is not used")
+            _warn(f"{root}: not used: {_shown(folder, root)}, which has no class folder in it, <class>/…")
             continue
         listing.folders[part] = folder
         listing.parts[part] = _listed(folder, classes, listing.passed_over)
         _check_classes(part, folder, listing.parts[part].labels, classes)
     if listing.passed_over:
-        names = _some([str(file.relative_to(root)) for file in listing.passed_over])
-        _warn(f"{root}: passed over, as no images in a class: {names} ({len(listing.passed_over)} in all)")
+        files, count = [_shown(file, root) for file in listing.passed_over], len(listing.passed_over)
+        what = "1 file that is no image, or lies" if count == 1 else f"{count} files that are no images, or lie"
+        _warn(f"{root}: not used: {what} in no class folder: {some(files)}")
     return listing
 
 
@@ -110,7 +111,8 @@ def _parts(root: Path) -> dict[str, Path]:
         if fitting:
             parts[part] = fitting[0]
         if len(fitting) > 1:
-            _warn(f"{root}: {fitting[0].name}/ is used, {_some([f'{each.name}/' for each in fitting[1:]])} is not")
+            others = some([_shown(each, root) for each in fitting[1:]])
+            _warn(f"{root}: not used: {others}, as {_shown(fitting[0], root)} is")
     return parts
 
 
@@ -166,7 +168,8 @@ def _check_classes(part: str, folder: Path, labels: NDArray[np.int64], classes: 
     if part == "train" and missing:
         raise DataError(f"{folder / missing[0]}: no image in it; add some, or remove the folder")
     if missing:
-        _warn(f"{folder}: no images of {_some(missing)}; what is measured there says nothing of them")
+        names = some([f'"{name}"' for name in missing])
+        _warn(f"{folder}: no images of {names}; what is measured there says nothing of them")
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -207,7 +210,13 @@ def _is_left_behind(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
-def _some(names: list[str]) -> str:
+def _shown(path: Path, root: Path) -> str:
+    """A path within the root, in quotes: names may hold commas."""
+    return f'"{path.relative_to(root)}"'
+
+
+def some(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
