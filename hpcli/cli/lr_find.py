@@ -71,7 +71,8 @@ def _go_on(session: Session, apply: Path | None) -> None:
     if apply is not None:
         session.apply(apply, "schedule.max_lr", float(f"{found.suggested_lr:.2g}"))
     values = [found.low or found.suggested_lr, found.suggested_lr, found.high or found.suggested_lr]
-    if values[-1] < NARROW * values[0]:  # a sweep of neighbours tells nothing
-        values = [found.suggested_lr / NARROW, found.suggested_lr, found.suggested_lr * NARROW]
+    if values[-1] < 0.99 * NARROW * values[0]:  # a sweep of neighbours tells nothing, and beyond them is out of range
+        session.say_next("hpcli train", {"schedule.max_lr": float(f"{found.suggested_lr:.2g}")})
+        return
     listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values))
     session.say_next(f"hpcli sweep schedule.max_lr --values {listed}")

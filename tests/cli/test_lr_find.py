@@ -189,10 +189,16 @@ def test_the_next_command_starts_from_the_same_weights(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "listed"), [(0.0012, 0.0016, "0.00053,0.0016,0.0048"), (1e-3, 1e-2, "0.001,0.0016,0.01")]
+    ("low", "high", "command"),
+    [
+        (0.00092, 0.0022, "hpcli train --set "),
+        (0.0016, 0.0016, "hpcli train --set "),
+        (1e-3, 1e-2, "hpcli sweep schedule.max_lr --values 0.001,0.0016,0.01 "),
+        (0.0016, 0.00479, "hpcli sweep schedule.max_lr --values 0.0016,0.0048 "),
+    ],
 )
-def test_what_is_proposed_for_a_sweep_is_no_pair_of_neighbours(
-    low: float, high: float, listed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_comes_next_lies_in_the_range_and_is_no_sweep_of_neighbours(
+    low: float, high: float, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = LRFindResult.suggestion.fget  # type: ignore[attr-defined]
 
@@ -202,4 +208,6 @@ def test_what_is_proposed_for_a_sweep_is_no_pair_of_neighbours(
 
     monkeypatch.setattr(LRFindResult, "suggestion", property(narrow))
     assert main(["lr-find", "--steps=60", "--seeds=1", "--start-lr=1e-4", *FAST]) == 0
-    assert f"next: hpcli sweep schedule.max_lr --values {listed} " in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert f"next: {command}" in printed
+    assert ("--set schedule.max_lr=0.0016" in printed) is ("train --set" in command)
