@@ -76,9 +76,9 @@ class Reason(StrEnum):
     ONLY = "only"
     """Nothing else was tried."""
     KEPT = "kept"
-    """It is in use now, and what it is above the lowest mean does not matter."""
+    """It is in use now, and what it is above the lowest mean, if anything, does not matter."""
     CHEAPEST = "cheapest"
-    """Its runs take the least time, and what it is above the lowest mean does not matter."""
+    """Its runs take the least time, and what it is above the lowest mean, if anything, does not matter."""
     LOWEST = "lowest"
     """The lowest mean, though others may be as good."""
 

@@ -277,3 +277,13 @@ def test_a_sweep_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -
     assert main(["sweep-mom", "--values", "0.9", *short]) == 0
     assert "next: hpcli train --set " in (said := capsys.readouterr().err)
     assert "--set schedule.momentum=0.9" in said
+
+
+def test_weight_decays_that_the_runs_are_too_short_for_are_not_called_as_good(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keys = ["sweep-wd", "--values", "1e-6,1e-5,0.01", "--seeds", "2", "--set", "optimizer.weight_decay=1e-5"]
+    summary = swept(capsys, *keys, *FAST)
+    assert summary["choice"] == 1e-5
+    assert "The runs are too short to tell 1e-6 and 0.01 from it." in summary["sentence"]
+    assert "as good" not in summary["sentence"]
