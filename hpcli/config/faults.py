@@ -30,9 +30,10 @@ def in_lines(faults: list[Fault], where: dict[KeyPath, str]) -> list[str]:
     for path, problem in faults:
         place = next((where[path[:n]] for n in range(len(path), 0, -1) if path[:n] in where), "")
         key = ".".join(map(str, path))
-        named, equals, _ = place.partition("=")
+        named, equals, given = place.partition("=")
         is_override = equals and f".{named}." in f".{key}."  # its place names key and value already
-        lines.append((place, problem if is_override or not key else f"{key}: {problem}"))
+        alone = problem.removeprefix(f"{given}: ") if is_override else problem
+        lines.append((place, alone if is_override or not key else f"{key}: {problem}"))
     lines.sort(key=lambda line: [int(part) if part.isdigit() else 0 for part in line[0].split(":")])
     return [f"{place}: {text}" if place else text for place, text in lines]
 

@@ -118,7 +118,7 @@ def test_a_run_without_a_checkpoint_is_refused_before_images_are_decoded(
         (["evaluate", "nowhere", "-c", "c.yaml"], 4, "nowhere: cannot be read (No such file or directory)"),
         (["evaluate"], 2, "CKPT: none given; name a run folder or a file"),
         (["evaluate", "-c", "c.yaml"], 2, "CKPT: none given, and none in c.yaml; name a run folder or a file"),
-        (["evaluate", "run", "-c", "c.yaml", "--split", "best"], 2, "evaluate.split=best: best: did you mean test?"),
+        (["evaluate", "run", "-c", "c.yaml", "--split", "best"], 2, "evaluate.split=best: did you mean test?"),
         (["train", "--set", "data.name=folder", "--set", "data.root=nowhere"], 3, "nowhere: no such folder"),
         (["train", "--set", "model.name=torchvision/resnet19", "--out", "o"], 2, "did you mean resnet1"),
         (["train", "--set", "model.name=mine:net", "--out", "o"], 2, "add --allow-code if you trust it"),

@@ -69,7 +69,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["trian"], 2, "No such command 'trian'. Did you mean 'train'?"),
         (["train", "--epoch"], 2, "No such option: --epoch"),
         (["train", "--epochs", "ten"], 2, 'train.epochs=ten: "ten": must be a whole number'),
-        (["train", "--epochs", "0"], 2, "train.epochs=0: 0: must be at least 1"),
+        (["train", "--epochs", "0"], 2, "train.epochs=0: must be at least 1"),
         (["train", "--set", "train.epoch=3"], 2, "train.epoch=3: unknown key; did you mean epochs?"),
         (["train", "--set", "epochs"], 2, "--set epochs: write KEY=VALUE"),
         (["train", "--momentum", "0.85-0.95"], 2, "write 0.95-0.85"),
@@ -261,6 +261,21 @@ def test_init_copies_a_config_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-c", "digits.yaml", "--dry-run", "-q"]) == 0
     assert main(["init", "digits"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_init_names_the_schema_for_editors_where_it_is_there() -> None:
+    assert main(["init", "folder"]) == 0
+    assert "hpcli.schema.json" not in Path("folder.yaml").read_text()
+    Path("checked").mkdir()
+    Path("checked/hpcli.schema.json").touch()
+    assert main(["init", "folder", "checked/mine.yaml"]) == 0
+    first, rest = Path("checked/mine.yaml").read_text().split("\n", 1)
+    assert (first, rest) == ("# yaml-language-server: $schema=hpcli.schema.json", Path("folder.yaml").read_text())
+
+
+def test_an_override_that_is_wrong_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--set", "train.epochs=0"]) == 2
+    assert capsys.readouterr().err == "error: train.epochs=0: must be at least 1\n"
 
 
 def test_a_warning_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:
