@@ -74,7 +74,16 @@ KINDS = {
         *("--epochs=1", *SMALL, *NET),
     ],
     "sweep, diverged": ["sweep", "schedule.max_lr", "--values=1e8,1e9", "--seeds=1", "--epochs=1", *SMALL, *NET],
-    "tune": ["tune", "--runs=9", "--confirm=2", "--set=tune.epochs=9", "--set=train.epochs=10", *SMALL, *NET],
+    "tune": [
+        "tune",
+        "--runs=9",
+        "--confirm=2",
+        "--set=tune.range_test=true",
+        "--set=tune.epochs=9",
+        "--set=train.epochs=10",
+        *SMALL,
+        *NET,
+    ],
     "tune, searched": [
         *("tune", "--runs=6", "--confirm=0", "--until=search", "--set=tune.epochs=3", *SMALL, *NET),
         "--set=tune.values={{schedule.momentum: [0.9], data.augment: [standard, none]}}",

@@ -12,6 +12,7 @@ from PIL import Image
 from hpcli import Config, DiskRecorder, MemoryRecorder, Run, TuneResult, load_config, tune, with_overrides
 from hpcli.config.varying import value_of
 from hpcli.recording.progress import Progress
+from hpcli.results.tune_budget import ranges_lr
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneTrial
 from hpcli.results.tune_words import best_yaml, sentence
 from hpcli.states import RunStatus
@@ -49,7 +50,7 @@ def test_the_steps_are_taken_in_order_and_within_the_budget(result: TuneResult) 
     plan = result.plan
     assert plan is not None
     assert plan.steps == 12
-    assert (plan.search, plan.pairs) == (10, 2)  # a range test would have taken more than an eighth of the steps
+    assert (plan.search, plan.pairs) == (10, 2)
     assert [trial.seed for trial in result.trials] == [3] * 10
     assert result.trials[0].value == "0.01 & 0.95-0.85 & 0.01"  # the present setting
     assert len({trial.value for trial in result.trials}) == 10
@@ -214,7 +215,9 @@ def test_the_smallest_budget_and_a_present_setting_outside_the_ranges(config: Co
 
 
 def test_the_range_test_bounds_the_learning_rate(config: Config, tmp_path: Path) -> None:
-    longer = with_overrides(config, {"tune.epochs": 6, "tune.until": "range_test", "tune.runs": 24})
+    longer = with_overrides(
+        config, {"tune.epochs": 6, "tune.until": "range_test", "tune.runs": 24, "tune.range_test": True}
+    )
     with DiskRecorder.create("tune", longer, tmp_path / "run") as recorder:
         found = tune(longer, recorder=recorder)
         recorder.finish(found.status, found.summary())
@@ -238,3 +241,15 @@ def test_as_many_runs_as_fit_into_a_time(config: Config, monkeypatch: pytest.Mon
     found = ends(config, tune__minutes=1e-9, tune__until="search")
     assert found.plan is not None
     assert found.plan.runs == 4
+
+
+def test_a_range_test_is_made_where_the_usual_range_is_not_known_to_hold(config: Config) -> None:
+    def asks(**keys: object) -> bool:
+        return ranges_lr(with_overrides(config, {key.replace("__", "."): value for key, value in keys.items()}))
+
+    assert not asks()
+    assert asks(tune__range_test=True)
+    assert asks(model__name="mine:net")
+    assert asks(model__name="torchvision/resnet18", model__pretrained=True)
+    assert not asks(model__name="mine:net", tune__range_test=False)
+    assert not asks(tune__range_test=True, tune__values={"schedule.max_lr": [1e-3, 1e-1]})

@@ -55,7 +55,7 @@ def kinds(ends: Sequence[Path]) -> dict[str, Kind]:
         "train": Kind("train", (*SMALL, *RESNET, "--epochs", "3")),
         "train --init": Kind("train", (*SMALL, *NET, "--epochs", "3", "--init", one, "--set", "optimizer.name=sgd")),
         "sweep": Kind("sweep-wd", (*SMALL, *NET, "--values", "1e-4,1e-2", "--seeds", "2", "--epochs", "2")),
-        "tune": Kind("tune", (*SMALL, *NET, "--runs", "9", "--confirm", "1", "--set", "tune.epochs=9",
+        "tune": Kind("tune", (*SMALL, *NET, "--runs", "9", "--confirm", "1", "--set", "tune.range_test=true", "--set", "tune.epochs=9",
                               "--set", "train.epochs=3")),
         "interpolate": Kind("interpolate", ("-q", "--device", "cpu", "--ckpt-a", one, "--ckpt-b", other,
                                             "--alphas", "0:1:9", "--save-average", "0.5")),
