@@ -24,7 +24,7 @@ from hpcli import Config, MemoryRecorder, RunStatus, Trainer, load_config, train
 from hpcli.config.alphas import BN_IMAGES
 from hpcli.config.space import Dimension, space
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.results.tune_trials import DIVERGED
+from hpcli.results.tune_trials import LOST
 
 DIGITS = {"data.name": "digits", "data.batch_size": 32, "data.validation": 0.3}
 TASKS = {
@@ -46,8 +46,8 @@ def config_of(task: str, rep: int, runs: int) -> Config:
 class Runs:
     """Trains settings of one repetition."""
 
-    def __init__(self, config: Config, splits: Splits) -> None:
-        self.config, self.splits = config, splits
+    def __init__(self, config: Config, splits: Splits, device: str) -> None:
+        self.config, self.splits, self.device = config, splits, device
         self.space, self.steps = space(config), 0
         self._trainers: dict[bool, Trainer] = {}
 
@@ -59,13 +59,13 @@ class Runs:
         config = with_overrides(self.config, {**values, "seed": self.config.seed + seed})
         splits = self.splits if final else dataclasses.replace(self.splits, test=None)
         if final not in self._trainers:
-            self._trainers[final] = Trainer.from_config(config, device="cpu", splits=splits)
+            self._trainers[final] = Trainer.from_config(config, device=self.device, splits=splits)
         trainer = self._trainers[final]
         trainer.optimizer.set_weight_decay(config.optimizer.weight_decay)
         trainer.reset(config.seed)
         result = train(config, trainer=trainer, recorder=MemoryRecorder())
         self.steps += len(result.steps["train_loss"])
-        most, loss = DIVERGED * math.log(10), result.judged[0]
+        most, loss = LOST * math.log(10), result.judged[0]
         if result.status != RunStatus.FINISHED or loss is None or not math.isfinite(loss):
             return math.log(most), math.log(most)
         if not final:
@@ -108,7 +108,7 @@ def tpe(runs: Runs, count: int, rng: np.random.Generator) -> dict[str, object]:
 def ours(runs: Runs, count: int, rng: np.random.Generator) -> dict[str, object]:
     """`hpcli tune`, range test and verdict within the budget."""
     config = with_overrides(runs.config, {"tune.runs": count})
-    result = tune(config, splits=dataclasses.replace(runs.splits, test=None), device="cpu")
+    result = tune(config, splits=dataclasses.replace(runs.splits, test=None), device=runs.device)
     assert result.plan is not None
     trained = [trial for trial in (*result.trials, *result.fresh) if trial.has_ended]
     runs.steps += result.plan.range_steps + result.plan.steps * len(trained)
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--runs", type=int, default=24)
     parser.add_argument("--reps", default="0:10")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     torch.set_num_threads(1)
@@ -141,7 +142,7 @@ def main() -> None:
             splits = load_splits(config)
             present = dict(zip((each.key for each in space(config)), (0.01, "0.95-0.85", 0.01), strict=True))
             for name, method in {"present": None, **METHODS}.items():
-                runs = Runs(config, splits)
+                runs = Runs(config, splits, given.device)
                 rng = np.random.default_rng([rep, zlib.crc32(given.task.encode()), given.runs])
                 chosen = present if method is None else method(runs, given.runs, rng)
                 steps = runs.steps

@@ -125,6 +125,7 @@ def literals(path: Path) -> Iterator[tuple[str, int]]:
 KEYS_OF_SUMMARIES = {
     ("results/sweep.py", "best"),
     ("results/sweep.py", "failed"),
+    ("results/tune.py", "failed"),
     ("results/foreign_verdict.py", "best"),
     ("results/facts.py", "best"),
     ("cli/session.py", "failed"),

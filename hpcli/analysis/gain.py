@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-LEVEL = 0.95
+COVERAGE = 0.95
 DOUBT = 2.0
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
-PRIOR_DF = 4.0
-"""What the surface knows of a run's noise counts as so many degrees of freedom (three pairs alone have two)."""
+PRIOR_DF = 2.0
+"""What the surface knows of a run's noise counts as so many degrees of freedom, as three pairs alone have. Not more:
+where all settings are as good as each other it takes a part of the noise for signal."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Gain:
 
 
 def gain(
-    present: ArrayLike, chosen: ArrayLike, *, on_surface: tuple[float, float], noise: float, level: float = LEVEL
+    present: ArrayLike, chosen: ArrayLike, *, on_surface: tuple[float, float], noise: float, level: float = COVERAGE
 ) -> Gain:
     """The gain of a setting that a surface has chosen.
 

@@ -20,6 +20,8 @@ PARTS = 6
 POINTS, DRAWS = 512, 200
 MATTERS = 0.01
 """A difference in log loss that is worth a word."""
+NEAR_CUT = 0.6
+"""Losses are cut off for the surface: what comes so near to where, has no upper bound but the worst loss of all."""
 IDLE = 0.05
 """A key whose parts surely differ by less does nothing that is worth a run."""
 
@@ -81,7 +83,8 @@ def profiles(surface: Surface, *, seed: int = 0, inside: Sequence[tuple[float, f
         if not axes[place].choices:
             points[:, place] = low + (high - low) * points[:, place]
     drawn, means = surface.draws(points, DRAWS, rng), surface.predict(points)[0]
-    highest = float(squashed(surface.losses).max() - surface.losses.min())  # more cannot be told: it is cut off
+    lowest = surface.losses.min()
+    cut, most = float(squashed(surface.losses).max() - lowest), float(surface.losses.max() - lowest)
     best = drawn.min(1)
     found = []
     for place, axis in enumerate(axes):
@@ -92,8 +95,10 @@ def profiles(surface: Surface, *, seed: int = 0, inside: Sequence[tuple[float, f
         parts = []
         for each in range(count):
             here = inner == each
-            above = np.minimum(drawn[:, here].min(1) - best, highest)
+            above = np.minimum(drawn[:, here].min(1) - best, cut)
             less, middle, more = np.quantile(above, [0.025, 0.5, 0.975]).tolist()
+            if more > NEAR_CUT * cut:  # so bad that the surface knows no more: it may be as bad as the worst run
+                more = max(more, most)
             start, end = (float(each), float(each)) if axis.choices else edges[each : each + 2].tolist()
             parts.append(Part(start, end, less, middle, more, float(means[here].min())))
         found.append(Profile(tuple(parts)))

@@ -25,6 +25,8 @@ MEAN_VARIANCE = 4.0
 """Of the unknown mean, in units of the signal's variance."""
 KEEP = 3.0
 """Losses are cut off at best + KEEP × (median − best): far above the better half they say *bad*, not how bad."""
+LEAST = 0.15
+"""And not below best + LEAST, which is bad for certain: late in a search the median is hardly above the best."""
 NEGLIGIBLE = 0.03
 """Kernels with less than this share of the best one's evidence are left out."""
 
@@ -64,10 +66,10 @@ class Surface:
             seeds: [k] runs of the same seed share a part of their noise; None: each run has its own.
 
         Raises:
-            ValueError: shapes that do not fit, a loss that is not finite, or no run.
+            ValueError: shapes that do not fit, a coordinate or a loss that is not finite, or no run.
         """
         self.axes = tuple(axes)
-        self.points = np.asarray(points, float).reshape(-1, len(self.axes))
+        self.points = _points(self.axes, points)
         self.losses = np.asarray(losses, float)
         own = np.arange(len(self.losses)) if seeds is None else np.asarray(seeds)
         if not len(self.losses) or not len(self.losses) == len(self.points) == len(own):
@@ -110,7 +112,7 @@ class Surface:
         Returns:
             [n] each.
         """
-        at = _embedded(self.axes, np.asarray(points, float).reshape(-1, len(self.axes)))
+        at = _embedded(self.axes, _points(self.axes, points))
         cross, reduced = self._cross(at)
         means = (cross @ self._alpha[..., None])[..., 0]
         variances = np.maximum(1 + MEAN_VARIANCE - (reduced**2).sum(1), 1e-9) * self._variance[:, None]
@@ -130,7 +132,7 @@ class Surface:
 
     def draws(self, points: ArrayLike, count: int, rng: np.random.Generator) -> Array:
         """Surfaces that the runs leave possible: [count, n] losses at points [n, d], jointly drawn."""
-        at = _embedded(self.axes, np.asarray(points, float).reshape(-1, len(self.axes)))
+        at = _embedded(self.axes, _points(self.axes, points))
         means, covariance = self._joint(at)
         roots = np.linalg.cholesky(covariance + 1e-6 * np.eye(len(at)))
         kernels = rng.choice(len(self._weight), size=count, p=self._weight)
@@ -161,7 +163,7 @@ class Surface:
 def squashed(losses: Array) -> Array:
     """Losses far above the better half, cut off: a surface through a cliff would miss what lies before it."""
     lowest = losses.min()
-    return np.asarray(np.minimum(losses, lowest + KEEP * max(float(np.median(losses) - lowest), 1e-3)))
+    return np.asarray(np.minimum(losses, lowest + max(KEEP * float(np.median(losses) - lowest), LEAST)))
 
 
 @dataclass(frozen=True)
@@ -187,6 +189,18 @@ def _drawn(axes: tuple[tuple[float, float, int], ...]) -> _Kernels:
     return _Kernels(
         np.concatenate(lengths, axis=1), 0.15 * np.exp(normal[:, -2]), stats.norm.cdf(-0.6 + 0.8 * normal[:, -1])
     )
+
+
+def _points(axes: tuple[Axis, ...], given: ArrayLike) -> Array:
+    """[n, d] coordinates, checked; of a single axis they may be [n]."""
+    found = np.asarray(given, float)
+    if found.ndim < 2 and (len(axes) == 1 or not found.size):
+        found = found.reshape(-1, len(axes))
+    if found.ndim != 2 or found.shape[1] != len(axes):
+        raise ValueError(f"a surface of {len(axes)} axes takes points [n, {len(axes)}], not {list(found.shape)}")
+    if not np.isfinite(found).all():
+        raise ValueError("a surface takes finite coordinates")
+    return found
 
 
 def _embedded(axes: tuple[Axis, ...], points: Array) -> Array:

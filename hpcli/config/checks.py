@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pydantic import JsonValue
+
 from hpcli.catalog import MOMENTUM_CYCLES
 from hpcli.config.faults import Fault, explained
 from hpcli.config.keys import scope_of, value_fault
@@ -52,25 +54,36 @@ def _of_the_rest(config: Config) -> Iterator[Fault]:
 
 
 def _of_values(config: Config) -> Iterator[Fault]:
-    """Faults of `sweep.values` and `lr_find.values`."""
-    for section, values, most in (("sweep", config.sweep.values, 2), ("lr_find", config.lr_find.values, 1)):
-        if len(values) > most:
+    """Faults of `sweep.values`, `lr_find.values` and `tune.values`."""
+    for section, values, most in (
+        ("sweep", config.sweep.values, 2),
+        ("lr_find", config.lr_find.values, 1),
+        ("tune", config.tune.values, None),
+    ):
+        if most is not None and len(values) > most:
             yield (section, "values"), f"{len(values)} keys; vary one at a time{', or two for a map' * (most == 2)}"
         for key, listed in values.items():
-            place: tuple[str | int, ...] = (section, "values", key)
-            try:
-                scope = scope_of(key)
-            except ConfigError as error:
-                yield place, str(error).partition(": ")[2]
-                continue
-            if not scope & Scope.RUN or scope & Scope.REPEAT:
-                yield place, "cannot be varied, it does not change what a run is; --set sets it for all"
-            elif section == "lr_find" and scope & Scope.LENGTH:
-                yield place, "changes no range test, which has a schedule of its own"
-            for index, value in enumerate(listed):
-                fault = value_fault(key, value)
-                if fault is not None:
-                    yield (*place, index), explained(fault)
+            yield from _of_listed(section, key, listed)
+
+
+def _of_listed(section: str, key: str, listed: list[JsonValue]) -> Iterator[Fault]:
+    """Faults of a key that is varied, and of its values."""
+    place: tuple[str | int, ...] = (section, "values", key)
+    try:
+        scope = scope_of(key)
+    except ConfigError as error:
+        yield place, str(error).partition(": ")[2]
+        return
+    if not scope & Scope.RUN or scope & Scope.REPEAT:
+        yield place, "cannot be varied, it does not change what a run is; --set sets it for all"
+    elif section == "lr_find" and scope & Scope.LENGTH:
+        yield place, "changes no range test, which has a schedule of its own"
+    elif section == "tune" and key == "train.epochs":
+        yield place, "is not searched, more would always win; tune.epochs sets the length of the short runs"
+    for index, value in enumerate(listed):
+        fault = value_fault(key, value)
+        if fault is not None:
+            yield (*place, index), explained(fault)
 
 
 def advice(config: Config) -> list[str]:

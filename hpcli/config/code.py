@@ -8,7 +8,7 @@ from hpcli.config.schema import Config
 
 def code_in(config: Config) -> dict[str, str]:
     """Import path → the key that names it, also as a value that is varied."""
-    varied = (config.sweep.values, config.sweep.retune, config.lr_find.values)
+    varied = (config.sweep.values, config.sweep.retune, config.lr_find.values, config.tune.values)
     found: dict[str, str] = {}
     for key, name in {"data.name": config.data.name, "model.name": config.model.name}.items():
         names = [name, *(str(value) for each in varied for value in each.get(key, []))]

@@ -38,7 +38,7 @@ def idle_advice(config: Config, given: Iterable[str]) -> list[str]:
 
     Speed, memory and place are something, and so is what a key does for one of the values that are varied.
     """
-    varied = {*config.sweep.values, *config.lr_find.values}
+    varied = {*config.sweep.values, *config.lr_find.values, *config.tune.values}
     depends_on = {key: {getattr(mark, "key", None) for mark in _marks(key)} for key in given}
     asked = [key for key in given if NOT_RESULTS not in _marks(key) and varied.isdisjoint(depends_on[key])]
     found = {key: why_idle(config, key) for key in asked}

@@ -109,6 +109,12 @@ class Dimension:
         """1 − m, of a pair the geometric mean."""
         return math.sqrt((1 - momentum.high) * (1 - momentum.low))
 
+    def in_words(self) -> str:
+        """The range, from end to end, or the choices."""
+        if self.scale == Scale.CHOICE:
+            return ", ".join(map(written, self.choices))
+        return f"{written(self.value(0))} to {written(self.value(1))}"
+
     def within(self, low: float, high: float) -> Dimension:
         """The same key in another range."""
         return replace(self, low=low, high=high)
@@ -139,16 +145,14 @@ def pinned(config: Config) -> Config:
 
 def _dimension(config: Config, key: str, values: Sequence[JsonValue]) -> Dimension:
     if key == MOMENTUM:
-        present = config.schedule.momentum
         ends = [parse_momentum(value) for value in values]
         if len(ends) == 2 and not any(end.cyclic for end in ends) and ends[0] != ends[1]:
-            low, high = sorted(end.high for end in ends)
-            ratio = (1 - present.low) / (1 - present.high)
-            return Dimension(key, Scale.MEMORY, max(low, 1 - 1 / math.sqrt(ratio) * 0.999), high, ratio=ratio)
+            return _of_momentum(config.schedule.momentum, *sorted(end.high for end in ends))
     resolved = [value_of(with_overrides(config, {key: value}), key) for value in values]
     numbers = [value for value in resolved if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(resolved) == len(numbers) == 2 and numbers[0] != numbers[1]:
         low, high = sorted(map(float, numbers))
+        _check_number(_own(config, key), key, numbers[0])
         scale = Scale.LOG if low > 0 and high > LOG_FROM * low else Scale.LINEAR
         return Dimension(key, scale, low, high, whole=all(isinstance(number, int) for number in numbers))
     names = [written(value) for value in resolved]
@@ -156,8 +160,41 @@ def _dimension(config: Config, key: str, values: Sequence[JsonValue]) -> Dimensi
     if twice is not None:
         raise ConfigError(f"tune.values.{key}: {twice} is there twice; leave one of them out")
     found = Dimension(key, Scale.CHOICE, choices=tuple(resolved))
-    found.place(value_of(config, key))
+    found.place(_own(config, key))
     return found
+
+
+def _own(config: Config, key: str) -> JsonValue:
+    """A config's own value; null: it sets none."""
+    try:
+        return value_of(config, key)
+    except ConfigError:
+        return None
+
+
+def _check_number(own: JsonValue, key: str, example: JsonValue) -> None:
+    """A config's own value lies somewhere on a range: it has to be a number."""
+    if own is None or isinstance(own, str | bool):
+        raise ConfigError(
+            f"tune.values.{key}: the config's own is {written(own)}, which lies on no range; set a number to start "
+            f"from: --set {key}={written(example)}"
+        )
+
+
+def _of_momentum(present: Momentum, low: float, high: float) -> Dimension:
+    """A range of momentum; a present pair keeps its ratio, so that its lower momentum would leave [0, 1) below `least`.
+
+    Raises:
+        ConfigError: all of the range lies there.
+    """
+    ratio = (1 - present.low) / (1 - present.high)
+    least = 1 - 0.999 / math.sqrt(ratio) if present.cyclic else 0.0
+    if high <= least:
+        raise ConfigError(
+            f"tune.values.{MOMENTUM}: a pair in the ratio of {present} cannot have its middle below "
+            f"{least:.{DIGITS}g}; give a higher range, or set schedule.momentum to one number"
+        )
+    return Dimension(MOMENTUM, Scale.MEMORY, max(low, least), high, ratio=ratio if present.cyclic else 1.0)
 
 
 def setting_at(config: Config, epochs: int, values: Mapping[str, JsonValue]) -> Setting:

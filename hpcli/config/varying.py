@@ -114,7 +114,7 @@ def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -
     """
     keys = tuple(config.sweep.values)
     base = {"train.epochs": config.sweep.epochs, "train.checkpoint_epochs": []}
-    base |= {f"{section}.values": {} for section in ("sweep", "lr_find")}  # a run knows its own values alone
+    base |= {f"{section}.values": {} for section in ("sweep", "lr_find", "tune")}  # a run knows its own values alone
     bare = with_overrides(config, base | {"sweep.retune": {}})
     found: dict[str, Setting] = {}
     for combined in combinations:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hpcli.config import Config, with_overrides
 from hpcli.config.alphas import BN_IMAGES, parse_alphas
+from hpcli.config.space import pinned, space
 from hpcli.config.varying import JOINED, settings, written
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
@@ -15,6 +16,7 @@ from hpcli.results import retune
 from hpcli.results.budgets import budgets_of, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.same_runs import same_range_tests, same_trainings
+from hpcli.results.tune_budget import divided, range_test_keys, ranges_lr, short_epochs
 from hpcli.states import BatchNorm
 from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
 from hpcli.trials.spec import Spec
@@ -83,6 +85,32 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
     return {name: fact for name, fact in plan.items() if fact != []}
 
 
+def plan_tune(config: Config, device: str = "auto") -> Facts:
+    """The plan of `tune`: its steps, and what its budget is divided into."""
+    splits, dimensions, own = load_splits(config, list_only=True), space(config), pinned(config)
+    check_batch_size(own.data.batch_size, splits)
+    check_start(own, splits, device=device)
+    data, asked = DataFacts.of(splits), config.tune
+    epochs = short_epochs(config, data)
+    steps = data.steps_per_epoch(own.data) * epochs
+    keys = range_test_keys(config, steps) if ranges_lr(config) else None
+    range_steps = 0 if keys is None else int(str(keys["lr_find.steps"]))
+    divide = divided(asked.runs, asked.confirm, seed=config.seed, epochs=epochs, steps=steps, range_steps=range_steps)
+    return {
+        **_setting(config, splits),
+        "searched": [f"{each.key}: {each.in_words()}" for each in dimensions],
+        "range_test_steps": range_steps,
+        "runs": asked.runs if asked.minutes is None else f"as many as fit into {asked.minutes:g} minutes",
+        "epochs": epochs,
+        "steps_a_run": steps,
+        "search": divide.search,
+        "verdict": f"{divide.pairs} pairs on fresh seeds",
+        "steps": divide.search * steps + 2 * divide.pairs * steps + range_steps,
+        "until": asked.until,
+        "training_epochs": config.train.epochs,
+    }
+
+
 def plan_evaluate(config: Config, device: str = "auto") -> Facts:
     """The plan of `evaluate`."""
     from hpcli.experiments.evaluate import check_finite, load_to_evaluate  # its weights take torch
@@ -149,6 +177,7 @@ def plan(module: str, config: Config, *, device: str = "auto") -> Facts:
         "train": plan_train,
         "lr_find": plan_lr_find,
         "sweep": plan_sweep,
+        "tune": plan_tune,
         "batch_size": plan_batch_size,
         "interpolate": plan_interpolate,
         "evaluate": plan_evaluate,

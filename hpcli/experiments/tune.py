@@ -10,7 +10,7 @@ from pydantic import JsonValue
 from hpcli.analysis.search import first_count, next_point, spread_out
 from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.experiments import TuneConfig
-from hpcli.config.space import LR, pinned, setting_at
+from hpcli.config.space import pinned, setting_at
 from hpcli.config.varying import Setting
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.experiments.lr_find import lr_find
@@ -22,7 +22,7 @@ from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
 from hpcli.results.train import TrainResult
 from hpcli.results.tune import TuneResult
-from hpcli.results.tune_budget import bounded, divided, in_words, range_test_keys, short_epochs
+from hpcli.results.tune_budget import bounded, divided, in_words, range_test_keys, ranges_lr, short_epochs
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
 from hpcli.results.tune_words import best_yaml
 from hpcli.results.tuning import RANGE_TEST, TRAINING
@@ -98,7 +98,7 @@ class _Tune:
 
     def range_test(self) -> None:
         """Bound the learning rate: between a tenth of what the test suggests and where the loss breaks."""
-        if not self.config.tune.range_test or LR in self.config.tune.values or LR not in self.result().keys:
+        if not ranges_lr(self.config):
             return
         keys = range_test_keys(self.config, self.steps)
         if keys is None:

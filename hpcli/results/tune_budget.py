@@ -63,6 +63,11 @@ def in_words(plan: TunePlan) -> str:
     return f"{plan.runs} runs of {plan.steps} steps: {plan.search} search{test}{verdict}; then the training"
 
 
+def ranges_lr(config: Config) -> bool:
+    """Whether a range test is asked for: not where the learning rate's range is given."""
+    return config.tune.range_test and LR not in config.tune.values
+
+
 def range_test_keys(config: Config, steps: int) -> dict[str, object] | None:
     """The keys of the range test; None: it would take too much of the budget.
 

@@ -21,7 +21,7 @@ from hpcli.results.trials import SweepTrial
 
 Array = NDArray[np.float64]
 
-DIVERGED = 1.1
+LOST = 1.1
 """A run that diverged counts as a loss so many times that of guessing."""
 LEARNT = 0.97
 """A loss below so many times that of guessing is more than guessing."""
@@ -118,7 +118,7 @@ class Searched:
 
     def log_loss(self, trial: SweepTrial) -> float:
         """Of one trial."""
-        most = DIVERGED * self.chance
+        most = LOST * self.chance
         loss = trial.loss if math.isfinite(trial.loss) else most
         return math.log(min(max(loss, 1e-9), most))
 

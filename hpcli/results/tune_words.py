@@ -207,7 +207,7 @@ def best_yaml(result: Tuning) -> str | None:
         if line and not line[0].isspace():
             section = line.partition(":")[0]
         key = f"{section}.{line.strip().partition(':')[0]}"
-        if key in notes and line.startswith("  ") and not line.startswith("   "):
+        if key in notes and len(line) - len(line.lstrip()) == 2:
             body += [f"  # {part}" for part in _wrapped(notes[key])]
         body.append(line)
     return "\n".join([*head, *body]) + "\n"
