@@ -22,7 +22,7 @@ from scipy.stats import qmc
 
 from hpcli import load_config
 from hpcli.config.space import LR, Dimension, space
-from hpcli.results.tune_budget import HIGHEST, RATES, bounded, range_test_keys
+from hpcli.results.tune_budget import HIGHEST, bounded, range_test_keys
 from hpcli.results.tune_trials import LOST
 
 Array = NDArray[np.float64]
