@@ -10,6 +10,7 @@ import importlib
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -48,6 +49,18 @@ LIBRARIES = ("torchvision", "timm")
 
 allowed_code: set[str] = set()
 """Import paths that the user has allowed to run, by `--allow-code` or `allow_code`."""
+
+
+def in_libraries(name: str) -> list[str]:
+    """`torchvision/NAME` and `timm/NAME`, where the library is installed and has such a model, read off its source."""
+    found = []
+    for library in LIBRARIES if name.isidentifier() else ():
+        spec = find_spec(library)  # imports nothing
+        folders = [] if spec is None else spec.submodule_search_locations or []
+        sources = (file for each in folders for file in sorted(Path(each, "models").glob("*.py")))
+        if any(f"\ndef {name}(" in file.read_text("utf-8", "replace") for file in sources):
+            found.append(f"{library}/{name}")
+    return found
 
 
 def is_code(name: str) -> bool:

@@ -99,7 +99,7 @@ def check_new(path: Path) -> None:
 
 
 def _taken(path: Path) -> UsageError:
-    return UsageError(f"--out {path}: exists already; choose another, or go on with it by --resume {path}")
+    return UsageError(f"--out {path}: exists already; choose another")
 
 
 def _is_free(path: Path) -> bool:

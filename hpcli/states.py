@@ -76,9 +76,9 @@ class Reason(StrEnum):
     ONLY = "only"
     """Nothing else was tried."""
     KEPT = "kept"
-    """It is in use now, and what it is above the lowest mean does not matter."""
+    """It is in use now, and what it is above the lowest mean, if anything, does not matter."""
     CHEAPEST = "cheapest"
-    """Its runs take the least time, and what it is above the lowest mean does not matter."""
+    """Its runs take the least time, and what it is above the lowest mean, if anything, does not matter."""
     LOWEST = "lowest"
     """The lowest mean, though others may be as good."""
 
@@ -90,7 +90,7 @@ class Refusal(StrEnum):
     """The loss is not finite near the start of the range."""
     TOO_FEW_STEPS = "too_few_steps"
     FLAT = "flat"
-    """The loss falls by less than its noise."""
+    """The loss falls by less than its noise, or hardly at all."""
     LOWEST_AT_START = "lowest_at_start"
     STILL_FALLING = "still_falling"
 

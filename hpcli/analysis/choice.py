@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,13 @@ class Choice:
     index: int  # of the value
     reason: Reason
     extend: bool = False  # it lies at the edge of what was tried: the best may lie beyond
+    is_lowest: bool = False  # its mean is the lowest, whatever the reason
 
     @property
     def words(self) -> str:
         """The reason, after the value's name."""
         beyond = "; it lies at the edge of what was tried: extend the grid" if self.extend else ""
-        return f"{_WORDS[self.reason]}{beyond}"
+        return f"{(_OF_LOWEST if self.is_lowest else _WORDS)[self.reason]}{beyond}"
 
 
 _WORDS = {
@@ -35,6 +36,10 @@ _WORDS = {
     Reason.KEPT: "which you have now: the difference from the lowest mean does not matter",
     Reason.CHEAPEST: "the cheapest: the difference from the lowest mean does not matter",
     Reason.LOWEST: "the lowest mean",
+}
+_OF_LOWEST = _WORDS | {
+    Reason.KEPT: "which you have now and which has the lowest mean",
+    Reason.CHEAPEST: "the cheapest, with the lowest mean",
 }
 
 
@@ -70,10 +75,10 @@ def choose(
     if len(eligible) == 1:
         return Choice(best, Reason.BEST, best in edges)
     if present in good:
-        return Choice(present, Reason.KEPT, present in edges and best in edges)
+        return Choice(present, Reason.KEPT, present in edges and best in edges, present == best)
     cheapest = _cheapest(good, seconds)
     if cheapest is not None:
-        return Choice(cheapest, Reason.CHEAPEST, cheapest in edges and best in edges)
+        return Choice(cheapest, Reason.CHEAPEST, cheapest in edges and best in edges, cheapest == best)
     return Choice(best, Reason.LOWEST, best in edges)
 
 
@@ -126,6 +131,7 @@ def in_words(
     parameter: str = "the key",
     chance: float | None = None,
     remedies: Remedies = Remedies(),
+    too_alike: Collection[str] = (),
 ) -> str:
     """What to use and why, what else may be as good, what is worse and by how much, and what it costs to know more.
 
@@ -137,6 +143,7 @@ def in_words(
         parameter: the key or keys whose values these are.
         chance: the loss of a network that has learnt nothing.
         remedies: what to do about runs that say too little.
+        too_alike: values whose runs are too short to differ from those of the chosen one: they are not called as good.
     """
     if choice is None:
         return _after(horizon, _refusal(found, chance, remedies))
@@ -149,7 +156,7 @@ def in_words(
     chosen = found.comparisons[choice.index]
     says = f"keep {chosen.value}" if choice.reason == Reason.KEPT else f"use {chosen.value}"
     others = [found.comparisons[index] for index in found.eligible if index != choice.index]
-    parts = [f"{says}, {choice.words}.", *_also(others, found, num_seeds)]
+    parts = [f"{says}, {choice.words}.", *_also(others, found, num_seeds, too_alike)]
     parts += [_against_the_best(each) for each in found.comparisons if each not in others and each is not chosen]
     wild = [str(each.value) for each in found.comparisons if each.unstable]
     parts += [f"{_listed(wild)} {'is' if len(wild) == 1 else 'are'} far noisier than the others."] if wild else []
@@ -175,11 +182,13 @@ def _refusal(found: Verdict, chance: float | None, remedies: Remedies) -> str:
     return f"no value trained; {remedies.diverged}."
 
 
-def _also(others: Sequence[Comparison], found: Verdict, num_seeds: int) -> list[str]:
-    """Those that may be used, too: as good, or not told apart."""
-    equal = [str(each.value) for each in others if each.verdict in (Judgement.EQUAL, Judgement.BEST)]
-    rest = [each for each in others if str(each.value) not in equal]
-    parts = [f"{_listed(equal)} {'is' if len(equal) == 1 else 'are'} as good."] if equal else []
+def _also(others: Sequence[Comparison], found: Verdict, num_seeds: int, too_alike: Collection[str]) -> list[str]:
+    """Those that may be used, too: as good, or not told apart, for noise or because the runs are too short."""
+    alike = [str(each.value) for each in others if each.verdict in (Judgement.EQUAL, Judgement.BEST)]
+    short, equal = [each for each in alike if each in too_alike], [each for each in alike if each not in too_alike]
+    rest = [each for each in others if str(each.value) not in alike]
+    parts = [f"The runs are too short to tell {_listed(short)} from it."] if short else []
+    parts += [f"{_listed(equal)} {'is' if len(equal) == 1 else 'are'} as good."] if equal else []
     if rest:
         gaps = _listed([f"{each.value} ({_signed(each.difference)})" for each in rest])
         parts.append(f"Not told apart from the lowest mean: {gaps}{_sight(found, num_seeds)}.")

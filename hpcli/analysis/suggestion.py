@@ -12,13 +12,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hpcli.analysis.finder_rules import fastai_rules
-from hpcli.analysis.reading import WIDTH, Reading, around, read
+from hpcli.analysis.reading import LEAST_GAIN, WIDTH, Reading, around, read
 from hpcli.states import Refusal
 
 BREAK_FACTOR = 8.0
 """A 1cycle at its peak must stay this factor below the learning rate at which a range test breaks."""
 FEWEST_STEPS = 20
 _LOWER = "lower start_lr"
+LEVEL_SHARE = 0.5
+"""A plateau falls, within noise, by less than this share of the steepest fall over as many decades."""
 ALREADY_TRAINED = 0.9
 """An initial loss below this share of the chance loss: the network knows something already."""
 
@@ -69,7 +71,7 @@ def suggest(
         The suggestion: where the smoothed loss is lowest, at most an eighth of where it breaks. Its range goes from
         where 80 % of the drop is reached to where the loss is still within noise of its lowest, again at most an
         eighth of the break. Where nothing breaks, a plateau: its beginning, and three times that as the upper end.
-        Or a refusal, with its reason.
+        Or a refusal, with its reason. A plateau has to be shown, not only the noise be too large to see a fall.
     """
     rates, raw = _checked(lr, loss)
     reading = read(rates, raw, chance_loss=chance_loss, initial_loss=initial_loss, width=width)
@@ -139,11 +141,31 @@ def _refusal(lr: Array, loss: Array, reading: Reading | None, width: float) -> t
         beyond = "raise end_lr, or steps" if reading.blow_up_lr is None else "raise steps, or the batch size"
         words = f"the loss falls by {fall} only, and noise may do {noise}: the curve says nothing; {beyond}"
         return Refusal.FLAT, words
-    if reading.blow_up_lr is None:
-        beginning, _ = around(reading, float(reading.smoothed[lowest]) + reading.band)
-        if np.log10(reading.lr[-1] / beginning) < 2 * width:
-            return Refusal.STILL_FALLING, f"the loss is still falling at the end, {reading.lr[-1]:.1e}: raise end_lr"
+    return _no_plateau(reading, width) if reading.blow_up_lr is None else None
+
+
+def _no_plateau(reading: Reading, width: float) -> tuple[Refusal, str] | None:
+    """Why a curve that does not break has not levelled off either, as far as it shows; None: it has."""
+    beginning, _ = around(reading, float(reading.smoothed[reading.lowest]) + reading.band)
+    end = f"at the end, {reading.lr[-1]:.1e}"
+    if np.log10(reading.lr[-1] / beginning) < 2 * width:
+        return Refusal.STILL_FALLING, f"the loss is still falling {end}: raise end_lr"
+    if reading.drop < LEAST_GAIN * abs(reading.initial):
+        share = f"{100 * reading.drop / abs(reading.initial):.1g} %"
+        return Refusal.FLAT, f"the loss has fallen by {share} only {end}: raise end_lr"
+    falls = _falls(reading, 2 * width)
+    if falls[-1] + reading.band >= LEVEL_SHARE * falls.max():
+        words = f"the loss may still be falling {end}; its noise hides whether it is: raise end_lr, or steps"
+        return Refusal.STILL_FALLING, words
     return None
+
+
+def _falls(reading: Reading, decades: float) -> Array:
+    """By how much the smoothed loss falls within the `decades` before each learning rate that has so many before it."""
+    position = np.log10(reading.lr)
+    ends = position >= min(position[0] + decades, position[-1])
+    starts = np.searchsorted(position, position[ends] - decades)
+    return np.asarray(reading.smoothed[starts] - reading.smoothed[ends])
 
 
 def _is_lost_at_start(lr: Array, reading: Reading) -> bool:

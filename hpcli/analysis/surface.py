@@ -25,8 +25,8 @@ MEAN_VARIANCE = 4.0
 """Of the unknown mean, in units of the signal's variance."""
 KEEP = 3.0
 """Losses are cut off at best + KEEP × (median − best): far above the better half they say *bad*, not how bad."""
-LEAST = 0.15
-"""And not below best + LEAST, which is bad for certain: late in a search the median is hardly above the best."""
+SURELY_BAD = 0.15
+"""And not below best + SURELY_BAD, which is bad for certain: late in a search the median is hardly above the best."""
 NEGLIGIBLE = 0.03
 """Kernels with less than this share of the best one's evidence are left out."""
 
@@ -163,7 +163,7 @@ class Surface:
 def squashed(losses: Array) -> Array:
     """Losses far above the better half, cut off: a surface through a cliff would miss what lies before it."""
     lowest = losses.min()
-    return np.asarray(np.minimum(losses, lowest + max(KEEP * float(np.median(losses) - lowest), LEAST)))
+    return np.asarray(np.minimum(losses, lowest + max(KEEP * float(np.median(losses) - lowest), SURELY_BAD)))
 
 
 @dataclass(frozen=True)

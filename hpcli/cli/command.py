@@ -14,6 +14,7 @@ import typer
 from hpcli.cli.options import Given, Options, Shared, key_parameters, read_given, shared_parameters
 from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
+from hpcli.errors import UsageError
 
 CommandBody = Callable[..., int]
 """`(call, **own options)` → the exit code."""
@@ -71,6 +72,9 @@ def typer_callback(name: str) -> CommandBody:
     def callback(**given: object) -> int:
         shared_names = [parameter.name for parameter in shared]
         common = Shared(**{each: given.pop(each) for each in shared_names})  # type: ignore[arg-type]
+        if common.resume is not None and not options.resumes:
+            again = f"hpcli {name} -c {common.resume}/config.yaml"
+            raise UsageError(f"--resume: {name} is short and cannot be gone on with; run it again: {again}")
         keys = read_given(given, by_key)
         return body(Call(name, common, keys, options), **given)
 

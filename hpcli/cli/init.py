@@ -12,6 +12,9 @@ from hpcli.errors import UsageError
 
 NAMES = "digits, folder, finetune-resnet18, cifar10-resnet20 or cifar100-resnet56"
 
+SCHEMA = "hpcli.schema.json"
+"""Where shipped configs tell an editor to look for the keys; `hpcli keys --json-schema` prints it."""
+
 
 def init(
     name: Annotated[
@@ -24,6 +27,8 @@ def init(
 
     text = shipped_config(name).read_bytes()
     target = file or Path(f"{Path(name).name}.yaml")
+    if not (target.parent / SCHEMA).is_file():  # an editor would miss it
+        text = text.removeprefix(f"# yaml-language-server: $schema={SCHEMA}\n".encode())
     try:
         with target.open("xb") as output:
             output.write(text)

@@ -33,6 +33,7 @@ Assignments = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set a key; repeatable.", autocompletion=completion.assignments),
 ]
 Resume = Annotated[Path | None, typer.Option(metavar="RUN_DIR", help="Go on with this run.")]
+NotResumed = Annotated[Path | None, typer.Option("--resume", hidden=True)]
 Out = Annotated[Path | None, typer.Option(help="The run folder itself; new, or empty. Default: a new one in runs/.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:1.", autocompletion=completion.devices)]
 Json = Annotated[bool, typer.Option("--json", help="The summary as one JSON object on stdout; all else on stderr.")]
@@ -76,12 +77,14 @@ class Shared:
 
 
 def shared_parameters(*, resumes: bool) -> list[inspect.Parameter]:
-    """The parameters of `Shared`, as a command has them."""
+    """The parameters of `Shared`, as a command has them. One that does not resume has a hidden one, to say so."""
     parameters = inspect.signature(Shared, eval_str=True).parameters.values()
     return [
-        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        parameter.replace(
+            kind=inspect.Parameter.KEYWORD_ONLY,
+            annotation=parameter.annotation if resumes or parameter.name != "resume" else NotResumed,
+        )
         for parameter in parameters
-        if resumes or parameter.name != "resume"
     ]
 
 

@@ -92,9 +92,11 @@ class Session:
         Returns:
             The exit code.
         """
+        from hpcli.cli.out import check_out
         from hpcli.config.code import check_code
 
         check_code(self.config, allowed=self.shared.allow_code)
+        check_out(self.command, self.shared.out, resumes=self.options.resumes)
         if self.shared.dry_run:
             return self._show_plan(again=again)
         with self._recorder(again=again) as recorder:
@@ -138,13 +140,9 @@ class Session:
     def _show_plan(self, *, again: bool) -> int:
         """`--dry-run`: refuses what the run would refuse."""
         from hpcli.experiments.plan import plan
-        from hpcli.files import check_new
-        from hpcli.recording.failed_start import is_failed_start
 
         if self.shared.resume is not None:
             self._recorder(again=again).check()
-        elif self.shared.out is not None and not is_failed_start(self.shared.out):
-            check_new(self.shared.out)
         facts = plan(COMMANDS[self.command].module, self.config, device=self.shared.device)
         self.terminal.table(f"{self.command} would run", facts)
         return 0

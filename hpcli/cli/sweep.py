@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hpcli.cli import completion
+from hpcli.cli.applying import check_apply
 from hpcli.cli.command import Call, command
 from hpcli.cli.options import Apply, Given
 from hpcli.cli.session import Session
@@ -41,6 +42,7 @@ def sweep(call: Call, keys: Varied = None, values: Values = None, retune: Retune
     session = call.session(_vary(call, keys or [], values or []))
     session.config = session.config if retune is None else _retuned(session.config, retune)
     session.config = _with_grid(session.config, call.command)
+    _check_apply(session, apply)
     code = session.run(again=True)
     _go_on(session, apply)
     return code
@@ -117,6 +119,15 @@ def _retuned(config: Config, text: str) -> Config:
     if isinstance(here, bool) or not isinstance(here, int | float) or here <= 0:
         raise UsageError(f"--retune {text}: give the values to try, --retune {key}=A,B,C")
     return with_overrides(config, {"sweep.retune": {key: half_decades(here)}})
+
+
+def _check_apply(session: Session, apply: Path | None) -> None:
+    """Refuse a file of another set-up."""
+    if apply is not None:
+        from hpcli.config.scope import Scope
+
+        found, own = session.config.sweep, {"train.epochs", "train.checkpoint_epochs"}
+        check_apply(session, apply, session.config, but={*found.values, *found.retune, *own}, but_of=Scope.REPEAT)
 
 
 def _go_on(session: Session, apply: Path | None) -> None:

@@ -1,6 +1,6 @@
 """Configs: their keys (`schema`), what each affects (`scope`), strict YAML, reading and overriding. No torch."""
 
-from hpcli.config.editing import set_in_file
+from hpcli.config.editing import other_setup, set_in_file
 from hpcli.config.loading import (
     differing_keys,
     load_config,
@@ -20,6 +20,7 @@ __all__ = [
     "Momentum",
     "differing_keys",
     "load_config",
+    "other_setup",
     "parse_config",
     "parse_momentum",
     "read_config",

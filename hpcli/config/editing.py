@@ -6,10 +6,16 @@ that the strict reader keeps of every value.
 
 from __future__ import annotations
 
+import os
 import stat
+from collections.abc import Collection
 from pathlib import Path
 
-from hpcli.config.loading import parse_config, read_config, with_overrides
+from hpcli.config.idle import why_idle
+from hpcli.config.keys import scope_of
+from hpcli.config.loading import differing_keys, parse_config, read_config, with_overrides
+from hpcli.config.schema import Config
+from hpcli.config.scope import Scope
 from hpcli.config.strict_yaml import read_document
 from hpcli.config.varying import written
 from hpcli.errors import ConfigError
@@ -37,6 +43,37 @@ def set_in_file(path: Path, key: str, value: object) -> None:
     if not changed_as_wanted:
         raise ConfigError(f"{path}: {key} cannot be edited in place; write {text} there yourself")
     write_atomic(path, after.encode(), mode=stat.S_IMODE(path.stat().st_mode))
+
+
+def other_setup(path: Path, ran: Config, *, but: Collection[str] = (), but_of: Scope = Scope.REPEAT) -> list[str]:
+    """Keys by which a config file is of another set-up than what runs, so that what is found does not go into it.
+
+    Args:
+        path: the file.
+        ran: what runs.
+        but: keys that may differ: those that are written, or that the experiment itself sets.
+        but_of: what else may differ, by what it affects.
+
+    Raises:
+        ConfigError: the file is no config.
+    """
+    file = read_config(path)
+    return [
+        key
+        for key in differing_keys(file, ran, of=Scope.RUN)
+        if key not in but
+        and not scope_of(key) & but_of
+        and not (why_idle(file, key) and why_idle(ran, key))
+        and not _is_same_place(key, file, ran)
+    ]
+
+
+def _is_same_place(key: str, first: Config, second: Config) -> bool:
+    """Whether two configs write one folder, or one checkpoint, in two ways."""
+    if key == "data.root":
+        return os.path.realpath(first.data.root) == os.path.realpath(second.data.root)
+    one, other = (str(each.init.weights).partition("@sha256:") for each in (first, second))
+    return key == "init.weights" and one[0] == other[0] and not (one[2] and other[2])
 
 
 def _with(text: str, key: str, value: str, source: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from hpcli.config.keys import meant_by
 from hpcli.config.schema import Config
 from hpcli.config.section import Section
 from hpcli.config.strict_yaml import Path as KeyPath
@@ -28,9 +30,10 @@ def in_lines(faults: list[Fault], where: dict[KeyPath, str]) -> list[str]:
     for path, problem in faults:
         place = next((where[path[:n]] for n in range(len(path), 0, -1) if path[:n] in where), "")
         key = ".".join(map(str, path))
-        named, equals, _ = place.partition("=")
+        named, equals, given = place.partition("=")
         is_override = equals and f".{named}." in f".{key}."  # its place names key and value already
-        lines.append((place, problem if is_override or not key else f"{key}: {problem}"))
+        alone = problem.removeprefix(f"{given}: ") if is_override else problem
+        lines.append((place, alone if is_override or not key else f"{key}: {problem}"))
     lines.sort(key=lambda line: [int(part) if part.isdigit() else 0 for part in line[0].split(":")])
     return [f"{place}: {text}" if place else text for place, text in lines]
 
@@ -73,9 +76,10 @@ _WORDS = {
 def _explain(detail: ErrorDetails) -> str:
     kind, value, context = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown key; {did_you_mean(str(detail['loc'][-1]), _siblings(detail['loc']))}"
+        return f"unknown key; {_meant(detail['loc'])}"
     if kind in ("model_type", "model_attributes_type"):
-        return f"must be a section of keys, not {_shown(value)}"
+        meant = meant_by(".".join(map(str, detail["loc"])))
+        return f"must be a section of keys, not {_shown(value)}{meant and f'; {meant}'}"
     if kind == "literal_error":
         expected = context["expected"].replace("True", "true").replace("False", "false").replace(" or ", ", ")
         choices = [choice.strip("'") for choice in expected.split(", ")]
@@ -83,6 +87,14 @@ def _explain(detail: ErrorDetails) -> str:
     words = _WORDS.get(kind, detail["msg"].replace("{", "{{").replace("}", "}}"))
     quotes = '"' if isinstance(value, str) and kind in ("int_type", "float_type", "bool_type") else ""
     return f"{quotes}{_shown(value)}{quotes}: {words.format(**context)}"
+
+
+def _meant(loc: KeyPath) -> str:
+    """What an unknown key may have been meant for: nearly a key of its section, a key of another one, anything near."""
+    name, siblings = str(loc[-1]), _siblings(loc)
+    is_typo = bool(difflib.get_close_matches(name, siblings, n=1, cutoff=0.85))
+    elsewhere = "" if is_typo else meant_by(".".join(map(str, loc)))
+    return elsewhere or did_you_mean(name, siblings)
 
 
 def _siblings(loc: KeyPath) -> list[str]:

@@ -67,9 +67,16 @@ def scope_of(key: str) -> Scope:
     """
     field = find_field(key)
     if field is None:
-        raise ConfigError(f"{key}: unknown key; {did_you_mean(key, _by_key())}")
+        raise ConfigError(f"{key}: unknown key; {meant_by(key) or did_you_mean(key, _by_key())}")
     (scope,) = (each for each in field.metadata if isinstance(each, Scope))
     return scope
+
+
+def meant_by(name: str) -> str:
+    """The keys whose last word is that of `name`, as a question; empty: there are none, or `name` is one of them."""
+    words = name.split(".")
+    known = [key for key in _by_key() if key.rpartition(".")[2] == words[-1]]
+    return "" if not known or name in known else f"did you mean {' or '.join(known)}?"
 
 
 def full_key(name: str) -> str:

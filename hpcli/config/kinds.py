@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, PlainValidator
 
-from hpcli.catalog import DATASETS, LIBRARIES, MODELS, SCHEDULES
+from hpcli.catalog import DATASETS, LIBRARIES, MODELS, SCHEDULES, in_libraries
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.errors import did_you_mean
 
@@ -20,7 +20,8 @@ def _known(names: dict[str, str], kind: str) -> AfterValidator:
         own = kind != "schedule" and re.fullmatch(r"[\w.]+:\w+", name)
         if name not in names and not elsewhere and not own:
             known = [f"{each}/{rest}" for each in LIBRARIES] if slash and kind == "model" else names
-            raise ValueError(f"unknown {kind}; {did_you_mean(name, known)}")
+            exact = in_libraries(name) if kind == "model" else []
+            raise ValueError(f"unknown {kind}; {did_you_mean(exact[0] if exact else name, exact or known)}")
         return name
 
     return AfterValidator(check)

@@ -109,7 +109,7 @@ def common_shape(
     first, size = known[0][0], known[0][1].size
     for file, header in known:
         if header.size != size:
-            sizes = f"{first.name} is {size[1]}×{size[0]}, {file} {header.size[1]}×{header.size[0]}"
+            sizes = f"{first} is {size[1]}×{size[0]}, {file} {header.size[1]}×{header.size[0]}"
             raise DataError(f"images differ in size: {sizes}; set data.image_size, for example to 64")
     return len(files), *size, channels
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from hpcli.data.dataset import ImageData, Split
+from hpcli.data.decode import common_shape, read_headers
 from hpcli.data.decode_cache import Decoded, OnDecode, decoded, silent
-from hpcli.data.listing import NAMED, FolderListing, Listing, list_folder
+from hpcli.data.listing import FolderListing, Listing, list_folder, some
 from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError, HpcliWarning
 
@@ -34,23 +35,26 @@ def folder(
         root: holds `train/<class>/…`; `valid/` (or `val/`) and `test/` where there are such.
         image_size: shorter side scaled to it, the middle cut out; None: as they are, all of one size.
         cache_dir: where decoded images are kept; None: the user's cache folder.
-        list_only: count the files and decode none; the images are empty arrays.
+        list_only: count the files and decode none; the images are empty arrays. Their sizes are compared all the same.
         on_decode: told how many files are decoded, and of how many.
         trains: False: `train/` need not be there, nor `test/`, where the classes lie right in `root`.
         known_classes: what there is without `train/`; None: those that are found.
 
     Raises:
-        DataError: nothing to learn from, naming what is missing and where.
+        DataError: nothing to learn from, naming what is missing and where; or images that differ in size, and no
+            `image_size`.
     """
     listing = list_folder(root, known_classes, trains=trains)
+    files = [file for part in listing.parts.values() for file in part.files]
     if list_only:
+        if image_size is None:
+            common_shape(files, read_headers(files), image_size)
         splits = {
             name: Split(np.empty((len(each.files), 0, 0, 3), np.uint8), each.labels)
             for name, each in listing.parts.items()
         }
         splits.setdefault("train", Split(np.empty((0, 0, 0, 3), np.uint8), np.empty(0, np.int64)))
         return _image_data(splits, listing.classes, (0.0,) * 3, (1.0,) * 3)
-    files = [file for part in listing.parts.values() for file in part.files]
     images = decoded(files, root, image_size=image_size, cache_dir=cache_dir, on_decode=on_decode)
     splits = _cut(images, listing.parts)
     _check_readable(listing, splits)
@@ -88,10 +92,9 @@ def _check_readable(listing: FolderListing, splits: dict[str, Split]) -> None:
 
 def _report_unreadable(root: Path, files: list[Path], bad: dict[int, str]) -> None:
     if bad:
-        names = "; ".join(f"{files[index]} ({bad[index]})" for index in list(bad)[:NAMED])
-        more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
+        names = some([f'"{files[index].relative_to(root)}" ({reason})' for index, reason in bad.items()])
         warnings.warn(
-            f"{root}: left out, as they cannot be read: {names}{more} ({len(bad)} of {len(files)} images)",
+            f"{root}: not used: {len(bad)} of {len(files)} images, which cannot be read: {names}",
             HpcliWarning,
             stacklevel=2,
         )

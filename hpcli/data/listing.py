@@ -5,6 +5,7 @@ Whatever is not used is said, except what operating systems and programs leave b
 
 from __future__ import annotations
 
+import difflib
 import os
 import stat
 import warnings
@@ -61,6 +62,7 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
     Raises:
         DataError: nothing to learn from, or to measure on, naming what is missing and where.
     """
+    _check_root(root)
     folders = _parts(root)
     if trains or "train" in folders:
         classes = _classes(root, folders)
@@ -70,20 +72,38 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
     listing = FolderListing(root, classes, {}, {})
     for part, folder in folders.items():
         if part != "train" and not {each.name for each in _subfolders(folder)} & set(classes):
-            _warn(f"{folder}: no class folder in it, <class>/…, so its files have no labels: it is not used")
+            _warn(f"{root}: not used: {_shown(folder, root)}, which has no class folder in it, <class>/…")
             continue
         listing.folders[part] = folder
         listing.parts[part] = _listed(folder, classes, listing.passed_over)
         _check_classes(part, folder, listing.parts[part].labels, classes)
     if listing.passed_over:
-        names = _some([str(file.relative_to(root)) for file in listing.passed_over])
-        _warn(f"{root}: passed over, as no images in a class: {names} ({len(listing.passed_over)} in all)")
+        files, count = [_shown(file, root) for file in listing.passed_over], len(listing.passed_over)
+        what = "1 file that is no image, or lies" if count == 1 else f"{count} files that are no images, or lie"
+        _warn(f"{root}: not used: {what} in no class folder: {some(files)}")
     return listing
+
+
+def _check_root(root: Path) -> None:
+    """Check that a folder is there.
+
+    Raises:
+        DataError: it is not, with the nearest name beside it; or it is a file.
+    """
+    if root.is_dir():
+        return
+    if root.exists():
+        raise DataError(f"{root}: is a file; data.root is a folder, with train/<class>/… in it")
+    beside = [each.name for each in _subfolders(root.parent)] if root.parent.is_dir() else []
+    small = {name.lower(): name for name in sorted(beside)}
+    near = difflib.get_close_matches(root.name.lower(), small, n=1)
+    advice = f"did you mean {root.parent / small[near[0]]}?" if near else "data.root says where the images are"
+    raise DataError(f"{root}: no such folder; {advice}")
 
 
 def _parts(root: Path) -> dict[str, Path]:
     """Part → its folder. Of several the first in the list of names, exact before capitals."""
-    found = {each.name: each for each in sorted(_subfolders(root))} if root.is_dir() else {}
+    found = {each.name: each for each in sorted(_subfolders(root))}
     parts: dict[str, Path] = {}
     for part, names in PARTS.items():
         fitting = [found[name] for name in names if name in found]
@@ -91,15 +111,20 @@ def _parts(root: Path) -> dict[str, Path]:
         if fitting:
             parts[part] = fitting[0]
         if len(fitting) > 1:
-            _warn(f"{root}: {fitting[0].name}/ is used, {_some([f'{each.name}/' for each in fitting[1:]])} is not")
+            others = some([_shown(each, root) for each in fitting[1:]])
+            _warn(f"{root}: not used: {others}, as {_shown(fitting[0], root)} is")
     return parts
 
 
 def _classes(root: Path, folders: dict[str, Path]) -> tuple[str, ...]:
     if "train" not in folders:
-        raise DataError(
-            f"{root}: no folder train/ in it; data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)"
-        )
+        above = [each for each in (root.resolve().parent, root.resolve().parent.parent) if (each / "train").is_dir()]
+        advice = "data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)"
+        if above:
+            advice = (
+                f"{Path(os.path.relpath(above[0])) if not root.is_absolute() else above[0]} has one: did you mean it?"
+            )
+        raise DataError(f"{root}: no folder train/ in it; {advice}")
     classes = tuple(sorted(path.name for path in _subfolders(folders["train"])))
     if len(classes) < 2:
         found = f"only the class {classes[0]}" if classes else "no class folder"
@@ -143,7 +168,8 @@ def _check_classes(part: str, folder: Path, labels: NDArray[np.int64], classes: 
     if part == "train" and missing:
         raise DataError(f"{folder / missing[0]}: no image in it; add some, or remove the folder")
     if missing:
-        _warn(f"{folder}: no images of {_some(missing)}; what is measured there says nothing of them")
+        names = some([f'"{name}"' for name in missing])
+        _warn(f"{folder}: no images of {names}; what is measured there says nothing of them")
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -184,7 +210,13 @@ def _is_left_behind(name: str) -> bool:
     return name.startswith(".") or name.lower() in LEFT_BEHIND
 
 
-def _some(names: list[str]) -> str:
+def _shown(path: Path, root: Path) -> str:
+    """A path within the root, in quotes: names may hold commas."""
+    return f'"{path.relative_to(root)}"'
+
+
+def some(names: list[str]) -> str:
+    """The first few names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 

@@ -193,11 +193,13 @@ def _splits(config: Config, device: str) -> Splits:
 
 
 def _setting(config: Config, splits: Splits) -> Facts:
+    of_files = {"not_decoded": "images are counted as files; the run leaves out those that cannot be decoded"}
     return {
         "data": config.data.name,
         "train_images": len(splits.train),
         "valid_images": len(splits.valid),
         "test_images": len(splits.test) if splits.test else 0,
+        **(of_files if config.data.name == "folder" else {}),
         "classes": len(splits.source.classes),
         "model": config.model.name,
         "optimizer": config.optimizer.name,

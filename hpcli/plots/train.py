@@ -90,11 +90,12 @@ def loss(result: TrainResult) -> Figure:
 
 @styled
 def accuracy(result: TrainResult) -> Figure:
-    """Validation accuracy, and top-5, by epochs trained."""
+    """Validation accuracy by epochs trained, and top-5 where there are more classes than five."""
     figure = Figure()
     axes = figure.subplots()
     epoch, top1, top5 = (result.epochs[name] for name in ("epoch", "valid_accuracy", "valid_top5"))
-    axes.plot(epoch + 1, top5, "o-", color=GREY, markersize=3.5, linewidth=1.2, label="top-5", clip_on=False)
+    if len(result.data.classes) > 5:
+        axes.plot(epoch + 1, top5, "o-", color=GREY, markersize=3.5, linewidth=1.2, label="top-5", clip_on=False)
     axes.plot(epoch + 1, top1, "o-", color=ORANGE, markersize=4.5, label="top-1", clip_on=False)
     if len(top1) and np.isfinite(top1[-1]):
         label(axes, f"{top1[-1]:.1%}", (epoch[-1] + 1, top1[-1]), ORANGE, beside=True)

@@ -44,6 +44,16 @@ def flagged(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> lis
     return indistinct(list(budgets.values()), epochs) if len(keys) == 1 else []
 
 
+def too_alike(keys: Sequence[str], budgets: dict[str, Budget], epochs: int, name: str) -> set[str]:
+    """Names of the settings whose weight decay the runs can hardly tell from that of the setting `name`."""
+    if name not in budgets:
+        return set()
+    own = budgets[name].weight_decay
+    pairs = [(pair.first, pair.second) for pair in flagged(keys, budgets, epochs)]
+    decays = {one if other == own else other for one, other in pairs if own in (one, other)}
+    return {each for each, about in budgets.items() if about.weight_decay in decays}
+
+
 def in_lines(keys: Sequence[str], budgets: dict[str, Budget], epochs: int) -> list[str]:
     """The flagged pairs as a person reads them, the first few of them."""
     values = list(budgets.values()) if len(keys) == 1 else []

@@ -19,7 +19,7 @@ from hpcli.config.scope import Scope
 from hpcli.config.varying import JOINED, Setting, positions, settings, value_of, with_settings
 from hpcli.recording.recorder import Record
 from hpcli.results import Summary, retune
-from hpcli.results.budgets import budgets_of, flagged
+from hpcli.results.budgets import budgets_of, flagged, too_alike
 from hpcli.results.data import DataFacts
 from hpcli.results.fresh import Fresh, FreshTrial
 from hpcli.results.horizon import horizon
@@ -185,6 +185,7 @@ class SweepResult(InNotebook):
 
     def _sentence(self, found: Verdict) -> str:
         """The finding in words, and what has to be known of the runs that it comes from."""
+        chosen_name = "" if self.choice is None else self.settings[self.choice.index].name
         says = in_words(
             found,
             self.choice,
@@ -192,6 +193,7 @@ class SweepResult(InNotebook):
             num_seeds=int(self.complete.sum()),
             parameter=JOINED.join(self.keys),
             chance=self.data.chance_loss(),
+            too_alike=too_alike(self.keys, self.budgets, self.config.sweep.epochs, chosen_name),
         )
         parts, scaled = [says], scaling_rule(self.config, self.keys)
         if self.tuning:

@@ -197,7 +197,8 @@ class TrainResult(InNotebook):
         parts = [f"After {length} {accuracy:.1%} of {images:,} validation images are right, the loss is {loss:.3g}."]
         if self.reestimated is None and self.best_epoch is not None:
             lowest = float(self.epochs["valid_loss"][self.best_epoch])
-            parts += [f"It was lowest after epoch {self.best_epoch}, {lowest:.3g}."] if lowest < loss else []
+            trained = f"{self.best_epoch + 1} epoch{'s' * (self.best_epoch > 0)}"
+            parts += [f"It was lowest after {trained}, {lowest:.3g}."] if lowest < loss else []
         if self.test is not None:
             parts.append(f"Of the test images {self.test.accuracy:.1%} are right.")
         if self.reestimated is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from hpcli.config import differing_keys, read_config
 from hpcli.config.scope import Scope
-from hpcli.errors import CheckpointError, UsageError, did_you_mean
+from hpcli.errors import CheckpointError, UsageError, listed
 from hpcli.recording.checkpoint import load_state
 from hpcli.recording.checkpoints import INDEX, METADATA, Checkpoints
 from hpcli.recording.seal import WEIGHTS, check_file
@@ -118,7 +118,8 @@ def _of_run(found: Reference) -> tuple[Path, bytes]:
     entry = checkpoints.find(found.label)
     if entry is None:
         labels = [each for known in checkpoints.read_index() for each in known.labels]
-        advice = did_you_mean(found.label, [*labels, *Label]) if labels else "it has none with a name"
+        own = [name for name in Label if checkpoints.find(name) is not None]
+        advice = f"it has {listed([*own, *labels])}" if labels or own else "it has none with a name"
         raise CheckpointError(f"{found.path}: no checkpoint {found.label}; {advice}")
     return checkpoints.folder / entry.file, checkpoints.read(entry)
 

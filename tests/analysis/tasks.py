@@ -126,8 +126,8 @@ def task_of(table: Table) -> Task:
 def bowl(
     *,
     axes: Sequence[Axis] = (Axis(),) * 3,
-    best: Sequence[float] = (0.6, 0.4, 0.3),
-    steep: Sequence[float] = (3.0, 1.0, 0.3),
+    best: Sequence[float] | Array = (0.6, 0.4, 0.3),
+    steep: Sequence[float] | Array = (3.0, 1.0, 0.3),
     noise: float = 0.05,
     **other: float,
 ) -> Task:

@@ -63,6 +63,23 @@ def test_an_equal_value_is_kept_though_it_is_no_candidate() -> None:
     )
 
 
+def test_a_value_that_is_kept_and_has_the_lowest_mean_is_not_said_to_differ_from_it() -> None:
+    found = verdict([[1.0, 1.001, 0.999, 1.0, 1.001], [1.003, 1.004, 1.002, 1.003, 1.004]], NAMES[:2])
+    _, words = said(found, present=0, reason=Reason.KEPT)
+    assert words == "For 2-epoch cycles: keep 1e-5, which you have now and which has the lowest mean. 1e-4 is as good."
+    choice = choose(found, positions=None, seconds=[1.0, 2.0])
+    assert choice is not None
+    assert (choice.reason, choice.words) == (Reason.CHEAPEST, "the cheapest, with the lowest mean")
+
+
+def test_values_that_the_runs_are_too_short_for_are_not_as_good() -> None:
+    equal = [[1.0, 1.001, 0.999, 1.0, 1.001], [1.003, 1.004, 1.002, 1.003, 1.004], [1.002, 1.003, 1.001, 1.002, 1.003]]
+    found = verdict(equal, NAMES[:3])
+    choice = choose(found, positions=None, present=1)
+    words = in_words(found, choice, horizon="", num_seeds=5, too_alike={"1e-5", "0.7"})
+    assert words.endswith("does not matter. The runs are too short to tell 1e-5 from it. 1e-3 is as good.")
+
+
 def test_runs_that_are_identical_say_that_the_key_does_nothing() -> None:
     found = verdict([[1.0, 1.1], [1.0, 1.1]], NAMES[:2])
     choice = choose(found, positions=None, present=1)

@@ -34,7 +34,7 @@ def surfaces(noise: Noise, spread: float, count: int = 40) -> list[float]:
     return found
 
 
-def covered(noise: Noise, pairs: int, *, present: float = 1.0, repetitions: int = 600) -> tuple[float, float]:
+def covered(noise: Noise, pairs: int, *, present: float = 1.0, repetitions: int = 300) -> tuple[float, float]:
     """How often the interval holds the truth, and how often it excludes 0 where that is the truth."""
     spread, true = 0.1, 0.12
     estimated = surfaces(noise, spread)
@@ -76,7 +76,7 @@ def equal(noise: float) -> Task:
 
 
 @pytest.mark.parametrize(
-    ("runs", "pairs", "repetitions"), [(24, 3, 60), (14, 1, 60), pytest.param(24, 3, 500, marks=pytest.mark.slow)]
+    ("runs", "pairs", "repetitions"), [(24, 3, 40), (14, 1, 40), pytest.param(24, 3, 500, marks=pytest.mark.slow)]
 )
 def test_no_gain_is_claimed_where_all_settings_are_equal(runs: int, pairs: int, repetitions: int) -> None:
     found = [tuned(equal(0.1), runs, pairs, world).gain for world in range(repetitions)]

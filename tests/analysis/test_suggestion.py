@@ -295,6 +295,49 @@ def test_noise_alone_is_no_suggestion() -> None:
     assert sum(each.suggested_lr is not None for each in found) <= 10
 
 
+def cut_short(random: np.random.Generator, *, steps: int, decades: float, before: float, noise: float) -> Suggestion:
+    """A test that ends `before` decades before the middle of the loss's only fall, from 2.3 to 1.1."""
+    x = np.linspace(-decades, 0, steps)
+    loss = 2.3 - 1.2 / (1 + np.exp(-3.5 * (x - before))) + random.normal(0, noise, steps)
+    return suggest(10 ** (x - 2), loss, chance_loss=CHANCE)
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("before", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("steps", "decades"), [(20, 2), (40, 3)])
+def test_a_fall_that_the_test_has_not_seen_the_end_of_is_no_plateau(
+    steps: int, decades: float, before: float, seeds: int
+) -> None:
+    """However noisy: of 60 at most 5 get a suggestion; where noise hid the fall up to 16 did."""
+    random = np.random.default_rng(0)
+    for noise in (0.02, 0.1, 0.3):
+        found = [
+            combine([
+                cut_short(random, steps=steps, decades=decades, before=before, noise=noise) for _ in range(seeds)
+            ])
+            for _ in range(60 // seeds)
+        ]  # fmt: skip
+        assert sum(each.suggested_lr is not None for each in found) <= 5, noise
+
+
+@pytest.mark.parametrize("steps", [20, 40, 210])
+def test_a_plateau_that_the_test_has_seen_is_still_one(steps: int) -> None:
+    random = np.random.default_rng(0)
+    found = [cut_short(random, steps=steps, decades=3, before=-2, noise=0.05) for _ in range(50)]
+    assert sum(each.plateau for each in found) >= 45
+
+
+def test_a_loss_that_has_hardly_fallen_has_no_plateau() -> None:
+    """Measured: four classes of photographs, 20 steps up to 1e-4, loss from 1.390 to 1.382; chance is 1.386."""
+    loss = [
+        1.3927, 1.3877, 1.3914, 1.3893, 1.3824, 1.3958, 1.3845, 1.3887, 1.3935, 1.3906,
+        1.3865, 1.3884, 1.3926, 1.3918, 1.3862, 1.3764, 1.3823, 1.3871, 1.3813, 1.3810,
+    ]  # fmt: skip
+    found = suggest(np.geomspace(1e-6, 1e-4, 20), loss, chance_loss=math.log(4))
+    assert (found.suggested_lr, found.refusal) == (None, Refusal.FLAT)
+    assert re.fullmatch(r"the loss has fallen by 0\.\d % only at the end, 1\.0e-04: raise end_lr", str(found.refused))
+
+
 def test_a_range_does_not_cross_a_hump() -> None:
     """Minima at 1e-4 and, lower, at 1e-1: the range is that of the lower one."""
     lr = np.geomspace(1e-6, 10, 300)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from hpcli import catalog
 from hpcli.cli import main
@@ -62,6 +63,8 @@ REFUSED: dict[str, tuple[list[str], int]] = {
         4,
     ),
     "no such images": (["evaluate", "{trained}", "--split=test", "--set=data.validation=test"], 3),
+    "images that differ in size": (["train", "--set=data.name=folder", "--set=data.root={images}"], 3),
+    "images that differ in size, evaluate": (["evaluate", "{trained}", "--data={images}", "--set=data.name=folder"], 3),
     "an unknown device": (["train", "--device=tpu"], 2),
     "a device that is not there": (["lr-find", "--device=cuda:7"], 2),
     "a device that is not there, sweep": (["sweep-wd", "--values=0,1", "--device=cuda:7"], 2),
@@ -73,16 +76,46 @@ REFUSED: dict[str, tuple[list[str], int]] = {
 }
 
 
+def pictures(root: Path) -> None:
+    """An image folder whose last image is turned by its camera, so that it is 3×2 where the others are 2×3."""
+    for name in ("cat", "dog"):
+        (root / "train" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (3, 2)).save(root / "train" / name / f"{number}.png")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (3, 2)).save(root / "train/dog/7.png", exif=turned)
+
+
+def test_a_plan_says_that_images_are_counted_as_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Without decoding nobody knows which can be."""
+    pictures(tmp_path / "images")
+    (tmp_path / "images/train/dog/8.png").write_bytes(b"no image")
+    of_images = [
+        "--set=data.name=folder",
+        "--set=data.root=images",
+        "--set=data.image_size=4",
+        "--set=data.batch_size=2",
+    ]
+    assert main(["train", "--dry-run", "--json", *of_images]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["train_images"] + plan["valid_images"] == 17
+    assert plan["not_decoded"] == "images are counted as files; the run leaves out those that cannot be decoded"
+    assert main(["train", "--dry-run", "--json"]) == 0
+    assert "not_decoded" not in json.loads(capsys.readouterr().out)
+
+
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_the_run_refuses_the_plan_refuses(
     what: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/note").write_text("mine")
+    pictures(tmp_path / "images")
     (tmp_path / "own.py").write_text(NET)
     monkeypatch.syspath_prepend(str(tmp_path))
     words, code = REFUSED[what]
-    arguments = [word.format(trained=trained, full=tmp_path / "full") for word in words]
+    arguments = [word.format(trained=trained, full=tmp_path / "full", images=tmp_path / "images") for word in words]
     before = sorted(tmp_path.rglob("*"))
     said = []
     for more in (["--dry-run"], []):

@@ -110,7 +110,7 @@ def test_the_first_step_is_of_the_weights_that_were_named() -> None:
     [
         (["train", "--init", "nowhere"], "nowhere: cannot be read (No such file or directory)"),
         (["train", "--init", "nowhere.safetensors", "--out", "mine"], "nowhere.safetensors: cannot be read"),
-        (["train", "--init", "first:epoch-0007"], "first: no checkpoint epoch-0007; did you mean epoch-0001?"),
+        (["train", "--init", "first:epoch-0007"], "first: no checkpoint epoch-0007; it has best, last, epoch-0001"),
         (["lr-find", "--init", "nowhere"], "nowhere: cannot be read"),
         (["sweep-wd", "--values", "0,1", "--init", "nowhere"], "nowhere: cannot be read"),
         (["evaluate", "first:worst"], "first: no checkpoint worst; "),

@@ -155,7 +155,7 @@ def test_what_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
         (line("0", "0/junk.pt"), 4, "junk.pt: not a checkpoint of hpcli"),
         (line("0", "0/list.pt"), 4, "list.pt: holds no model of hpcli"),
         (line("0", "0/odd.pt"), 4, "odd.pt: holds no model of hpcli"),
-        (line("0", "0:cycle-7"), 4, "no checkpoint cycle-7; did you mean cycle-"),
+        (line("0", "0:cycle-7"), 4, "no checkpoint cycle-7; it has best, last, "),
         (line("0", "1:epoch-0003"), 4, "damaged (its SHA-256 differs"),
         (line("0", "1/checkpoints/epoch-0003.pt"), 4, "damaged (its SHA-256 differs"),
         (line("0", "bare.safetensors"), 2, "bare.safetensors: no run folder around it to take the config from; name one by -c"),

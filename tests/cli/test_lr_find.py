@@ -72,18 +72,59 @@ def test_lr_find_refuses_and_strictly_fails(capsys: pytest.CaptureFixture[str]) 
 
 def test_lr_find_writes_its_choice_into_a_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["init", "digits"]) == 0
-    settings = [f"--set={each}" for each in ("model.options.num_blocks=[1,1,1]", "lr_find.steps=150")]
-    assert (
-        main(["lr-find", "-c", "digits.yaml", "--seeds", "1", "--apply", "digits.yaml", "--device", "cpu", *settings])
-        == 0
-    )
+    edit("digits.yaml", "  name: resnet20", "  name: resnet20\n  options: {num_blocks: [1, 1, 1]}")
+    settings = ["--steps=150", "--seeds=1", "--seed=2", "--set=train.epochs=3", "--device=cpu"]
+    assert main(["lr-find", "-c", "digits.yaml", "--apply", "digits.yaml", *settings]) == 0
     printed = capsys.readouterr()
     assert "max_lr 0.0" in printed.out
     assert "next: hpcli sweep schedule.max_lr --values 0.0" in printed.err
-    assert printed.err.rstrip().endswith(" -c digits.yaml --set 'model.options.num_blocks=[1, 1, 1]' --device cpu")
+    assert printed.err.rstrip().endswith(" -c digits.yaml --set train.epochs=3 --set seed=2 --device cpu")
     assert "wrote schedule.max_lr" in printed.err
     assert "max_lr: 1e-2" not in Path("digits.yaml").read_text()
     assert main(["train", "-c", "digits.yaml", "--dry-run", "-q"]) == 0
+
+
+def edit(file: str, old: str, new: str) -> None:
+    text = Path(file).read_text()
+    assert old in text
+    Path(file).write_text(text.replace(old, new))
+
+
+REFUSED = {
+    "the digits, for photographs": ([], "data.name", "start from it, -c photos.yaml, or write them into it"),
+    "another optimizer": (["-c", "photos.yaml", "--set=optimizer.name=sgd"], "optimizer.name; write it", ""),
+    "another momentum": (["-c", "photos.yaml", "--momentum=0.9"], "schedule.momentum; write it", "leave it away here"),
+    "other momenta, overlaid": (["-c", "photos.yaml", "--momentum=0.9,0.8"], "schedule.momentum; write it", ""),
+}
+
+
+@pytest.mark.parametrize(("given", "named", "remedy"), REFUSED.values(), ids=REFUSED.keys())
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_learning_rate_is_not_written_into_a_config_of_another_set_up(
+    given: list[str], named: str, remedy: str, dry: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "data: {name: folder, root: photos, image_size: 8}\nmodel: {name: shallow3}\n"
+    Path("photos.yaml").write_text(text)
+    assert main(["lr-find", *given, "--apply", "photos.yaml", *dry]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --apply photos.yaml: what would run is of another set-up: ")
+    assert named in line
+    assert remedy in line
+    assert Path("photos.yaml").read_text() == text
+    assert not Path("runs").exists()
+
+
+def test_a_config_that_differs_in_nothing_that_counts_is_written_into(tmp_path: Path) -> None:
+    """Length and seed, speed, keys that do nothing, and a folder by another path."""
+    from hpcli.config import other_setup
+    from hpcli.config.loading import read_config
+
+    Path("a.yaml").write_text("data: {name: folder, root: photos, image_size: 8}\noptimizer: {weight_decay: 0}\n")
+    given = {
+        **{"data.root": str(tmp_path / "photos"), "data.eval_batch_size": 7, "seed": 3, "lr_find.steps": 30},
+        **{"optimizer.decay_norm_and_bias": False, "train.precision": "fp32"},
+    }
+    assert other_setup(Path("a.yaml"), read_config("a.yaml", given)) == ["train.precision"]
 
 
 def next_command(printed: str) -> list[str]:
@@ -148,10 +189,16 @@ def test_the_next_command_starts_from_the_same_weights(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "listed"), [(0.0012, 0.0016, "0.00053,0.0016,0.0048"), (1e-3, 1e-2, "0.001,0.0016,0.01")]
+    ("low", "high", "command"),
+    [
+        (0.00092, 0.0022, "hpcli train --set "),
+        (0.0016, 0.0016, "hpcli train --set "),
+        (1e-3, 1e-2, "hpcli sweep schedule.max_lr --values 0.001,0.0016,0.01 "),
+        (0.0016, 0.00479, "hpcli sweep schedule.max_lr --values 0.0016,0.0048 "),
+    ],
 )
-def test_what_is_proposed_for_a_sweep_is_no_pair_of_neighbours(
-    low: float, high: float, listed: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_what_comes_next_lies_in_the_range_and_is_no_sweep_of_neighbours(
+    low: float, high: float, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     real = LRFindResult.suggestion.fget  # type: ignore[attr-defined]
 
@@ -161,4 +208,6 @@ def test_what_is_proposed_for_a_sweep_is_no_pair_of_neighbours(
 
     monkeypatch.setattr(LRFindResult, "suggestion", property(narrow))
     assert main(["lr-find", "--steps=60", "--seeds=1", "--start-lr=1e-4", *FAST]) == 0
-    assert f"next: hpcli sweep schedule.max_lr --values {listed} " in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert f"next: {command}" in printed
+    assert ("--set schedule.max_lr=0.0016" in printed) is ("train --set" in command)

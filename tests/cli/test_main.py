@@ -69,7 +69,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["trian"], 2, "No such command 'trian'. Did you mean 'train'?"),
         (["train", "--epoch"], 2, "No such option: --epoch"),
         (["train", "--epochs", "ten"], 2, 'train.epochs=ten: "ten": must be a whole number'),
-        (["train", "--epochs", "0"], 2, "train.epochs=0: 0: must be at least 1"),
+        (["train", "--epochs", "0"], 2, "train.epochs=0: must be at least 1"),
         (["train", "--set", "train.epoch=3"], 2, "train.epoch=3: unknown key; did you mean epochs?"),
         (["train", "--set", "epochs"], 2, "--set epochs: write KEY=VALUE"),
         (["train", "--momentum", "0.85-0.95"], 2, "write 0.95-0.85"),
@@ -80,6 +80,22 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--set", "data.batch_size=5000"], 2, "data.batch_size: 5000 is more than the 1151 training images"),
         (["train", "--set", "data.validation=0.000001"], 3, "leaves none to validate on"),
         (["train", "--resume", "nowhere"], 2, "nowhere: not a run folder"),
+        (
+            ["lr-find", "--resume", "a"],
+            2,
+            "--resume: lr-find is short and cannot be gone on with; run it again: hpcli lr-find -c a",
+        ),
+        (["evaluate", "b", "--resume", "a"], 2, "run it again: hpcli evaluate -c a/config.yaml"),
+        (
+            ["train", "--set", "batch_size=32"],
+            2,
+            "batch_size=32: must be a section of keys, not 32; did you mean data.batch_size?",
+        ),
+        (["train", "--set", "epochs=3"], 2, "epochs=3: unknown key; did you mean train.epochs or sweep.epochs?"),
+        (["train", "--set", "train.batch_size=3"], 2, "unknown key; did you mean data.batch_size?"),
+        (["train", "--set", "lr_find.seed=3"], 2, "unknown key; did you mean seeds?"),
+        (["sweep", "batch_size", "--values=8,16"], 2, "batch_size: unknown key; did you mean data.batch_size?"),
+        (["train", "--set", "model.name=resnet18"], 2, "resnet18: unknown model; did you mean torchvision/resnet18?"),
         (["train", "--resume", "a", "--out", "b"], 2, "--out and --resume"),
         (["lr-find", "--start-lr", "10"], 2, "must be below end_lr"),
         (["init", "digit"], 2, "did you mean digits?"),
@@ -149,7 +165,18 @@ def test_train_and_what_it_leaves(capsys: pytest.CaptureFixture[str]) -> None:
         "batch.png",
     }
     assert main(["train", "--out", "a run", *FAST]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "a run: exists already; choose another, or go on with it by --resume a run" in capsys.readouterr().err
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").touch()
+    for words in (
+        ["train", "--out=mine"],
+        ["lr-find", "--out=a run"],
+        ["sweep-wd", "--out=a run"],
+        ["train", "--out=mine/thesis.txt"],
+    ):
+        for more in ([], ["--dry-run"]):
+            assert main([*words, *FAST, *more]) == 2
+            assert capsys.readouterr().err.strip().endswith("exists already; choose another")
     assert main(["train", "--resume", "a run", "--json"]) == 0
     again = capsys.readouterr()
     assert json.loads(again.out) == summary
@@ -234,6 +261,21 @@ def test_init_copies_a_config_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "-c", "digits.yaml", "--dry-run", "-q"]) == 0
     assert main(["init", "digits"]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_init_names_the_schema_for_editors_where_it_is_there() -> None:
+    assert main(["init", "folder"]) == 0
+    assert "hpcli.schema.json" not in Path("folder.yaml").read_text()
+    Path("checked").mkdir()
+    Path("checked/hpcli.schema.json").touch()
+    assert main(["init", "folder", "checked/mine.yaml"]) == 0
+    first, rest = Path("checked/mine.yaml").read_text().split("\n", 1)
+    assert (first, rest) == ("# yaml-language-server: $schema=hpcli.schema.json", Path("folder.yaml").read_text())
+
+
+def test_an_override_that_is_wrong_is_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--set", "train.epochs=0"]) == 2
+    assert capsys.readouterr().err == "error: train.epochs=0: must be at least 1\n"
 
 
 def test_a_warning_is_a_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,11 @@ from hpcli.trials import run as trials
 
 pytestmark = pytest.mark.usefixtures("_anything_is_learnt")
 
+FAST_FILE = """
+schedule: {max_lr: 0.003}
+data: {batch_size: 32, train_fraction: 0.1}
+model: {name: shallow3}
+"""
 FAST = [
     *("--set=data.train_fraction=0.1", "--set=data.batch_size=32", "--set=model.name=shallow3"),
     *("--set=schedule.max_lr=3e-3", "--device=cpu", "--epochs=2"),
@@ -184,10 +189,11 @@ def test_dry_run_shows_trials_and_pairs_and_writes_nothing(capsys: pytest.Captur
 
 
 def test_a_choice_is_written_into_a_config(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["init", "digits"]) == 0
-    capsys.readouterr()
+    Path("digits.yaml").write_text(FAST_FILE)
     arguments = ["sweep-mom", "-c", "digits.yaml", "--values", "0.8,0.9-0.8", "--seeds", "1", "--apply", "digits.yaml"]
-    summary = swept(capsys, *arguments, *FAST)
+    assert main([*arguments, "--set", "data.train_fraction=0.2", "--dry-run"]) == 2
+    assert "another set-up: data.train_fraction; write it into digits.yaml" in capsys.readouterr().err
+    summary = swept(capsys, *arguments, "--device", "cpu", "--epochs", "1")
     assert str(load_config("digits.yaml").schedule.momentum) == str(summary["choice"])
 
 
@@ -223,14 +229,15 @@ def test_where_nothing_is_learnt_nothing_is_chosen(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    Path("c.yaml").write_text("optimizer: {weight_decay: 0.5}\n")
-    arguments = ["sweep-wd", "-c", "c.yaml", "--values", "0,1", "--seeds", "2", "--apply", "c.yaml", *FAST]
-    assert main(arguments) == 0
+    text = FAST_FILE + "optimizer: {weight_decay: 0.5}\n"
+    Path("c.yaml").write_text(text)
+    arguments = ["sweep-wd", "-c", "c.yaml", "--values", "0,1", "--seeds", "2", "--apply", "c.yaml", "--epochs=2"]
+    assert main([*arguments, "--device=cpu"]) == 0
     printed = capsys.readouterr()
     assert "no value has learnt anything (chance is a loss of 2.3), so they cannot be compared: " in printed.out
     assert "hpcli lr-find, or train longer (--epochs)" in printed.out.replace("\n", " ")
     assert "wrote" not in printed.err
-    assert Path("c.yaml").read_text() == "optimizer: {weight_decay: 0.5}\n"
+    assert Path("c.yaml").read_text() == text
 
 
 def test_retune_takes_a_list_or_a_grid_around_the_config(capsys: pytest.CaptureFixture[str]) -> None:
@@ -250,11 +257,9 @@ def test_retune_takes_a_list_or_a_grid_around_the_config(capsys: pytest.CaptureF
 
 
 def test_the_learning_rate_that_goes_with_a_value_is_applied_too(capsys: pytest.CaptureFixture[str]) -> None:
-    Path("mine.yaml").write_text("schedule:\n  max_lr: 0.003\ndata:\n  batch_size: 32\n  train_fraction: 0.1\n")
+    Path("mine.yaml").write_text(FAST_FILE)
     vary = ["sweep", "data.batch_size", "--values", "8,128", "--seeds", "1", "--epochs", "1"]
-    assert (
-        main([*vary, "-c", "mine.yaml", "--apply", "mine.yaml", "--set", "model.name=shallow3", "--device", "cpu"]) == 0
-    )
+    assert main([*vary, "-c", "mine.yaml", "--apply", "mine.yaml", "--device", "cpu"]) == 0
     chosen = load_config("mine.yaml")
     assert chosen.schedule.max_lr == {8: 0.0015, 128: 0.006}[chosen.data.batch_size]
     assert (
@@ -272,3 +277,13 @@ def test_a_sweep_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -
     assert main(["sweep-mom", "--values", "0.9", *short]) == 0
     assert "next: hpcli train --set " in (said := capsys.readouterr().err)
     assert "--set schedule.momentum=0.9" in said
+
+
+def test_weight_decays_that_the_runs_are_too_short_for_are_not_called_as_good(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    keys = ["sweep-wd", "--values", "1e-6,1e-5,0.01", "--seeds", "2", "--set", "optimizer.weight_decay=1e-5"]
+    summary = swept(capsys, *keys, *FAST)
+    assert summary["choice"] == 1e-5
+    assert "The runs are too short to tell 1e-6 and 0.01 from it." in summary["sentence"]
+    assert "as good" not in summary["sentence"]

@@ -96,7 +96,7 @@ def test_overrides_name_themselves(tmp_path: Path) -> None:
     assert faults(tmp_path, "seed: 1", {"data.batchsize": "3", "train.epochs": 0, "schedule.max_lr": "ten"}) == (
         "data.batchsize=3: unknown key; did you mean batch_size?",
         'schedule.max_lr=ten: "ten": must be a number',
-        "train.epochs=0: 0: must be at least 1",
+        "train.epochs=0: must be at least 1",
     )
 
 

@@ -268,14 +268,14 @@ OWN_SCHEDULE = "changes no range test, which has a schedule of its own"
         ("lr_find", {"lr_find.steps": [100]}, f"lr_find.values.lr_find.steps: {NO_RUN}"),
         ("lr_find", {"schedule.max_lr": [0.1]}, f"lr_find.values.schedule.max_lr: {OWN_SCHEDULE}"),
         ("lr_find", {"train.epochs": [3]}, f"lr_find.values.train.epochs: {OWN_SCHEDULE}"),
-        ("sweep", {"optimizer.weight_decay": [1e-4, -1]}, "optimizer.weight_decay=-1: -1: must be at least 0.0"),
+        ("sweep", {"optimizer.weight_decay": [1e-4, -1]}, "optimizer.weight_decay=-1: must be at least 0.0"),
         ("sweep", {"train.epochs": ["x"]}, 'train.epochs=x: "x": must be a whole number'),
-        ("sweep", {"data.augment": ["non"]}, "data.augment=non: non: did you mean none?"),
-        ("lr_find", {"data.batch_size": [0.5]}, "data.batch_size=0.5: 0.5: must be a whole number"),
+        ("sweep", {"data.augment": ["non"]}, "data.augment=non: did you mean none?"),
+        ("lr_find", {"data.batch_size": [0.5]}, "data.batch_size=0.5: must be a whole number"),
         (
             "sweep",
             {"schedule.momentum": ["0.85-0.95"]},
-            "schedule.momentum=0.85-0.95: 0.85-0.95: the higher momentum comes first, since it mirrors the learning rate: "
+            "schedule.momentum=0.85-0.95: the higher momentum comes first, since it mirrors the learning rate: "
             "write 0.95-0.85",
         ),
         ("sweep", {"train.epochs": 3}, "sweep.values.train.epochs: 3: must be a list such as [5, 7]"),

@@ -119,7 +119,7 @@ def test_a_key_is_a_good_name_for_a_folder(config: Config) -> None:
     [
         ({"weight_decay": [1e-4, 0.0001]}, UsageError, "1e-4 is there twice"),
         ({"weight_decay": [1, 1.0]}, UsageError, "1 is there twice"),
-        ({"weight_decay": [-1]}, ConfigError, "optimizer.weight_decay=-1: -1: must be at least 0"),
+        ({"weight_decay": [-1]}, ConfigError, "optimizer.weight_decay=-1: must be at least 0"),
         ({"weight_decay": ["1e-4"]}, ConfigError, "must be a number"),
         ({"weight_decay": [True]}, ConfigError, "must be a number"),
         ({"momentum": ["0.85-0.95"]}, ConfigError, "write 0.95-0.85"),

@@ -81,7 +81,9 @@ def test_deep_greys_without_a_scale_are_named_and_left_out(
     for part in ("cat", "dog"):
         deep(tmp_path / "images/train" / part, 1, np.float32, ".tif")
     Image.fromarray(values.astype(np.float32)).save(tmp_path / "images/train/dog/odd.tif")
-    with pytest.warns(HpcliWarning, match="left out, as they cannot be read: .*odd.tif") as found:
+    with pytest.warns(
+        HpcliWarning, match='not used: 1 of 5 images, which cannot be read: "train/dog/odd.tif"'
+    ) as found:
         data = folder(tmp_path / "images", cache_dir=tmp_path / "cache")
     assert len(found) == 1
     assert why in str(found[0].message)

@@ -82,8 +82,8 @@ def test_files_that_are_no_images_are_counted_and_named_once(root: Path, tmp_pat
         (root / "train" / name).parent.mkdir(exist_ok=True)
         (root / "train" / name).write_text("words")
     expected = (
-        "images: passed over, as no images in a class: train/cat/deep/labels.json, train/cat/notes.txt, "
-        "train/dog/broken and 2 more (5 in all)"
+        'images: not used: 5 files that are no images, or lie in no class folder: "train/cat/deep/labels.json", '
+        '"train/cat/notes.txt", "train/dog/broken" and 2 more'
     )
     assert expected in warned(root)
     with pytest.warns(HpcliWarning) as found:
@@ -95,7 +95,7 @@ def test_nothing_that_waits_is_opened(root: Path) -> None:
     os.mkfifo(root / "train/cat/waits.png")
     os.mkfifo(root / "train/cat/waits")
     (root / "train/cat/linked.png").symlink_to(root / "train/cat/waits")
-    assert "(3 in all)" in warned(root)
+    assert "not used: 3 files" in warned(root)
 
 
 def test_linked_folders_are_followed_once_and_never_upwards(root: Path, tmp_path: Path) -> None:
@@ -130,7 +130,14 @@ def test_of_two_folders_for_a_part_one_is_used_and_the_other_named(root: Path) -
     for name in ("val", "valid"):
         for each in ("cat", "dog"):
             image(root / name / each / "0.png")
-    assert "images: valid/ is used, val/ is not" in warned(root)
+    assert 'images: not used: "val", as "valid" is' in warned(root)
+
+
+def test_a_name_with_commas_is_one_name(root: Path) -> None:
+    (root / "train/a, b").mkdir()
+    image(root / "train/a, b/0.png")
+    (root / "train/a, b/notes, old.txt").write_text("words")
+    assert 'not used: 1 file that is no image, or lies in no class folder: "train/a, b/notes, old.txt"' in warned(root)
 
 
 def _flat(folder: Path) -> None:
@@ -155,7 +162,9 @@ def test_a_part_without_classes_is_not_used_and_said(
     keys = {"data.name": "folder", "data.root": str(root), "data.cache_dir": str(tmp_path / "cache")}
     config = load_config(None, {**keys, "data.batch_size": 2, "data.validation": 0.25})
     for list_only in (True, False):
-        with pytest.warns(HpcliWarning, match=f"{name}: no class folder in it, .*: it is not used"):
+        with pytest.warns(
+            HpcliWarning, match=f'images: not used: "{name}", which has no class folder in it, <class>/…'
+        ):
             splits = load_splits(config, list_only=list_only)
         assert (len(splits.train), len(splits.valid), splits.test) == (6, 2, None)
 
@@ -165,3 +174,32 @@ def test_a_class_without_images_is_an_error_that_names_it(root: Path) -> None:
     (root / "train/yak/notes.txt").write_text("none yet")
     with pytest.raises(DataError, match="train/yak: no image in it; add some, or remove the folder"):
         list_folder(root)
+
+
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_folder_that_is_not_there_is_told_from_one_without_train(
+    trains: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("photos/train/cat", "photos/train/dog", "photos/other", "empty"):
+        Path(place).mkdir(parents=True)
+    Path("note").write_text("")
+    said = {
+        "Photos": "Photos: no such folder; did you mean photos?",
+        str(tmp_path / "photo"): f"{tmp_path}/photo: no such folder; did you mean {tmp_path}/photos?",
+        "nowhere/at/all": "nowhere/at/all: no such folder; data.root says where the images are",
+        "note": "note: is a file; data.root is a folder, with train/<class>/… in it",
+    }
+    if trains:
+        said |= {
+            "photos/train": "photos/train: no folder train/ in it; photos has one: did you mean it?",
+            "photos/train/cat": "photos/train/cat: no folder train/ in it; photos has one: did you mean it?",
+            str(
+                tmp_path / "photos/other"
+            ): f"{tmp_path}/photos/other: no folder train/ in it; {tmp_path}/photos has one: did you mean it?",
+            "empty": "empty: no folder train/ in it; data.root holds train/<class>/… (and valid/<class>/…, test/<class>/…)",
+        }
+    for root, words in said.items():
+        with pytest.raises(DataError) as found:
+            list_folder(Path(root), trains=trains)
+        assert str(found.value) == words

@@ -71,6 +71,12 @@ def test_loss_shows_every_number(result: TrainResult, tmp_path: Path) -> None:
     figure.savefig(tmp_path / "loss.png")
 
 
+@pytest.mark.parametrize(("classes", "shown"), [(5, ["top-1"]), (6, ["top-5", "top-1"])])
+def test_top_5_of_five_classes_is_not_drawn(result: TrainResult, classes: int, shown: list[str]) -> None:
+    few = replace(result, data=replace(result.data, classes=result.data.classes[:classes]))
+    assert [line.get_label() for line in plots.accuracy(few).axes[0].lines] == shown
+
+
 def test_accuracy_is_in_per_cent(result: TrainResult, tmp_path: Path) -> None:
     figure = plots.accuracy(result)
     assert f"{result.epochs['valid_accuracy'][-1]:.1%}" in texts(figure)

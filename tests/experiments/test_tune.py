@@ -1,0 +1,230 @@
+"""`tune` on real digits, in runs of a few steps: its steps, what it goes on from, and what it refuses to recommend."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hpcli import Config, DiskRecorder, MemoryRecorder, Run, TuneResult, load_config, tune, with_overrides
+from hpcli.config.varying import value_of
+from hpcli.recording.progress import Progress
+from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneTrial
+from hpcli.results.tune_words import best_yaml, sentence
+from hpcli.states import RunStatus
+
+pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
+
+KEYS = ("schedule.max_lr", "schedule.momentum", "optimizer.weight_decay")
+
+
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return load_config(
+        overrides={
+            **{"model.name": "shallow3", "data.train_fraction": 0.2, "data.batch_size": 32, "data.steps_per_epoch": 12},
+            **{"train.epochs": 2, "tune.epochs": 1, "tune.runs": 14, "tune.confirm": 2, "seed": 3},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def result(config: Config) -> TuneResult:
+    return tune(config)
+
+
+def test_the_steps_are_taken_in_order_and_within_the_budget(result: TuneResult) -> None:
+    assert result.status == RunStatus.FINISHED
+    plan = result.plan
+    assert plan is not None
+    assert plan.steps == 12
+    assert (plan.search, plan.pairs) == (10, 2)  # a range test would have taken more than an eighth of the steps
+    assert [trial.seed for trial in result.trials] == [3] * 10
+    assert result.trials[0].value == "0.01 & 0.95-0.85 & 0.01"  # the present setting
+    assert len({trial.value for trial in result.trials}) == 10
+    assert result.keys == KEYS
+    for trial in result.trials[1:]:
+        assert all(0 <= place <= 1 for place in result.searched.point(result.searched.values(trial.value)))
+
+
+def test_winner_and_present_setting_meet_on_fresh_seeds(result: TuneResult) -> None:
+    first = 3 + 300 + 14
+    if result.winner_name == result.present_name:
+        assert result.fresh == ()
+        return
+    both = [result.present_name, result.winner_name]
+    assert [(trial.value, trial.seed) for trial in result.fresh] == [(v, s) for s in (first, first + 1) for v in both]
+    assert result.gain is not None
+    assert result.gain.pairs == 2
+    losses = np.log([[t.loss for t in result.fresh if t.value == name] for name in both])
+    assert result.gain.estimate == pytest.approx(float((losses[0] - losses[1]).mean()), rel=1e-9)
+
+
+def test_what_is_chosen_trains_and_its_config_says_why(result: TuneResult, config: Config, tmp_path: Path) -> None:
+    assert result.choice is not None
+    assert result.trained is not None
+    assert [value_of(result.trained.config, key) for key in KEYS] == list(result.choice.values())
+    assert len(result.trained.epochs["valid_loss"]) == 2
+    text = best_yaml(result)
+    assert text is not None
+    (tmp_path / "best.yaml").write_text(text)
+    read = load_config(tmp_path / "best.yaml")
+    assert read == result.best_config
+    lines = text.splitlines()
+    for key in KEYS:
+        place = next(i for i, line in enumerate(lines) if line.startswith(f"  {key.partition('.')[2]}:"))
+        assert lines[place - 1].startswith("  # "), key
+
+
+class Stopping(MemoryRecorder):
+    """Asks to stop once so many runs of the search have ended."""
+
+    def __init__(self, config: Config, after: int) -> None:
+        super().__init__(config)
+        self.after = after
+
+    def should_stop(self) -> bool:
+        ended = [trial for trial in self.rows(TuneTrial) if trial.has_ended]
+        return len(ended) + sum(trial.has_ended for trial in self.rows(TuneFresh)) >= self.after
+
+
+@pytest.mark.parametrize("after", [1, 5, 9, 12])
+def test_a_tuning_that_is_stopped_goes_on_and_ends_the_same(config: Config, result: TuneResult, after: int) -> None:
+    recorder = Stopping(config, after)
+    stopped = tune(config, recorder=recorder)
+    assert stopped.status == RunStatus.INTERRUPTED
+    recorder.after = 10**9
+    whole = tune(config, recorder=recorder)
+    assert [t.value for t in whole.trials] == [t.value for t in result.trials]
+    assert [t.loss for t in (*whole.trials, *whole.fresh)] == [t.loss for t in (*result.trials, *result.fresh)]
+    assert best_yaml(whole) == best_yaml(result)
+    assert sentence(whole) == sentence(result)
+
+
+def test_more_runs_begin_with_the_same_ones_and_are_judged_on_new_seeds(config: Config, tmp_path: Path) -> None:
+    with DiskRecorder.create("tune", config, tmp_path / "run") as recorder:
+        short = tune(config, recorder=recorder)
+        recorder.finish(short.status, short.summary())
+    more = with_overrides(config, {"tune.runs": 20})
+    with DiskRecorder.reopen("tune", tmp_path / "run", more, again=True) as recorder:
+        long = tune(more, recorder=recorder)
+        recorder.finish(long.status, long.summary())
+    assert [t.value for t in long.trials[: len(short.trials)]] == [t.value for t in short.trials]
+    assert len(long.trials) == 16
+    assert set(short.fresh) <= {trial for trial in long.fresh} or not short.fresh or not long.fresh
+    new = [trial.seed for trial in long.fresh if trial.seed >= 3 + 300 + 20]
+    assert sorted(set(new)) == ([323, 324] if new else [])
+    read = Run.open(tmp_path / "run").result
+    assert isinstance(read, TuneResult)
+    assert read.choice == long.choice
+    assert sentence(read) == sentence(long)
+    assert [row.runs for row in Run.open(tmp_path / "run").rows(TunePlan)] == [14, 20]
+
+
+def ends(config: Config, *keys: str, **more: object) -> TuneResult:
+    return tune(with_overrides(config, {key.replace("__", "."): value for key, value in more.items()}))
+
+
+def test_where_nothing_learns_nothing_is_recommended(config: Config) -> None:
+    found = ends(config, tune__values={"schedule.max_lr": [1e-9, 1e-7]}, schedule__max_lr=1e-8, tune__runs=6)
+    assert found.status == RunStatus.FINISHED
+    assert (found.choice, found.gain, found.trained, best_yaml(found)) == (None, None, None, None)
+    assert sentence(found).startswith("Nothing was learnt at any of 2 settings") or "Nothing was learnt" in sentence(
+        found
+    )
+    assert found.summary()["choice"] is None
+
+
+def test_where_everything_diverges_nothing_is_recommended(config: Config) -> None:
+    found = ends(
+        config,
+        optimizer__name="sgd",
+        tune__values={"schedule.max_lr": [1e6, 1e8]},
+        schedule__max_lr=1e7,
+        tune__runs=6,
+        tune__confirm=0,
+    )
+    assert found.status == RunStatus.DIVERGED
+    assert found.choice is None
+    assert sentence(found) == (
+        "All 6 settings diverged: no value is recommended. Lower the range of max_lr (tune.values)."
+    )
+
+
+def test_a_diverging_part_of_the_range_never_wins(config: Config) -> None:
+    found = ends(
+        config,
+        optimizer__name="sgd",
+        tune__values={"schedule.max_lr": [1e-2, 1e8]},
+        schedule__max_lr=0.1,
+        tune__confirm=0,
+    )
+    assert any(trial.status == RunStatus.DIVERGED for trial in found.trials)
+    assert found.choice is not None
+    winner = next(trial for trial in found.trials if trial.value == found.winner_name)
+    assert winner.status == RunStatus.FINISHED
+    assert winner.loss < found.data.chance_loss()
+
+
+def test_other_keys_choices_and_values_that_stay(config: Config) -> None:
+    values = {"schedule.momentum": [0.9], "data.augment": ["standard", "none"], "train.label_smoothing": [0.0, 0.3]}
+    found = ends(config, tune__values=values, tune__until="search", tune__confirm=0, tune__runs=8)
+    assert found.keys == ("schedule.max_lr", "optimizer.weight_decay", "data.augment", "train.label_smoothing")
+    assert found.trained is None
+    assert found.choice is not None
+    assert found.best_config is not None
+    assert str(found.best_config.schedule.momentum) == "0.9"
+    assert {found.searched.values(trial.value)["data.augment"] for trial in found.trials} == {"standard", "none"}
+    assert [line["key"] for line in found.summary()["keys"]][2:] == ["data.augment", "train.label_smoothing"]  # type: ignore[attr-defined]
+
+
+def test_a_space_that_is_used_up_ends_the_search(config: Config) -> None:
+    values = {
+        "schedule.max_lr": [0.01], "schedule.momentum": [0.9], "optimizer.weight_decay": [0.01],
+        "data.augment": ["standard", "none"],
+    }  # fmt: skip
+    said: list[str] = []
+
+    def listen(report: Progress) -> None:
+        said.extend([report.line] if report.line else [])
+
+    found = tune(with_overrides(config, {"tune.values": values, "tune.until": "search"}), on_progress=listen)
+    assert [trial.value for trial in found.trials] == ["standard", "none"]
+    assert "every setting of the space has been run" in said
+
+
+def test_the_smallest_budget_and_a_present_setting_outside_the_ranges(config: Config) -> None:
+    found = ends(config, tune__runs=4, schedule__max_lr=5.0, optimizer__weight_decay=0.0, tune__until="verdict")
+    assert found.status == RunStatus.FINISHED
+    assert found.searched.points[0][0] > 1
+    assert found.searched.points[0][2] < 0
+    assert len(found.trials) + len(found.fresh) <= 4
+
+
+def test_the_range_test_bounds_the_learning_rate(config: Config, tmp_path: Path) -> None:
+    longer = with_overrides(config, {"tune.epochs": 6, "tune.until": "range_test", "tune.runs": 24})
+    with DiskRecorder.create("tune", longer, tmp_path / "run") as recorder:
+        found = tune(longer, recorder=recorder)
+        recorder.finish(found.status, found.summary())
+    test = Run.open(tmp_path / "run/lr-find")
+    assert test.status == RunStatus.FINISHED
+    (bounds,) = found.ranges
+    dimension = found.space[0]
+    assert (dimension.low, dimension.high) == (bounds.low, bounds.high)
+    assert bounds.high >= 10 * bounds.low * 0.98
+    assert found.range_test is not None
+    suggestion = found.range_test.suggestion
+    assert suggestion is not None
+    assert suggestion.suggested_lr is not None
+    assert bounds.low < suggestion.suggested_lr <= bounds.high
+    with (tmp_path / "run/tune_ranges.csv").open() as file:
+        assert [row["parameter"] for row in csv.DictReader(file)] == ["schedule.max_lr"]
+    assert "No run has ended yet" in sentence(found)
+
+
+def test_as_many_runs_as_fit_into_a_time(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ends(config, tune__minutes=1e-9, tune__until="search")
+    assert found.plan is not None
+    assert found.plan.runs == 4
