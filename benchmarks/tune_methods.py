@@ -29,7 +29,6 @@ from hpcli.results.tune_budget import FIRST_FRESH, divided
 from hpcli.results.tune_trials import LEARNT, axis_of
 
 Values = tuple[JsonValue, ...]
-CEILING = 0.99 * LEARNT * CHANCE
 GRIDS = {12: (4, 1, 3), 24: (4, 2, 3), 48: (4, 3, 4), 96: (6, 4, 4)}
 """Runs → values of each key; a single one is the present."""
 
@@ -171,7 +170,7 @@ def one_at_a_time(world: World, runs: int, rng: np.random.Generator) -> Chosen:
         if seeds == 1:
             point[key] = order[np.argmin(losses[:, 0])]
             continue
-        found = choose(verdict(losses.tolist(), ceiling=CEILING), positions=order.tolist(), present=present)
+        found = choose(verdict(losses.tolist(), chance=CHANCE), positions=order.tolist(), present=present)
         point[key] = order[present if found is None else found.index]
     return Chosen(point)
 
