@@ -23,7 +23,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 from tune_methods import METHODS, Chosen
 from tune_tasks import TASKS, Task, World, task_of
 
@@ -127,7 +127,7 @@ def drawn(rows: Sequence[Row], tasks: Sequence[Row]) -> Figure:
         axes.axhline(float(task["present_regret"]), color=INK, ls=":", lw=1.2, label="the present config")
         axes.set(title=task["task"], xscale="log", yscale="log")
         axes.set_xticks([12, 24, 48, 96], ["12", "24", "48", "96"])
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
         for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
             formatter(FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "125" else ""))
         axes.tick_params(axis="y", which="minor", labelsize=8)

@@ -222,6 +222,8 @@ def test_the_tables_of_tune_are_the_benchmarks() -> None:
         "half its width, median": [f"{float(row['half_width']):.1f} %" for row in ours],
     }.items():
         assert f"| {name} | {' | '.join(cells)} |" in text
+    for task in tasks:
+        assert len((ROOT / f"benchmarks/tables/{task['task']}.csv").read_text().splitlines()) == int(task["runs"]) + 2
     assert max(float(row["most_spent"]) - float(row["runs"]) for row in rows) <= 0
 
 
