@@ -35,6 +35,7 @@ PICTURE = ROOT.parent / "docs/pictures/tune_benchmark.png"
 Row = dict[str, str]
 LOOKS = {
     "hpcli tune": (BLUE, "o-"),
+    "hpcli tune, no range test": (BLUE, "o:"),
     "random": (GREY, "s-"),
     "random, race of 4": (GREY, "s:"),
     "grid": (GREY, "^--"),
@@ -117,7 +118,7 @@ def drawn(rows: Sequence[Row], tasks: Sequence[Row]) -> Figure:
             runs, regret, error = (
                 np.array([float(row[key]) for row in own]) for key in ("runs", "regret", "standard_error")
             )
-            is_ours = method == "hpcli tune"
+            is_ours = method.startswith("hpcli")
             axes.plot(
                 runs, regret, look, color=colour, label=method, markersize=4, lw=2.6 if is_ours else 1.3,
                 zorder=4 if is_ours else 3,

@@ -10,6 +10,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -42,10 +43,10 @@ class Chosen:
     gain: Gain | None = None
 
 
-def ours(world: World, runs: int, rng: np.random.Generator) -> Chosen:
+def ours(world: World, runs: int, rng: np.random.Generator, *, has_range_test: bool = True) -> Chosen:
     """`hpcli tune`: range test, search, verdict, as hpcli.experiments.tune has them."""
     task, seed = world.task, int(rng.integers(2**31))
-    test = task.range_test("tune", runs, rng)
+    test = task.range_test("tune", runs, rng) if has_range_test else None
     steps = test.steps if test else 0
     plan = divided(runs, "auto", seed=0, epochs=1, steps=task.steps, range_steps=steps)
     world.spent += math.ceil(steps / task.steps)
@@ -224,6 +225,7 @@ def _optuna(name: str) -> Callable[[World, int, np.random.Generator], Chosen]:
 
 METHODS: dict[str, Callable[[World, int, np.random.Generator], Chosen]] = {
     "hpcli tune": ours,
+    "hpcli tune, no range test": partial(ours, has_range_test=False),
     "random": random_search,
     "random, race of 4": random_race,
     "grid": grid,
