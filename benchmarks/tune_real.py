@@ -39,7 +39,13 @@ def config_of(task: str, rep: int, runs: int) -> Config:
     """The config of a repetition: its own split and seeds."""
     keys, steps = TASKS[task]
     length = {"data.steps_per_epoch": steps, "train.epochs": 1, "sweep.epochs": 1, "tune.epochs": 1}
-    own = {"tune.runs": runs, "tune.until": "verdict", "data.split_seed": rep, "seed": 100_000 + 10_000 * rep}
+    own = {
+        "tune.range_test": True,
+        "tune.runs": runs,
+        "tune.until": "verdict",
+        "data.split_seed": rep,
+        "seed": 100_000 + 10_000 * rep,
+    }
     return load_config(overrides={**keys, **length, **own})
 
 

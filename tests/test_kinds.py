@@ -74,6 +74,24 @@ KINDS = {
         *("--epochs=1", *SMALL, *NET),
     ],
     "sweep, diverged": ["sweep", "schedule.max_lr", "--values=1e8,1e9", "--seeds=1", "--epochs=1", *SMALL, *NET],
+    "tune": [
+        "tune",
+        "--runs=9",
+        "--confirm=2",
+        "--set=tune.range_test=true",
+        "--set=tune.epochs=9",
+        "--set=train.epochs=10",
+        *SMALL,
+        *NET,
+    ],
+    "tune, searched": [
+        *("tune", "--runs=6", "--confirm=0", "--until=search", "--set=tune.epochs=3", *SMALL, *NET),
+        "--set=tune.values={{schedule.momentum: [0.9], data.augment: [standard, none]}}",
+    ],
+    "tune, diverged": [
+        *("tune", "--runs=5", "--confirm=0", *SMALL, *NET, "--set=optimizer.name=sgd", "--set=schedule.max_lr=1e9"),
+        "--set=tune.values={{schedule.max_lr: [1e8, 1e9]}}",
+    ],
     "batch-size": ["batch-size", "--sizes=16,32", *SMALL, *NET],
     "interpolate, two": [*LINE, "--alphas=-1:3:5"],
     "interpolate, two, averaged": [*LINE, "--alphas=0,1", "--bn=interpolate", "--save-average=0.5"],
@@ -195,7 +213,7 @@ def check_run_again(run: Run, again: Path) -> None:
 
 def check_read_back(run: Run) -> None:
     """The result, also of the runs within it, follows from the tables alone."""
-    assert bool(run.children) == run.command.startswith("sweep")
+    assert bool(run.children) == run.command.startswith(("sweep", "tune"))
     for each in (run, *run.children.values()):
         assert plain(each.result) == written(each.path)
         assert each.result.status is each.status

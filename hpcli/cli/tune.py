@@ -25,6 +25,7 @@ def tune(call: Call, budget: Budget = None) -> int:
     """Search learning rate, momentum and weight decay together, judge on fresh seeds, train."""
     session = call.session({} if budget is None else {"tune.minutes": minutes(budget)})
     code = session.run(again=True)
+    _draw_steps(session)
     _go_on(session)
     found_nothing = session.summary.get("status") == RunStatus.FINISHED and session.summary.get("choice") is None
     return DIVERGED if found_nothing else code
@@ -40,6 +41,19 @@ def minutes(text: str) -> float:
     if match is None or float(match[1]) <= 0:
         raise UsageError(f"--budget {text}: write a time such as 30m, 2h or 90s")
     return float(match[1]) * UNITS[match[2]]
+
+
+def _draw_steps(session: Session) -> None:
+    """The pictures of the range test and of the training, in their own folders."""
+    from hpcli import plots
+    from hpcli.recording.disk import DiskRecorder
+    from hpcli.runs.run import Run
+
+    for folder in sorted(session.path.glob("*/status.json")) if session.path else []:
+        step = Run.open(folder.parent)
+        recorder = DiskRecorder.reopen(step.command, step.path, step.config)
+        for name, figure in plots.figures(step.result).items():
+            recorder.keep_figure(name, figure)
 
 
 def _go_on(session: Session) -> None:

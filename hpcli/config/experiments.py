@@ -68,8 +68,9 @@ class TuneConfig(Section):
     """As many runs as fit into this time, by what the first one took, instead of `runs`."""
     epochs: Annotated[PositiveInt | Literal["auto"], EXPERIMENT] = "auto"
     """Length of a short run, a complete cycle; auto: sweep.epochs, or more where that is less than 100 steps."""
-    range_test: Annotated[bool, EXPERIMENT] = True
-    """Bound the learning rate by a range test of one seed, where `values` gives it no range."""
+    range_test: Annotated[Literal["auto", True, False], EXPERIMENT] = "auto"
+    """Bound the learning rate by a range test of one seed, where `values` gives it no range. auto: where the usual
+    ranges are not known to hold, for weights that are trained further and networks of your own code."""
     confirm: Annotated[Annotated[int, Field(ge=0, le=50)] | Literal["auto"], EXPERIMENT] = "auto"
     """Fresh seeds on which the winner and the present setting are compared; auto: 3, with less than 20 runs 1, with
     less than 12 none."""

@@ -226,9 +226,10 @@ def test_stopped_anywhere_it_goes_on_to_the_same_table(number: signal.Signals, t
 
 
 def test_where_nothing_is_learnt_nothing_is_chosen(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)  # undone as well
     text = FAST_FILE + "optimizer: {weight_decay: 0.5}\n"
     Path("c.yaml").write_text(text)
     arguments = ["sweep-wd", "-c", "c.yaml", "--values", "0,1", "--seeds", "2", "--apply", "c.yaml", "--epochs=2"]

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hpcli import Config, DiskRecorder, MemoryRecorder, Run, TuneResult, load_config, tune, with_overrides
 from hpcli.config.varying import value_of
 from hpcli.recording.progress import Progress
+from hpcli.results.tune_budget import ranges_lr
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneTrial
 from hpcli.results.tune_words import best_yaml, sentence
 from hpcli.states import RunStatus
@@ -21,11 +23,19 @@ KEYS = ("schedule.max_lr", "schedule.momentum", "optimizer.weight_decay")
 
 
 @pytest.fixture(scope="module")
-def config() -> Config:
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    (folder := tmp_path_factory.mktemp("images")).mkdir(exist_ok=True)
+    pixels = np.random.default_rng(0).integers(0, 40, (96, 8, 8), np.uint8)
+    for number, each in enumerate(pixels):  # three classes of a brightness of their own: learnt in a few steps
+        path = folder / f"train/{'abc'[number % 3]}/{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(each + np.uint8(70 * (number % 3))).save(path)
     return load_config(
         overrides={
-            **{"model.name": "shallow3", "data.train_fraction": 0.2, "data.batch_size": 32, "data.steps_per_epoch": 12},
-            **{"train.epochs": 2, "tune.epochs": 1, "tune.runs": 14, "tune.confirm": 2, "seed": 3},
+            **{"data.name": "folder", "data.root": str(folder), "data.cache_dir": str(folder / "cache")},
+            **{"model.name": "shallow3", "data.validation": 0.25, "data.batch_size": 8, "data.augment": "none"},
+            **{"data.steps_per_epoch": 12, "train.epochs": 2, "tune.epochs": 1, "tune.runs": 14, "tune.confirm": 2},
+            "seed": 3,
         }
     )
 
@@ -40,13 +50,13 @@ def test_the_steps_are_taken_in_order_and_within_the_budget(result: TuneResult) 
     plan = result.plan
     assert plan is not None
     assert plan.steps == 12
-    assert (plan.search, plan.pairs) == (10, 2)  # a range test would have taken more than an eighth of the steps
+    assert (plan.search, plan.pairs) == (10, 2)
     assert [trial.seed for trial in result.trials] == [3] * 10
     assert result.trials[0].value == "0.01 & 0.95-0.85 & 0.01"  # the present setting
     assert len({trial.value for trial in result.trials}) == 10
     assert result.keys == KEYS
     for trial in result.trials[1:]:
-        assert all(0 <= place <= 1 for place in result.searched.point(result.searched.values(trial.value)))
+        assert all(-0.01 <= place <= 1.01 for place in result.searched.point(result.searched.values(trial.value)))
 
 
 def test_winner_and_present_setting_meet_on_fresh_seeds(result: TuneResult) -> None:
@@ -113,7 +123,8 @@ def test_more_runs_begin_with_the_same_ones_and_are_judged_on_new_seeds(config: 
         recorder.finish(long.status, long.summary())
     assert [t.value for t in long.trials[: len(short.trials)]] == [t.value for t in short.trials]
     assert len(long.trials) == 16
-    assert set(short.fresh) <= {trial for trial in long.fresh} or not short.fresh or not long.fresh
+    before, after = ([(t.value, t.seed, t.loss) for t in each.fresh] for each in (short, long))
+    assert set(before) <= set(after) or not after
     new = [trial.seed for trial in long.fresh if trial.seed >= 3 + 300 + 20]
     assert sorted(set(new)) == ([323, 324] if new else [])
     read = Run.open(tmp_path / "run").result
@@ -191,7 +202,7 @@ def test_a_space_that_is_used_up_ends_the_search(config: Config) -> None:
         said.extend([report.line] if report.line else [])
 
     found = tune(with_overrides(config, {"tune.values": values, "tune.until": "search"}), on_progress=listen)
-    assert [trial.value for trial in found.trials] == ["standard", "none"]
+    assert [trial.value for trial in found.trials] == ["none", "standard"]  # the present one first
     assert "every setting of the space has been run" in said
 
 
@@ -204,7 +215,9 @@ def test_the_smallest_budget_and_a_present_setting_outside_the_ranges(config: Co
 
 
 def test_the_range_test_bounds_the_learning_rate(config: Config, tmp_path: Path) -> None:
-    longer = with_overrides(config, {"tune.epochs": 6, "tune.until": "range_test", "tune.runs": 24})
+    longer = with_overrides(
+        config, {"tune.epochs": 6, "tune.until": "range_test", "tune.runs": 24, "tune.range_test": True}
+    )
     with DiskRecorder.create("tune", longer, tmp_path / "run") as recorder:
         found = tune(longer, recorder=recorder)
         recorder.finish(found.status, found.summary())
@@ -228,3 +241,15 @@ def test_as_many_runs_as_fit_into_a_time(config: Config, monkeypatch: pytest.Mon
     found = ends(config, tune__minutes=1e-9, tune__until="search")
     assert found.plan is not None
     assert found.plan.runs == 4
+
+
+def test_a_range_test_is_made_where_the_usual_range_is_not_known_to_hold(config: Config) -> None:
+    def asks(**keys: object) -> bool:
+        return ranges_lr(with_overrides(config, {key.replace("__", "."): value for key, value in keys.items()}))
+
+    assert not asks()
+    assert asks(tune__range_test=True)
+    assert asks(model__name="mine:net")
+    assert asks(model__name="torchvision/resnet18", model__pretrained=True)
+    assert not asks(model__name="mine:net", tune__range_test=False)
+    assert not asks(tune__range_test=True, tune__values={"schedule.max_lr": [1e-3, 1e-1]})

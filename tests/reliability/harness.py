@@ -55,6 +55,8 @@ def kinds(ends: Sequence[Path]) -> dict[str, Kind]:
         "train": Kind("train", (*SMALL, *RESNET, "--epochs", "3")),
         "train --init": Kind("train", (*SMALL, *NET, "--epochs", "3", "--init", one, "--set", "optimizer.name=sgd")),
         "sweep": Kind("sweep-wd", (*SMALL, *NET, "--values", "1e-4,1e-2", "--seeds", "2", "--epochs", "2")),
+        "tune": Kind("tune", (*SMALL, *NET, "--runs", "9", "--confirm", "1", "--set", "tune.range_test=true", "--set", "tune.epochs=9",
+                              "--set", "train.epochs=3")),
         "interpolate": Kind("interpolate", ("-q", "--device", "cpu", "--ckpt-a", one, "--ckpt-b", other,
                                             "--alphas", "0:1:9", "--save-average", "0.5")),
     }  # fmt: skip
@@ -114,7 +116,8 @@ def outcome(path: Path) -> dict[str, object]:
     tables = {str(file.relative_to(path)): _table(file) for file in sorted(path.rglob("*.csv"))}
     weights = {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*.safetensors"))}
     best = checkpoints.Checkpoints(path / "checkpoints").find("best")
-    return {**tables, **weights, "best": best and (best.step, best.valid_loss)}
+    texts = {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("best.yaml"))}
+    return {**tables, **weights, **texts, "best": best and (best.step, best.valid_loss)}
 
 
 def _table(file: Path) -> object:

@@ -16,7 +16,7 @@ from hpcli.recording.disk import DiskRecorder
 from hpcli.training.optimizer import Optimizer
 from tests.reliability.harness import Killer, eager, kinds
 
-KILLS = {"train": 70, "train --init": 60, "sweep": 20, "interpolate": 50}
+KILLS = {"train": 70, "train --init": 60, "sweep": 20, "interpolate": 44, "tune": 6}
 """In all 200. A sweep takes longest: four trials."""
 
 
