@@ -35,7 +35,7 @@ PICTURE = ROOT.parent / "docs/pictures/tune_benchmark.png"
 Row = dict[str, str]
 LOOKS = {
     "hpcli tune": (BLUE, "o-"),
-    "hpcli tune, no range test": (BLUE, "o:"),
+    "with a range test": (BLUE, "o:"),
     "random": (GREY, "s-"),
     "random, race of 4": (GREY, "s:"),
     "grid": (GREY, "^--"),
@@ -44,6 +44,8 @@ LOOKS = {
     "Optuna TPE": (ORANGE, "v-"),
     "Optuna GPSampler": (RED, "v--"),
 }
+
+LABELS = {"with a range test": "hpcli tune with a range test"}
 
 
 def measured(task: Task, method: str, runs: int, reps: int) -> Row:
@@ -118,9 +120,9 @@ def drawn(rows: Sequence[Row], tasks: Sequence[Row]) -> Figure:
             runs, regret, error = (
                 np.array([float(row[key]) for row in own]) for key in ("runs", "regret", "standard_error")
             )
-            is_ours = method.startswith("hpcli")
+            is_ours = method == "hpcli tune"
             axes.plot(
-                runs, regret, look, color=colour, label=method, markersize=4, lw=2.6 if is_ours else 1.3,
+                runs, regret, look, color=colour, label=LABELS.get(method, method), markersize=4, lw=2.6 if is_ours else 1.3,
                 zorder=4 if is_ours else 3,
             )  # fmt: skip
             low = np.maximum(regret - 2 * error, regret / 3)

@@ -26,7 +26,7 @@ from hpcli.analysis.verdict import verdict
 from hpcli.config.grids import grid as usual_grid
 from hpcli.config.space import Dimension
 from hpcli.experiments.tune import ATTEMPTS
-from hpcli.results.tune_budget import FIRST_FRESH, divided
+from hpcli.results.tune_budget import FIRST_FRESH, divided, ranges_lr
 from hpcli.results.tune_trials import LEARNT, axis_of
 
 Values = tuple[JsonValue, ...]
@@ -43,10 +43,11 @@ class Chosen:
     gain: Gain | None = None
 
 
-def ours(world: World, runs: int, rng: np.random.Generator, *, has_range_test: bool = True) -> Chosen:
-    """`hpcli tune`: range test, search, verdict, as hpcli.experiments.tune has them."""
+def ours(world: World, runs: int, rng: np.random.Generator, *, has_range_test: bool | None = None) -> Chosen:
+    """`hpcli tune`: range test (None: where `tune` makes one), search, verdict, as hpcli.experiments.tune has them."""
     task, seed = world.task, int(rng.integers(2**31))
-    test = task.range_test("tune", runs, rng) if has_range_test else None
+    wanted = ranges_lr(load_config(overrides=task.keys)) if has_range_test is None else has_range_test
+    test = task.range_test("tune", runs, rng) if wanted else None
     steps = test.steps if test else 0
     plan = divided(runs, "auto", seed=0, epochs=1, steps=task.steps, range_steps=steps)
     world.spent += math.ceil(steps / task.steps)
@@ -225,7 +226,8 @@ def _optuna(name: str) -> Callable[[World, int, np.random.Generator], Chosen]:
 
 METHODS: dict[str, Callable[[World, int, np.random.Generator], Chosen]] = {
     "hpcli tune": ours,
-    "hpcli tune, no range test": partial(ours, has_range_test=False),
+    "with a range test": partial(ours, has_range_test=True),
+    "without one": partial(ours, has_range_test=False),
     "random": random_search,
     "random, race of 4": random_race,
     "grid": grid,

@@ -37,7 +37,7 @@ TASKS: dict[str, tuple[int, dict[str, Any]]] = {
     "cifar-shallow-sgd": (84, USUAL_SGD),
     "cifar-shallow-adamw": (120, {}),
     "cifar-resnet": (100, USUAL_SGD),
-    "cifar-finetune": (60, {}),
+    "cifar-finetune": (60, {"model.name": "timm/tf_efficientnet_lite0", "model.pretrained": True}),
 }
 """Name → steps of a run, and keys of the present config beside hpcli's defaults."""
 OWN_STEPS = 210
