@@ -197,5 +197,35 @@ def test_the_speed_of_interpolation_is_the_benchmarks() -> None:
         assert f"| {name} | {float(row['speedup']):.2f} × |" in (ROOT / "docs/interpolate.md").read_text()
 
 
+def test_the_tables_of_tune_are_the_benchmarks() -> None:
+    rows, tasks = (
+        list(csv.DictReader((ROOT / f"benchmarks/results/{name}.csv").read_text().splitlines()[1:]))
+        for name in ("tune", "tune_tasks")
+    )
+    text = (ROOT / "docs/tune.md").read_text()
+    assert f"| | {' | '.join(task['task'] for task in tasks)} |" in text
+    found = {(row["task"], row["runs"], row["method"]): row for row in rows}
+    for runs in ("24", "48"):
+        _, _, table = text.partition(f"\n{runs} runs:\n")
+        for method in dict.fromkeys(row["method"] for row in rows):
+            own = [found[task["task"], runs, method] for task in tasks]
+            pairs = [(row["regret"], row["standard_error"]) for row in own]
+            cells = [f"{float(value):.{1 + (float(value) < 3)}f} ± {float(error):.{1 + (float(value) < 3)}f}"
+                     for value, error in pairs]  # fmt: skip
+            assert f"| {method} | {' | '.join(cells)} |" in table.split("\n\n")[0], (runs, method)
+    ours = [found[task["task"], "24", "hpcli tune"] for task in tasks]
+    for name, cells in {
+        "the present config's loss above the lowest": [f"{float(task['present_regret']):.1f} %" for task in tasks],
+        "noise of one run at the best": [f"{float(task['noise']):.1f} %" for task in tasks],
+        "ends more than 1 % worse than it began": [f"{100 * float(row['worse']):.0f} %" for row in ours],
+        "the stated interval holds the true gain": [f"{100 * float(row['coverage']):.0f} %" for row in ours],
+        "half its width, median": [f"{float(row['half_width']):.1f} %" for row in ours],
+    }.items():
+        assert f"| {name} | {' | '.join(cells)} |" in text
+    for task in tasks:
+        assert len((ROOT / f"benchmarks/tables/{task['task']}.csv").read_text().splitlines()) == int(task["runs"]) + 2
+    assert max(float(row["most_spent"]) - float(row["runs"]) for row in rows) <= 0
+
+
 def test_the_pages_have_pictures() -> None:
     assert len(re.findall(r"!\[.*?\]\((.*?)\)", "".join(page.read_text() for page in PAGES))) >= 6
