@@ -1,7 +1,7 @@
 """What a chosen setting gains over the present one: paired runs on fresh seeds, and the surface that chose it.
 
 The lowest of many fitted means is low by luck too, so what it gains is *stated* from runs that had no part in the
-choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error tripled.
+choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error doubled.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 COVERAGE = 0.95
-DOUBT = 3.0
-"""The surface's standard error is taken to be so many times what it says: its winner was chosen for being low. With 2
-a present setting that is nearly the best was given up too often, with more nothing changes."""
+DOUBT = 2.0
+"""The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
 PRIOR_DF = 2.0
 """What the surface knows of a run's noise counts as so many degrees of freedom, as three pairs alone have. Not more:
 where all settings are as good as each other it takes a part of the noise for signal."""
