@@ -115,9 +115,14 @@ def outcome(path: Path) -> dict[str, object]:
     """
     tables = {str(file.relative_to(path)): _table(file) for file in sorted(path.rglob("*.csv"))}
     weights = {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*.safetensors"))}
-    best = checkpoints.Checkpoints(path / "checkpoints").find("best")
     texts = {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("best.yaml"))}
-    return {**tables, **weights, **texts, "best": best and (best.step, best.valid_loss)}
+    return {**tables, **weights, **texts}
+
+
+def best_of(path: Path) -> object:
+    """Which checkpoint is the best."""
+    best = checkpoints.Checkpoints(path / "checkpoints").find("best")
+    return best and (best.step, best.valid_loss)
 
 
 def _table(file: Path) -> object:
@@ -151,7 +156,7 @@ class Killer:
         started = time.monotonic()
         assert command(self.kind.start(self.folder / "whole"), self.folder / "said") == 0, self.said()
         self.seconds = time.monotonic() - started
-        self.whole = outcome(self.folder / "whole")
+        self.whole, self.best = outcome(self.folder / "whole"), best_of(self.folder / "whole")
         self.runs = 0
 
     def said(self) -> str:
@@ -176,6 +181,7 @@ class Killer:
             code = ended(child)
             if code == 0:
                 assert outcome(path) == self.whole, differences(self.whole, outcome(path))
+                assert best_of(path) == self.best
                 shutil.rmtree(path)
                 return kills
             assert code == -signal.SIGKILL, f"exit code {code}: {self.said()}"
