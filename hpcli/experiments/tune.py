@@ -100,11 +100,11 @@ class _Tune:
         """Bound the learning rate: between a tenth of what the test suggests and where the loss breaks."""
         if not ranges_lr(self.config):
             return
-        keys = range_test_keys(self.config, self.steps)
-        if keys is None:
+        known, keys = self.recorder.find_step(RANGE_TEST), range_test_keys(self.config, self.steps)
+        if known is None and keys is None:
             self.say("range test: left out, it would take more than an eighth of the steps")
             return
-        own = with_overrides(self._plain(), keys)
+        own = with_overrides(self._plain(), keys or {}) if known is None else known.config  # more runs, the same test
         with self.recorder.step_of(RANGE_TEST, RANGE_TEST, own) as step:
             if not step.status.is_over:
                 step.load()  # what an interrupted test has written goes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from hpcli.analysis.gain import Gain, gain
 from hpcli.analysis.profile import Profile, profiles
-from hpcli.config import Config, with_overrides
+from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.space import Dimension, pinned, space
 from hpcli.config.varying import JOINED, value_of, written
 from hpcli.recording.recorder import Record, Rows
@@ -42,14 +42,21 @@ class Tuning:
     @classmethod
     def from_run(cls, run: Record) -> Self:
         """From a run folder, or whatever else can be read like one."""
-        test, trained = run.find_step(RANGE_TEST), run.find_step(TRAINING)
-        return cls.from_rows(
-            run.config,
-            run.status,
-            run,
-            range_test=None if test is None else LRFindResult.from_run(test),
-            trained=None if trained is None else TrainResult.from_run(trained),
-        )
+        test = run.find_step(RANGE_TEST)
+        ranged = None if test is None else LRFindResult.from_run(test)
+        found = cls.from_rows(run.config, run.status, run, range_test=ranged)
+        trained = found.training(run)
+        return found if trained is None else replace(found, trained=TrainResult.from_run(trained))
+
+    def training(self, run: Record) -> Record | None:
+        """The step that trains with what was found; None: it has not begun. Another choice has another folder."""
+        number, name, best = 1, TRAINING, self.best_config
+        while (step := run.find_step(name)) is not None:
+            if best is not None and not differing_keys(step.config, best.model_copy(update={"tune": step.config.tune})):
+                return step
+            number += 1
+            name = f"{TRAINING}-{number}"
+        return None
 
     @classmethod
     def from_rows(

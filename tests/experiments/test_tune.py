@@ -253,3 +253,20 @@ def test_a_range_test_is_made_where_the_usual_range_is_not_known_to_hold(config:
     assert asks(model__name="torchvision/resnet18", model__pretrained=True)
     assert not asks(model__name="mine:net", tune__range_test=False)
     assert not asks(tune__range_test=True, tune__values={"schedule.max_lr": [1e-3, 1e-1]})
+
+
+def test_more_runs_keep_the_range_test(config: Config, tmp_path: Path) -> None:
+    first = with_overrides(config, {"tune.epochs": 6, "tune.runs": 8, "tune.until": "search", "tune.range_test": True})
+    with DiskRecorder.create("tune", first, tmp_path / "run") as recorder:
+        short = tune(first, recorder=recorder)
+        recorder.finish(short.status, short.summary())
+    more = with_overrides(first, {"tune.runs": 12, "tune.until": "train"})
+    with DiskRecorder.reopen("tune", tmp_path / "run", more, again=True) as recorder:
+        long = tune(more, recorder=recorder)
+        recorder.finish(long.status, long.summary())
+    assert long.ranges == short.ranges
+    assert [t.value for t in long.trials[: len(short.trials)]] == [t.value for t in short.trials]
+    read = Run.open(tmp_path / "run").result
+    assert isinstance(read, TuneResult)
+    assert read.trained is not None
+    assert read.summary() == long.summary()
