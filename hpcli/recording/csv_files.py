@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli.errors import CheckpointError
-from hpcli.files import storing, write_atomic
+from hpcli.files import storing, sync_folder, write_atomic
 from hpcli.recording.rows import R, Row, cells, columns_of, declared_tables
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class CsvFiles:
         self.folder = folder
         self._open: dict[str, int] = {}  # table → descriptor
         self._hashes: dict[str, HASH] = {}  # of what each open table holds
+        self._has_new = False  # a file whose name a power cut would still take
 
     def append(self, row: Row) -> None:
         """Write a row in one call, so that a crash tears no row but the last.
@@ -62,6 +63,10 @@ class CsvFiles:
         for table, descriptor in self._open.items():
             with storing(self._path(table)):
                 os.fsync(descriptor)
+        if self._has_new:
+            with storing(self.folder):
+                sync_folder(self.folder)
+            self._has_new = False
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of all that was written into each table: of its first `sizes()` bytes."""
@@ -139,6 +144,7 @@ class CsvFiles:
             if not complete:
                 _write(descriptor, header_of(kind))
                 self._hashes[kind.table].update(header_of(kind))
+                self._has_new = True
         return descriptor
 
 

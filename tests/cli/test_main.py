@@ -91,7 +91,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
             2,
             "batch_size=32: must be a section of keys, not 32; did you mean data.batch_size?",
         ),
-        (["train", "--set", "epochs=3"], 2, "epochs=3: unknown key; did you mean train.epochs or sweep.epochs or tune.epochs?"),
+        (
+            ["train", "--set", "epochs=3"],
+            2,
+            "epochs=3: unknown key; did you mean train.epochs or sweep.epochs or tune.epochs?",
+        ),
         (["train", "--set", "train.batch_size=3"], 2, "unknown key; did you mean data.batch_size?"),
         (["train", "--set", "lr_find.seed=3"], 2, "unknown key; did you mean seeds?"),
         (["sweep", "batch_size", "--values=8,16"], 2, "batch_size: unknown key; did you mean data.batch_size?"),
