@@ -63,7 +63,10 @@ def _go_on(session: Session) -> None:
     best = session.path / "best.yaml"
     if best.exists():
         session.terminal.note(f"what was found, each value with its reason: {best}")
-        evaluated = session.path / "train"
-        session.say_next(f"hpcli evaluate {shlex.quote(str(evaluated))}", of_run=True)
+        trained = session.path / "train"
+        following = (
+            f"evaluate {shlex.quote(str(trained))}" if trained.exists() else f"train -c {shlex.quote(str(best))}"
+        )
+        session.say_next(f"hpcli {following}", of_run=True)
     else:
         session.say_next(f"hpcli tune --resume {shlex.quote(str(session.path))} --until train", of_run=True)

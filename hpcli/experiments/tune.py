@@ -70,7 +70,9 @@ def tune(
     for name in UNTIL[: UNTIL.index(config.tune.until) + 1]:
         steps[name]()
         if run.is_stopped:
-            break
+            return run.result()
+    if config.tune.until == "verdict":
+        run.keep_best()
     return run.result()
 
 
@@ -157,11 +159,9 @@ class _Tune:
 
     def train(self) -> None:
         """Train with what was found, for as long as the config says."""
-        result = self.result()
-        text, config = best_yaml(result), result.best_config
-        if text is None or config is None:
+        config = self.keep_best()
+        if config is None:
             return
-        self.recorder.keep_text("best.yaml", text)
         own = config.model_copy(update={"tune": TuneConfig()})
         with self.recorder.step_of(self._free_step(own), "train", own) as step:
             if not step.status.is_over:
@@ -169,6 +169,14 @@ class _Tune:
                 step.finish(found.status, found.summary())
             self.trained = found if not step.status.is_over else TrainResult.from_run(step)
         self.is_stopped = self.trained.status == RunStatus.INTERRUPTED
+
+    def keep_best(self) -> Config | None:
+        """Keep the config with what was found; None: nothing was."""
+        result = self.result()
+        text = best_yaml(result)
+        if text is not None:
+            self.recorder.keep_text("best.yaml", text)
+        return result.best_config
 
     def result(self) -> TuneResult:
         """What there is so far."""

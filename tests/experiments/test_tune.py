@@ -270,3 +270,10 @@ def test_more_runs_keep_the_range_test(config: Config, tmp_path: Path) -> None:
     assert isinstance(read, TuneResult)
     assert read.trained is not None
     assert read.summary() == long.summary()
+
+
+def test_a_verdict_leaves_the_config_with_what_was_found(config: Config) -> None:
+    recorder = MemoryRecorder(config)
+    found = tune(with_overrides(config, {"tune.until": "verdict"}), recorder=recorder)
+    assert found.trained is None
+    assert recorder.texts == {"best.yaml": best_yaml(found)}

@@ -246,8 +246,8 @@ def test_a_checkpoint_never_knows_of_rows_that_a_power_cut_takes_back(
     monkeypatch.setattr(os, "rename", moved("rename", rename))
     recorder.save(state(2), step=2, labels=("epoch-0000",))
     assert sorted(calls[:2]) == ["sync metrics.csv", "sync steps.csv"]
-    assert calls[2:6] == ["sync run", "sync .index.json.tmp", "replace index.json", "sync checkpoints"]
-    assert calls[6:] == [
+    assert calls[2:7] == ["sync run", "sync run", "sync .index.json.tmp", "replace index.json", "sync checkpoints"]
+    assert calls[7:] == [
         "sync .epoch-0000.pt.tmp", "replace epoch-0000.pt", "sync checkpoints",
         "sync .index.json.tmp", "replace index.json", "sync checkpoints",
         "sync .status.json.tmp", "replace status.json", "sync run",
