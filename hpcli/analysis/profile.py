@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
-from hpcli.analysis.search import placed
+from hpcli.analysis.search import spread_out
 from hpcli.analysis.surface import Surface, squashed
 
 Array = NDArray[np.float64]
@@ -66,40 +63,28 @@ class Profile:
         return not self.is_idle and not any(part.is_worse for part in self.parts)
 
 
-def profiles(surface: Surface, *, seed: int = 0, inside: Sequence[tuple[float, float]] | None = None) -> list[Profile]:
+def profiles(surface: Surface, *, seed: int = 0) -> list[Profile]:
     """A profile of each of the surface's axes, from joint draws of the surface.
 
     Args:
         surface: fitted.
         seed: of the draws: the same profile each time.
-        inside: the part of each axis that was searched; None: all of it.
     """
-    rng, axes = np.random.default_rng(seed), surface.axes
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        uniform = qmc.Sobol(len(axes), seed=rng).random(POINTS)
-    points = placed(axes, uniform)
-    for place, (low, high) in enumerate(inside or ()):
-        if not axes[place].choices:
-            points[:, place] = low + (high - low) * points[:, place]
-    drawn, means = surface.draws(points, DRAWS, rng), surface.predict(points)[0]
+    points = spread_out(surface.axes, POINTS, seed)
+    drawn, means = surface.draws(points, DRAWS, np.random.default_rng(seed)), surface.predict(points)[0]
+    above, found = drawn - drawn.min(1, keepdims=True), []
     lowest = surface.losses.min()
     cut, most = float(squashed(surface.losses).max() - lowest), float(surface.losses.max() - lowest)
-    best = drawn.min(1)
-    found = []
-    for place, axis in enumerate(axes):
-        low, high = (0.0, 1.0) if inside is None else inside[place]
+    for place, axis in enumerate(surface.axes):
         count = axis.choices or PARTS
-        edges = np.linspace(low, high, count + 1)
-        inner = points[:, place].astype(int) if axis.choices else np.searchsorted(edges[1:-1], points[:, place])
+        inner = np.minimum(points[:, place] * (1 if axis.choices else PARTS), count - 1).astype(int)
         parts = []
         for each in range(count):
             here = inner == each
-            above = np.minimum(drawn[:, here].min(1) - best, cut)
-            less, middle, more = np.quantile(above, [0.025, 0.5, 0.975]).tolist()
-            if more > NEAR_CUT * cut:  # so bad that the surface knows no more: it may be as bad as the worst run
-                more = max(more, most)
-            start, end = (float(each), float(each)) if axis.choices else edges[each : each + 2].tolist()
-            parts.append(Part(start, end, less, middle, more, float(means[here].min())))
+            low, middle, high = np.quantile(np.minimum(above[:, here].min(1), cut), [0.025, 0.5, 0.975]).tolist()
+            if high > NEAR_CUT * cut:  # so bad that the surface knows no more: it may be as bad as the worst run
+                high = max(high, most)
+            start, end = (each, each) if axis.choices else (each / PARTS, (each + 1) / PARTS)
+            parts.append(Part(start, end, low, middle, high, float(means[here].min())))
         found.append(Profile(tuple(parts)))
     return found

@@ -8,14 +8,12 @@ were run: the lowest loss of many runs is lucky as well as good.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import qmc
 
-from hpcli.analysis.surface import Axis, Surface
+from hpcli.analysis.surface import Axis, Surface, sobol
 
 Array = NDArray[np.float64]
 
@@ -34,14 +32,16 @@ def first_count(axes: Sequence[Axis]) -> int:
 
 def spread_out(axes: Sequence[Axis], count: int, seed: int) -> Array:
     """Points [count, d] that fill the space evenly. More of them begin with the same ones."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # balanced or not, a sequence cut at any place fills the space
-        uniform = qmc.Sobol(len(axes), seed=np.random.default_rng(seed)).random(count)
-    return placed(axes, uniform)
+    return placed(axes, sobol(count, len(axes), np.random.default_rng(seed)))
 
 
 def next_point(surface: Surface, rng: np.random.Generator) -> Array:
     """The point [d] to run next."""
+    return np.asarray(proposals(surface, rng)[0])
+
+
+def proposals(surface: Surface, rng: np.random.Generator) -> Array:
+    """Points [n, d] that may be run next, the best first."""
     axes, points = surface.axes, surface.points
     good = np.unique(points[np.argsort(surface.predict(points)[0], kind="stable")[: AROUND * 2]], axis=0)
     good = good[np.argsort(surface.predict(good)[0], kind="stable")[:AROUND]]
@@ -49,7 +49,7 @@ def next_point(surface: Surface, rng: np.random.Generator) -> Array:
         [placed(axes, rng.random((ANYWHERE, len(axes)))), *(_around(axes, each, rng) for each in good)]
     )
     mean, error = surface.predict(candidates)
-    return np.asarray(candidates[np.argmin(mean - CAUTION * error)])
+    return np.asarray(candidates[np.argsort(mean - CAUTION * error, kind="stable")])
 
 
 def winner(surface: Surface, among: NDArray[np.bool_] | None = None) -> int | None:

@@ -9,14 +9,15 @@ dozen runs would be too sure of itself.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.stats import qmc
+
+from hpcli.analysis.power import distributions
 
 Array = NDArray[np.float64]
 
@@ -166,6 +167,13 @@ def squashed(losses: Array) -> Array:
     return np.asarray(np.minimum(losses, lowest + max(KEEP * float(np.median(losses) - lowest), SURELY_BAD)))
 
 
+def sobol(count: int, dimensions: int, seed: int | np.random.Generator) -> Array:
+    """[count, dimensions] numbers that fill the unit cube evenly (a scrambled Sobol sequence)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # balanced or not, a sequence cut at any place fills the space
+        return np.asarray(distributions().qmc.Sobol(dimensions, seed=seed).random(count))
+
+
 @dataclass(frozen=True)
 class _Kernels:
     lengths: Array  # [m, columns]
@@ -180,15 +188,13 @@ def _prior(axes: tuple[Axis, ...]) -> _Kernels:
 @cache
 def _drawn(axes: tuple[tuple[float, float, int], ...]) -> _Kernels:
     """Kernels drawn from the prior, the same in every process."""
-    uniform = qmc.Sobol(len(axes) + 2, seed=0).random(KERNELS)
-    normal = stats.norm.ppf(np.clip(uniform, 1e-3, 1 - 1e-3))
+    normal = distributions().norm.ppf(np.clip(sobol(KERNELS, len(axes) + 2, 0), 1e-3, 1 - 1e-3))
     lengths = [
         np.repeat(length * np.exp(spread * normal[:, [place]]), max(choices, 1), axis=1)
         for place, (length, spread, choices) in enumerate(axes)
     ]
-    return _Kernels(
-        np.concatenate(lengths, axis=1), 0.15 * np.exp(normal[:, -2]), stats.norm.cdf(-0.6 + 0.8 * normal[:, -1])
-    )
+    share = distributions().norm.cdf(-0.6 + 0.8 * normal[:, -1])
+    return _Kernels(np.concatenate(lengths, axis=1), 0.15 * np.exp(normal[:, -2]), share)
 
 
 def _points(axes: tuple[Axis, ...], given: ArrayLike) -> Array:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpcli.cli.command import Call, command
+from hpcli.cli.options import Given
 from hpcli.cli.session import Session
 from hpcli.errors import DIVERGED, UsageError
-from hpcli.states import RunStatus
+
+if TYPE_CHECKING:
+    from hpcli.results.tune import TuneResult
 
 KEYS = ("tune.runs", "tune.epochs", "tune.confirm", "tune.until", "init.weights")
 UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
@@ -23,12 +27,24 @@ Budget = Annotated[
 @command(KEYS, resumes=True)
 def tune(call: Call, budget: Budget = None) -> int:
     """Search learning rate, momentum and weight decay together, judge on fresh seeds, train."""
-    session = call.session({} if budget is None else {"tune.minutes": minutes(budget)})
+    from hpcli.results.tune import TuneResult
+
+    session = call.session(_length(call, budget))
     code = session.run(again=True)
-    _draw_steps(session)
-    _go_on(session)
-    found_nothing = session.summary.get("status") == RunStatus.FINISHED and session.summary.get("choice") is None
-    return DIVERGED if found_nothing else code
+    if not isinstance(session.result, TuneResult) or session.path is None:
+        return code
+    trained = _draw_steps(session.path, session.result)
+    _go_on(session, session.path, session.result, trained)
+    return DIVERGED if session.result.trials and session.result.choice is None else code
+
+
+def _length(call: Call, budget: str | None) -> Given:
+    """The key that `--budget` sets; `--runs` takes its place when a run is gone on with."""
+    if budget is None:
+        return {"tune.minutes": None} if "tune.runs" in call.keys else {}
+    if "tune.runs" in call.keys:
+        raise UsageError("--budget and --runs: give one of them, a time or a number of runs")
+    return {"tune.minutes": minutes(budget)}
 
 
 def minutes(text: str) -> float:
@@ -43,30 +59,32 @@ def minutes(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def _draw_steps(session: Session) -> None:
-    """The pictures of the range test and of the training, in their own folders."""
+def _draw_steps(path: Path, result: TuneResult) -> Path | None:
+    """Draw the pictures of range test and training, in their own folders. The folder of the training, if it began."""
     from hpcli import plots
     from hpcli.recording.disk import DiskRecorder
+    from hpcli.results.tuning import RANGE_TEST
     from hpcli.runs.run import Run
 
-    for folder in sorted(session.path.glob("*/status.json")) if session.path else []:
-        step = Run.open(folder.parent)
-        recorder = DiskRecorder.reopen(step.command, step.path, step.config)
-        for name, figure in plots.figures(step.result).items():
-            recorder.keep_figure(name, figure)
+    run = Run.open(path)
+    training = result.training_step(run)
+    for name in (RANGE_TEST, training):
+        if run.find_step(name) is not None:
+            step = Run.open(path / name)
+            recorder = DiskRecorder.reopen(step.command, step.path, step.config)
+            for picture, figure in plots.figures(step.result).items():
+                recorder.keep_figure(picture, figure)
+    return None if run.find_step(training) is None else path / training
 
 
-def _go_on(session: Session) -> None:
+def _go_on(session: Session, path: Path, result: TuneResult, trained: Path | None) -> None:
     """Say where the config with what was found lies, and what can be done with it."""
-    if session.result is None or session.path is None or session.summary.get("choice") is None:
+    best = path / "best.yaml"
+    if result.choice is None and result.trials:
         return
-    best = session.path / "best.yaml"
-    if best.exists():
-        session.terminal.note(f"what was found, each value with its reason: {best}")
-        trained = session.path / "train"
-        following = (
-            f"evaluate {shlex.quote(str(trained))}" if trained.exists() else f"train -c {shlex.quote(str(best))}"
-        )
-        session.say_next(f"hpcli {following}", of_run=True)
-    else:
-        session.say_next(f"hpcli tune --resume {shlex.quote(str(session.path))} --until train", of_run=True)
+    if result.choice is None or not best.exists():
+        session.say_next(f"hpcli tune --resume {shlex.quote(str(path))} --until train", of_run=True)
+        return
+    session.terminal.note(f"what was found, each value with its reason: {best}")
+    following = f"train -c {shlex.quote(str(best))}" if trained is None else f"evaluate {shlex.quote(str(trained))}"
+    session.say_next(f"hpcli {following}", of_run=True)

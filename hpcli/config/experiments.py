@@ -71,7 +71,7 @@ class TuneConfig(Section):
     range_test: Annotated[Literal["auto", True, False], EXPERIMENT] = "auto"
     """Bound the learning rate by a range test of one seed, where `values` gives it no range. auto: where the usual
     ranges are not known to hold, for weights that are trained further and networks of your own code."""
-    confirm: Annotated[Annotated[int, Field(ge=0, le=50)] | Literal["auto"], EXPERIMENT] = "auto"
+    confirm: Annotated[Annotated[int, Field(ge=0, le=50)] | Literal["auto"], EXTENDS] = "auto"
     """Fresh seeds on which the winner and the present setting are compared; auto: 3, with less than 20 runs 1, with
     less than 12 none."""
     until: Annotated[Literal["range_test", "search", "verdict", "train"], EXTENDS] = "train"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from hpcli.config.schema import Config
@@ -111,6 +111,18 @@ def value_fault(key: str, value: object) -> ValidationError | None:
     except ValidationError as error:
         return error
     return None
+
+
+def plain_value(key: str, value: object) -> JsonValue:
+    """A value as the config has it, as plain data: 1 is 1.0 where a key is a number with a point.
+
+    Raises:
+        ValidationError: the key does not take it; see `value_fault`.
+    """
+    check = _check_of(key)
+    if check is None:
+        return typing.cast(JsonValue, value)
+    return typing.cast(JsonValue, check.dump_python(check.validate_python(value, strict=True), mode="json"))
 
 
 @cache

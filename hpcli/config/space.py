@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from hpcli.config.keys import plain_value
 from hpcli.config.loading import with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.config.schema import Config
@@ -55,12 +56,9 @@ class Dimension:
     @property
     def decades(self) -> float | None:
         """Powers of ten from end to end; None: the scale is not logarithmic."""
-        return {Scale.LOG: lambda: math.log10(self.high / self.low), Scale.MEMORY: self._memory_decades}.get(
-            self.scale, lambda: None
-        )()
-
-    def _memory_decades(self) -> float:
-        return math.log10((1 - self.low) / (1 - self.high))
+        if self.scale == Scale.MEMORY:
+            return math.log10((1 - self.low) / (1 - self.high))
+        return math.log10(self.high / self.low) if self.scale == Scale.LOG else None
 
     def value(self, place: float) -> JsonValue:
         """The value at a place, to three significant digits."""
@@ -88,9 +86,8 @@ class Dimension:
                 )
             return float(self.choices.index(value))
         if self.scale == Scale.MEMORY:
-            return math.log((1 - self.low) / self._memory(parse_momentum(value))) / (
-                self._memory_decades() * math.log(10)
-            )
+            memory = self._memory(parse_momentum(value))
+            return math.log((1 - self.low) / memory) / math.log((1 - self.low) / (1 - self.high))
         number = float(value)  # type: ignore[arg-type]
         if self.scale == Scale.LOG:  # nothing lies a decade below the lowest
             number = number if number > 0 else self.low / 10
@@ -109,11 +106,11 @@ class Dimension:
         """1 − m, of a pair the geometric mean."""
         return math.sqrt((1 - momentum.high) * (1 - momentum.low))
 
-    def in_words(self) -> str:
-        """The range, from end to end, or the choices."""
+    def in_words(self, start: float = 0.0, end: float = 1.0) -> str:
+        """The range, or a part of it, from end to end; or all choices."""
         if self.scale == Scale.CHOICE:
             return ", ".join(map(written, self.choices))
-        return f"{written(self.value(0))} to {written(self.value(1))}"
+        return f"{written(self.value(start))} to {written(self.value(end))}"
 
     def within(self, low: float, high: float) -> Dimension:
         """The same key in another range."""
@@ -148,7 +145,7 @@ def _dimension(config: Config, key: str, values: Sequence[JsonValue]) -> Dimensi
         ends = [parse_momentum(value) for value in values]
         if len(ends) == 2 and not any(end.cyclic for end in ends) and ends[0] != ends[1]:
             return _of_momentum(config.schedule.momentum, *sorted(end.high for end in ends))
-    resolved = [value_of(with_overrides(config, {key: value}), key) for value in values]
+    resolved = [plain_value(key, value) for value in values]
     numbers = [value for value in resolved if isinstance(value, int | float) and not isinstance(value, bool)]
     if len(resolved) == len(numbers) == 2 and numbers[0] != numbers[1]:
         low, high = sorted(map(float, numbers))

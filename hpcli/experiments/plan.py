@@ -10,7 +10,7 @@ from hpcli.config.space import pinned, space
 from hpcli.config.varying import JOINED, settings, written
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
-from hpcli.experiments.preflight import check_any_starts, check_batch_size, check_sizes, check_start
+from hpcli.experiments.preflight import check_any_starts, check_batch_size, check_searched, check_sizes, check_start
 from hpcli.experiments.seeds import AUTO_SEEDS
 from hpcli.results import retune
 from hpcli.results.budgets import budgets_of, in_lines
@@ -89,9 +89,12 @@ def plan_tune(config: Config, device: str = "auto") -> Facts:
     """The plan of `tune`: its steps, and what its budget is divided into."""
     splits, dimensions, own = load_splits(config, list_only=True), space(config), pinned(config)
     check_batch_size(own.data.batch_size, splits)
+    check_searched(dimensions, splits)
     check_start(own, splits, device=device)
+    for key, choices in {each.key: each.choices for each in dimensions if each.choices}.items():
+        check_any_starts([with_overrides(own, {key: value}) for value in choices], splits, device=device)
     data, asked = DataFacts.of(splits), config.tune
-    epochs = short_epochs(config, data)
+    epochs = short_epochs(own, data)
     steps = data.steps_per_epoch(own.data) * epochs
     keys = range_test_keys(config, steps) if ranges_lr(config) else None
     range_steps = 0 if keys is None else int(str(keys["lr_find.steps"]))

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
+from hpcli.config.space import Dimension
 from hpcli.data.dataset import Splits
 from hpcli.errors import CheckpointError, ConfigError, HpcliError, UsageError
 
@@ -83,6 +84,17 @@ def check_sizes(sizes: Sequence[int], splits: Splits) -> None:
     images = len(splits.train)
     if sizes and max(sizes) > images:
         raise UsageError(f"--sizes {','.join(map(str, sizes))}: must be from 1 to {images}, the number of images")
+
+
+def check_searched(dimensions: Sequence[Dimension], splits: Splits) -> None:
+    """Check the batch sizes that `tune` may come to.
+
+    Raises:
+        ConfigError: one is larger than the training images are many.
+    """
+    for each in dimensions:
+        if each.key == "data.batch_size":
+            check_batch_size(max(int(str(value)) for value in each.choices or (each.value(1.0),)), splits)
 
 
 def check_batch_size(size: int, splits: Splits) -> None:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from pydantic import JsonValue
 
-from hpcli.analysis.search import first_count, next_point, spread_out
-from hpcli.config import Config, differing_keys, with_overrides
+from hpcli.analysis.search import first_count, proposals, spread_out
+from hpcli.config import Config, with_overrides
 from hpcli.config.experiments import TuneConfig
 from hpcli.config.space import pinned, setting_at
-from hpcli.config.varying import Setting
+from hpcli.config.varying import JOINED, Setting, written
 from hpcli.data.dataset import Splits, load_splits
+from hpcli.errors import ConfigError
 from hpcli.experiments.lr_find import lr_find
+from hpcli.experiments.preflight import check_searched
 from hpcli.experiments.train import train
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress, Progress, silent
@@ -25,15 +27,13 @@ from hpcli.results.tune import TuneResult
 from hpcli.results.tune_budget import bounded, divided, in_words, range_test_keys, ranges_lr, short_epochs
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
 from hpcli.results.tune_words import best_yaml
-from hpcli.results.tuning import RANGE_TEST, TRAINING
+from hpcli.results.tuning import RANGE_TEST
 from hpcli.states import RunStatus
 from hpcli.training.device import generators_kept
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
 
-ATTEMPTS = 20
-"""To propose a setting that was not run yet."""
 UNTIL = ("range_test", "search", "verdict", "train")
 
 
@@ -92,9 +92,10 @@ class _Tune:
         self.ranged: LRFindResult | None = None
         self.trained: TrainResult | None = None
         self.is_stopped = False
-        self.epochs = short_epochs(config, self.data)
+        self.epochs = short_epochs(self.base, self.data)
         self.steps = self.data.steps_per_epoch(self.base.data) * self.epochs
         executor = SerialExecutor(recorder, Trainers(self.base, device=device, splits=splits))
+        check_searched(self.result().space, splits)
         keys = self.result().keys
         self.table = TrialTable(config, self.data, recorder, executor, on_progress, keys=keys, kind=TuneTrial)
 
@@ -134,7 +135,7 @@ class _Tune:
         while len(found) < plan.search and not self.is_stopped:
             another = self._another(found)
             if another is None:
-                self.say("every setting of the space has been run")
+                self.say("no other setting is left to run")
                 return
             found.append(another)
             self.table.steps_to_come = (plan.search - len(found)) * self.steps
@@ -159,24 +160,23 @@ class _Tune:
 
     def train(self) -> None:
         """Train with what was found, for as long as the config says."""
-        config = self.keep_best()
-        if config is None:
+        self.keep_best()
+        result = self.result()
+        own = result.training_config
+        if own is None:
             return
-        own = config.model_copy(update={"tune": TuneConfig()})
-        with self.recorder.step_of(self._free_step(own), "train", own) as step:
+        with self.recorder.step_of(result.training_step(self.recorder), "train", own) as step:
             if not step.status.is_over:
                 found = train(own, recorder=step, on_progress=self.on_progress, device=self.device, splits=self.splits)
                 step.finish(found.status, found.summary())
             self.trained = found if not step.status.is_over else TrainResult.from_run(step)
         self.is_stopped = self.trained.status == RunStatus.INTERRUPTED
 
-    def keep_best(self) -> Config | None:
-        """Keep the config with what was found; None: nothing was."""
-        result = self.result()
-        text = best_yaml(result)
+    def keep_best(self) -> None:
+        """Keep the config with what was found, if anything was."""
+        text = best_yaml(self.result())
         if text is not None:
             self.recorder.keep_text("best.yaml", text)
-        return result.best_config
 
     def result(self) -> TuneResult:
         """What there is so far."""
@@ -197,10 +197,11 @@ class _Tune:
     def _planned(self) -> TunePlan:
         """What the budget is divided into; decided once for each budget, after the first run."""
         plans, config = self.recorder.rows(TunePlan), self.config.tune
-        asked = config.runs if config.minutes is None else plans[-1].runs if plans else self._affordable()
+        known = bool(plans) and plans[-1].minutes == config.minutes
+        asked = config.runs if config.minutes is None else plans[-1].runs if known else self._affordable()
         range_steps = 0 if self.ranged is None else sum(len(curve.lr) for curve in self.ranged.curves)
         plan = divided(asked, config.confirm, seed=self.config.seed, epochs=self.epochs, steps=self.steps,
-                       range_steps=range_steps)  # fmt: skip
+                       range_steps=range_steps, minutes=config.minutes)  # fmt: skip
         if not plans or plans[-1] != plan:
             self.recorder.add(plan, durable=True)
             self.say(in_words(plan))
@@ -217,19 +218,21 @@ class _Tune:
         self.is_stopped = self.table.is_stopped
 
     def _another(self, found: Sequence[Setting]) -> Setting | None:
-        """The setting to run next; None: all have been run."""
-        searched, names = self.result().searched, {each.name for each in found}
-        axes, first = searched.axes, first_count(searched.axes)
-        for attempt in range(ATTEMPTS):
-            rng = np.random.default_rng([self.config.seed, len(found), attempt])
-            if searched.surface is None or (len(found) < first and not attempt):
-                point = spread_out(axes, first, self.config.seed)[len(found) - 1]
-            else:
-                point = next_point(searched.surface, rng)
-            values = {each.key: each.value(float(place)) for each, place in zip(searched.space, point, strict=True)}
-            setting = self._setting(values)
-            if setting.name not in names:
-                return setting
+        """The setting to run next; None: no other is left."""
+        searched, names, place = self.result().searched, {each.name for each in found}, len(found)
+        assert searched.surface is not None
+        points = proposals(searched.surface, np.random.default_rng([self.config.seed, place, 0]))
+        first = first_count(searched.axes)
+        if place < first:
+            points = np.concatenate([spread_out(searched.axes, first, self.config.seed)[[place - 1]], points])
+        for point in points:
+            values = {each.key: each.value(float(part)) for each, part in zip(searched.space, point, strict=True)}
+            if JOINED.join(map(written, values.values())) in names:
+                continue
+            try:
+                return self._setting(values)
+            except ConfigError:  # values that do not go together
+                continue
         return None
 
     def _setting(self, values: Mapping[str, JsonValue]) -> Setting:
@@ -238,11 +241,3 @@ class _Tune:
     def _plain(self) -> Config:
         """The config of a step: without the search."""
         return self.base.model_copy(update={"tune": TuneConfig()})
-
-    def _free_step(self, config: Config) -> str:
-        """The name of the training's folder: a tuning with more runs that chooses otherwise trains in a new one."""
-        known, number = self.recorder.find_step(TRAINING), 1
-        while known is not None and differing_keys(known.config, config):
-            number += 1
-            known = self.recorder.find_step(f"{TRAINING}-{number}")
-        return TRAINING if number == 1 else f"{TRAINING}-{number}"

@@ -36,7 +36,14 @@ class Rows(Protocol):
         """Arrays that were kept under a name; None: there are none."""
 
 
-class Record(Rows, Protocol):
+class Steps(Protocol):
+    """A run whose steps are runs of their own."""
+
+    def find_step(self, name: str) -> Record | None:
+        """A step, to read; None: it has not begun."""
+
+
+class Record(Rows, Steps, Protocol):
     """A run to read: its config, status, duration, tables, and the runs within it."""
 
     @property
@@ -53,9 +60,6 @@ class Record(Rows, Protocol):
 
     def find_child(self, key: str) -> Record | None:
         """A run within this one, by its key; None: it has not begun."""
-
-    def find_step(self, name: str) -> Record | None:
-        """A step of this run that is a run of its own; None: it has not begun."""
 
 
 class RowRecorder(Rows, Protocol):
@@ -109,14 +113,11 @@ class ParentRecorder(Recorder, Protocol):
         """A run within this one, to read; None: it has not begun."""
 
 
-class MethodRecorder(ParentRecorder, Protocol):
+class MethodRecorder(ParentRecorder, Steps, Protocol):
     """Records an experiment that is made of other experiments, such as `tune`."""
 
     def step_of(self, name: str, command: str, config: Config) -> ChildContext:
         """The recorder of a step that is a run of its own, like any that the command makes, and keeps what it made."""
-
-    def find_step(self, name: str) -> Record | None:
-        """A step, to read; None: it has not begun."""
 
     def keep_text(self, name: str, text: str) -> None:
         """Keep a text under the name of a file, such as best.yaml."""

@@ -15,8 +15,8 @@ STEPS = 100
 """A short run has at least so many, where the config's own run has."""
 PAIRS = ((20, 3), (12, 1))
 """From so many runs on, so many pairs of the verdict."""
-FIRST_FRESH = 300
-"""Seeds of the verdict, counted from the config's: beyond those of sweeps."""
+FIRST_FRESH, MOST_PAIRS = 300, 50
+"""Seeds of the verdict, counted from the config's: beyond those of sweeps, and others for every number of runs."""
 
 BELOW, ABOVE, LEAST = 10.0, 5.0, 10.0
 """A suggested learning rate is searched around by these factors, and at least over the last one."""
@@ -28,7 +28,7 @@ SHARE = 8
 
 
 def short_epochs(config: Config, data: DataFacts) -> int:
-    """Epochs of a short run."""
+    """Epochs of a short run of a config."""
     if config.tune.epochs != "auto":
         return config.tune.epochs
     per_epoch = data.steps_per_epoch(config.data)
@@ -36,7 +36,14 @@ def short_epochs(config: Config, data: DataFacts) -> int:
 
 
 def divided(
-    runs: int, confirm: int | Literal["auto"], *, seed: int, epochs: int, steps: int, range_steps: int
+    runs: int,
+    confirm: int | Literal["auto"],
+    *,
+    seed: int,
+    epochs: int,
+    steps: int,
+    range_steps: int,
+    minutes: float | None = None,
 ) -> TunePlan:
     """The plan of a budget.
 
@@ -47,12 +54,14 @@ def divided(
         epochs: of a short run.
         steps: of a short run.
         range_steps: that the range test took; they count as the runs that they could have been.
+        minutes: that the runs are to fit into; None: they were asked for by number.
     """
     pairs = next((pairs for least, pairs in PAIRS if runs >= least), 0) if confirm == "auto" else confirm
     spent = math.ceil(range_steps / max(steps, 1))
     pairs = max(0, min(pairs, (runs - spent - 2) // 2))  # the search keeps two at least
     search = max(2, runs - spent - 2 * pairs)
-    return TunePlan(runs, search, pairs, epochs, steps, range_steps, seed + FIRST_FRESH + runs)
+    first_fresh = seed + FIRST_FRESH + MOST_PAIRS * runs
+    return TunePlan(runs, search, pairs, epochs, steps, range_steps, first_fresh, minutes)
 
 
 def in_words(plan: TunePlan) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,7 @@ class TunePlan(Row, table="tune_plan"):
     steps: int  # of a short run
     range_steps: int  # of the range test
     first_fresh: int  # seed of the verdict
+    minutes: float | None  # that the runs were to fit into
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,6 @@ class Searched:
     space: tuple[Dimension, ...]
     trials: Sequence[SweepTrial]  # those of the search first, then those of earlier verdicts
     chance: float  # loss of guessing, nats
-    present: Mapping[str, JsonValue]  # the config's own values of the keys
 
     @cached_property
     def over(self) -> list[SweepTrial]:
@@ -95,12 +96,8 @@ class Searched:
 
     def values(self, name: str) -> dict[str, JsonValue]:
         """Key → value, of a setting's name."""
-        return dict(zip((each.key for each in self.space), self._read(name), strict=True))
-
-    def _read(self, name: str) -> list[JsonValue]:
-        texts = name.split(JOINED)
-        found = [read_text(each.key, text) for each, text in zip(self.space, texts, strict=True)]
-        return [value if isinstance(value, str | bool | int | float | list | dict) else str(value) for value in found]
+        pairs = zip(self.space, name.split(JOINED), strict=True)
+        return {each.key: cast(JsonValue, read_text(each.key, text)) for each, text in pairs}
 
     def point(self, values: Mapping[str, JsonValue]) -> Array:
         """[d] where a setting lies."""

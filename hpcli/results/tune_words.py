@@ -8,20 +8,27 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
+from hpcli.analysis.gain import PRIOR_DF
+from hpcli.analysis.power import LEVEL, found_gap
 from hpcli.analysis.profile import Part, Profile
 from hpcli.config import to_yaml
 from hpcli.config.space import DECAY, LR, MOMENTUM, Dimension
 from hpcli.config.varying import written
 from hpcli.results.trials import said_of_short
+from hpcli.results.tune_budget import MOST_PAIRS
 from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
 SHORT = {LR: "max_lr", MOMENTUM: "momentum", DECAY: "weight decay"}
 REASONS = {
-    LR: "the range test bounds it, runs to their end choose it (1506.01186, section 3.3; 1803.09820, section 4.1)",
-    MOMENTUM: "as high as the learning rate allows (1803.09820, section 4.3)",
+    LR: "the largest that still trains is not always the best: runs to their end choose it (1803.09820, section 4.1)",
+    MOMENTUM: "multiplies the step, lr / (1 - momentum): searched together with it (1803.09820, section 4.3)",
     DECAY: "balances the regularisation that learning rate and momentum bring (1803.09820, section 4.4)",
 }
+SEEDS = 3
+"""Fresh seeds of a verdict that is foreseen."""
+ANYTHING = 1.0
+"""A difference in log loss that may be larger is not put into a number."""
 
 
 def sentence(result: Tuning) -> str:
@@ -31,7 +38,8 @@ def sentence(result: Tuning) -> str:
     plan, parts = result.plan, [_verdict(result)]
     edges = [(each, end) for place, each in enumerate(result.space) if (end := _edge(result, place))]
     for dimension, end in edges:
-        parts.append(f"{_name(dimension)} lies at the {end} end of what was searched: better may lie beyond, widen it.")
+        name, span = _name(dimension), dimension.in_words()
+        parts.append(f"{name} lies at the {end} end of {span}: better may lie beyond, give tune.values a wider range.")
     if plan is not None and plan.pairs == 0 and not result.is_kept:
         parts.append("It has not been compared on fresh seeds: --runs 24 leaves room for that.")
     if result.num_failed:
@@ -48,7 +56,7 @@ def _edge(result: Tuning, place: int) -> str | None:
 def _nothing(result: Tuning) -> str:
     over = [trial for trial in result.trials if trial.has_ended]
     if not over:
-        return "No run has ended yet: nothing to tell."
+        return f"{result.ranges[0].why}." if result.ranges else "No run has ended yet: nothing to tell."
     if all(trial.status == RunStatus.DIVERGED for trial in over):
         return f"All {len(over)} settings diverged: no value is recommended. Lower the range of max_lr (tune.values)."
     if all(trial.status == RunStatus.FAILED for trial in over):
@@ -56,14 +64,14 @@ def _nothing(result: Tuning) -> str:
     best = min((trial.loss for trial in over if math.isfinite(trial.loss)), default=math.nan)
     return (
         f"Nothing was learnt at any of {len(over)} settings: the lowest loss is {best:.3g}, guessing has "
-        f"{result.data.chance_loss():.3g}. No value is recommended; look at the images and labels (batch.png), or "
-        "give runs more --epochs."
+        f"{result.data.chance_loss():.3g}. No value is recommended; give runs more --epochs, or look at images and "
+        "labels (hpcli train draws the first batch)."
     )
 
 
 def _verdict(result: Tuning) -> str:
     found, count = result.gain, len([trial for trial in result.trials if trial.has_ended])
-    cycles = f"cycles of {result.plan.epochs} epoch{'s' * (result.plan.epochs > 1)}" if result.plan else "short runs"
+    cycles = f"{result.plan.epochs}-epoch cycles" if result.plan else "short runs"
     present = named(result, result.present)
     if found is None:
         return f"Keep what you have, {present}: none of {count} settings is better in {cycles}.{_seen(result)}"
@@ -117,24 +125,25 @@ def percent(log_loss: float) -> float:
 
 
 def _seen(result: Tuning) -> str:
-    """What a gain would have had to be, to be seen."""
+    """What a better setting could have gained: what the pairs rule out, or what a verdict would show."""
     found, surface = result.gain, result.searched.surface
-    if found is not None and found.high is not None and found.estimate is not None:
-        half = found.high - found.estimate
-        return f" A gain of {_number(percent(half))} % would have been seen.{_cost(result)}"
+    if found is not None and found.high is not None:
+        ruled_out = f" A gain above {_number(percent(found.high))} % is ruled out." if found.high > 0 else ""
+        return f"{ruled_out}{_cost(result)}"
     if surface is None:
         return ""
-    half = 2 * math.sqrt(2 / 3) * surface.noise
-    return f" A gain of about {_number(percent(half))} % would have been shown on three fresh seeds."
+    gap = found_gap(2, SEEDS, round(PRIOR_DF), LEVEL, is_estimate=True) * surface.noise
+    return f" {SEEDS} fresh seeds would show a gain of {_number(percent(gap))} % four times of five."
 
 
 def _cost(result: Tuning) -> str:
-    """What it takes to show a gain half as large as can be seen now."""
-    if result.plan is None or not result.plan.pairs:
+    """What an interval half as wide takes."""
+    plan = result.plan
+    if plan is None or not plan.pairs:
         return ""
-    return (
-        f" To see half as much takes about {4 * result.plan.pairs} pairs: --set tune.confirm={4 * result.plan.pairs}."
-    )
+    pairs = min(4 * plan.pairs, MOST_PAIRS)
+    runs = plan.runs + 2 * (pairs - plan.pairs)
+    return f" An interval half as wide takes {pairs} pairs: go on with --runs {runs} --confirm {pairs}."
 
 
 def named(result: Tuning, values: Mapping[str, JsonValue]) -> str:
@@ -166,15 +175,15 @@ def effect(dimension: Dimension, profile: Profile) -> str:
     parts = profile.parts
     if profile.is_idle:
         most = max(part.high for part in parts)
-        return f"does not matter: at most {_number(math.expm1(most))} % anywhere from {_range(dimension, 0, 1)}"
+        return f"does not matter: at most {_number(math.expm1(most))} % anywhere from {dimension.in_words()}"
     if profile.is_open:
         most = max(part.high for part in parts)
-        return f"no difference found; it may be up to {_number(math.expm1(min(most, 3)))} %"
+        return "no difference found" + (f"; it may be up to {_number(math.expm1(most))} %" if most < ANYTHING else "")
     if dimension.choices:
         good = [written(dimension.choices[i]) for i, part in enumerate(parts) if not part.is_worse]
         return f"{' or '.join(good)}: no difference found; {_worst(dimension, parts)}"
     good_parts = [part for part in parts if not part.is_worse]
-    span = _range(dimension, good_parts[0].start, good_parts[-1].end) if good_parts else "nowhere"
+    span = dimension.in_words(good_parts[0].start, good_parts[-1].end) if good_parts else "nowhere"
     return f"{span}: no difference found; {_worst(dimension, parts)}"
 
 
@@ -182,15 +191,9 @@ def _worst(dimension: Dimension, parts: Sequence[Part]) -> str:
     """The part that is surely worse by most."""
     worst = max(parts, key=lambda part: part.low)
     middle = worst.start if dimension.choices else (worst.start + worst.end) / 2
-    low, high = (_number(math.expm1(min(each, 3))) for each in (worst.low, worst.high))
-    return f"{written(dimension.value(middle))} is worse by {low} to {high} %"
-
-
-def _range(dimension: Dimension, start: float, end: float) -> str:
-    if dimension.choices:
-        return ", ".join(map(written, dimension.choices))
-    low, high = (written(dimension.value(each)) for each in (max(start, 0), min(end, 1)))
-    return f"{low} to {high}"
+    low, high = (_number(math.expm1(each)) for each in (worst.low, worst.high))
+    span = f"{low} to {high} %" if worst.high < ANYTHING else f"{low} % or more"
+    return f"{written(dimension.value(middle))} is worse by {span}"
 
 
 def best_yaml(result: Tuning) -> str | None:

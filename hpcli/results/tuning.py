@@ -12,9 +12,10 @@ from pydantic import JsonValue
 from hpcli.analysis.gain import Gain, gain
 from hpcli.analysis.profile import Profile, profiles
 from hpcli.config import Config, differing_keys, with_overrides
+from hpcli.config.experiments import TuneConfig
 from hpcli.config.space import Dimension, pinned, space
 from hpcli.config.varying import JOINED, value_of, written
-from hpcli.recording.recorder import Record, Rows
+from hpcli.recording.recorder import Record, Rows, Steps
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
 from hpcli.results.train import TrainResult
@@ -45,18 +46,22 @@ class Tuning:
         test = run.find_step(RANGE_TEST)
         ranged = None if test is None else LRFindResult.from_run(test)
         found = cls.from_rows(run.config, run.status, run, range_test=ranged)
-        trained = found.training(run)
+        trained = run.find_step(found.training_step(run))
         return found if trained is None else replace(found, trained=TrainResult.from_run(trained))
 
-    def training(self, run: Record) -> Record | None:
-        """The step that trains with what was found; None: it has not begun. Another choice has another folder."""
-        number, name, best = 1, TRAINING, self.best_config
-        while (step := run.find_step(name)) is not None:
-            if best is not None and not differing_keys(step.config, best.model_copy(update={"tune": step.config.tune})):
-                return step
+    def training_step(self, run: Steps) -> str:
+        """The name of the step that trains with what was found, begun or not. Another choice has another folder."""
+        number, name, config = 1, TRAINING, self.training_config
+        while (step := run.find_step(name)) is not None and (config is None or differing_keys(step.config, config)):
             number += 1
             name = f"{TRAINING}-{number}"
-        return None
+        return name
+
+    @property
+    def training_config(self) -> Config | None:
+        """The config of the training: the best one, without the search; None: nothing was found."""
+        best = self.best_config
+        return None if best is None else best.model_copy(update={"tune": TuneConfig()})
 
     @classmethod
     def from_rows(
@@ -112,7 +117,7 @@ class Tuning:
         """The runs so far, those of earlier verdicts among them: they tell of the surface too."""
         first = math.inf if self.plan is None else self.plan.first_fresh
         earlier = [trial for trial in self.fresh if trial.seed < first]
-        return Searched(self.space, [*self.trials, *earlier], self.data.chance_loss(), self.present)
+        return Searched(self.space, [*self.trials, *earlier], self.data.chance_loss())
 
     @property
     def winner_name(self) -> str | None:

@@ -103,12 +103,10 @@ def test_choices_are_parts() -> None:
 
 def test_parts_of_a_range_in_order() -> None:
     surface = searched(bowl(), 10, 0)
-    whole, inside = profiles(surface)[0], profiles(surface, inside=[(0.2, 0.8), (0, 1), (0, 1)])[0]
+    whole = profiles(surface)[0]
     edges = np.linspace(0, 1, PARTS + 1)
     assert np.ravel(parts_of(whole)) == pytest.approx(np.ravel(list(pairwise(edges))))
-    edges = np.linspace(0.2, 0.8, PARTS + 1)
-    assert np.ravel(parts_of(inside)) == pytest.approx(np.ravel(list(pairwise(edges))))
-    for part in (*whole.parts, *inside.parts):
+    for part in whole.parts:
         assert 0 <= part.low <= part.middle <= part.high
         assert math.isfinite(part.loss)
 

@@ -123,7 +123,7 @@ def test_a_lucky_run_does_not_hold_the_search() -> None:
 def cliff(at: Array) -> Array:
     """The loss falls towards a learning rate at which training breaks."""
     smooth = 0.6 - 1.2 * at[:, 0] + 0.5 * (at[:, 1] - 0.4) ** 2
-    return np.where(at[:, 0] + 0.3 * at[:, 1] > 0.85, CAP, smooth)
+    return np.where(at[:, 0] + 0.3 * at[:, 1] > 0.75, CAP, smooth)
 
 
 @pytest.mark.parametrize("world", range(6))
