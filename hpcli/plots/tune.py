@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -12,9 +14,12 @@ from numpy.typing import NDArray
 from hpcli.analysis.profile import Profile
 from hpcli.config.space import Dimension
 from hpcli.plots.dimension import loss_ticks, scale, x_of
-from hpcli.plots.style import BLUE, GREEN, GREY, INK, ORANGE, legend_below, plain, shortened, styled
+from hpcli.plots.style import BLUE, GREEN, GREY, INK, ORANGE, RED, legend_below, plain, shortened, styled
 from hpcli.plots.tune_maps import maps
 from hpcli.results.tune import TuneResult
+
+NO_LOSS = "diverged or failed (drawn at 1.1 × guessing)"
+"""How a run without a loss is named: it is drawn where the search counts it."""
 
 
 def figures(result: TuneResult) -> dict[str, Figure]:
@@ -53,8 +58,12 @@ def _key(axes: Axes, result: TuneResult, place: int) -> None:
     if result.profiles:
         _profile(axes, result.profiles[place], dimension)
     shades = [to_rgba(BLUE, age) for age in np.linspace(0.25, 1, len(points))]
-    axes.scatter(x_of(dimension, points), losses, s=20, c=shades, lw=0, zorder=3)
-    axes.scatter([], [], s=20, color=BLUE, lw=0, label="a run (later ones darker)")
+    x, lost = x_of(dimension, points), np.array([math.isnan(trial.loss) for trial in searched.over])
+    axes.scatter(x, np.where(lost, np.nan, losses), s=20, c=shades, lw=0, zorder=3)
+    if not lost.all():
+        axes.scatter([], [], s=20, color=BLUE, lw=0, label="a run (later ones darker)")
+    if lost.any():
+        axes.scatter(x[lost], losses[lost], s=26, marker="^", color=RED, lw=0, zorder=3, label=NO_LOSS)
     fresh = [trial for trial in result.fresh if trial.has_ended]
     if fresh:
         at = np.array([dimension.place(searched.values(trial.value)[dimension.key]) for trial in fresh])
@@ -89,32 +98,43 @@ def _profile(axes: Axes, profile: Profile, dimension: Dimension) -> None:
 @styled
 def progress(result: TuneResult) -> Figure:
     """The loss of each run in turn and the lowest so far; beside it the verdict on fresh seeds."""
-    figure = Figure(figsize=(8.4, 3.9))
-    left, right = figure.subplots(1, 2, width_ratios=(2.2, 1), sharey=True)
-    losses = np.exp(result.searched.losses[: len([trial for trial in result.trials if trial.has_ended])])
+    pairs = _pairs(result)
+    figure = Figure(figsize=(8.4 if pairs else 6.2, 3.9))
+    axes = figure.subplots(1, 2, width_ratios=(2.2, 1), sharey=True) if pairs else [figure.subplots()]
+    left, ended = axes[0], [trial for trial in result.trials if trial.has_ended]
+    losses, lost = np.exp(result.searched.losses[: len(ended)]), np.array([math.isnan(each.loss) for each in ended])
     order = np.arange(1, len(losses) + 1)
-    left.plot(order, np.minimum.accumulate(losses), color=GREEN, drawstyle="steps-post", label="lowest so far")
-    left.scatter(order, losses, s=22, color=BLUE, lw=0, zorder=3, label="a run of the search")
+    if not lost.all():
+        left.plot(order, np.minimum.accumulate(losses), color=GREEN, drawstyle="steps-post", label="lowest so far")
+        left.scatter(order[~lost], losses[~lost], s=22, color=BLUE, lw=0, zorder=3, label="a run of the search")
+    if lost.any():
+        left.scatter(order[lost], losses[lost], s=26, marker="^", color=RED, lw=0, zorder=3, label=NO_LOSS)
     left.set(xlabel="run", ylabel="validation loss (nats)", title=_title(result))
     left.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     loss_ticks(left)
-    _race(right, result)
+    if pairs:
+        _race(axes[1], pairs)
     legend_below(figure)
     return figure
 
 
-def _race(axes: Axes, result: TuneResult) -> None:
-    """Pairs on fresh seeds, present and winner."""
-    axes.set_xticks([0, 1], ["present", "winner"])
-    axes.set_xlim(-0.5, 1.5)
-    name, searched = result.winner_name, result.searched
+def _pairs(result: TuneResult) -> list[list[float]]:
+    """Losses of the present setting and the winner on each fresh seed."""
     ended = {(trial.value, trial.seed): trial for trial in result.fresh if trial.has_ended}
-    seeds = [seed for value, seed in ended if value == name and (result.present_name, seed) in ended]
-    for number, seed in enumerate(seeds):
-        pair = [np.exp(searched.log_loss(ended[value, seed])) for value in (result.present_name, name or "")]
+    both = (result.present_name, result.winner_name or "")
+    seeds = sorted({seed for _, seed in ended})
+    return [
+        [math.exp(result.searched.log_loss(ended[value, seed])) for value in both]
+        for seed in seeds
+        if all((value, seed) in ended for value in both)
+    ]
+
+
+def _race(axes: Axes, pairs: list[list[float]]) -> None:
+    axes.set_xticks([0, 1], ["present", "winner"])
+    axes.set(xlim=(-0.5, 1.5), title="Fresh seeds")
+    for number, pair in enumerate(pairs):
         axes.plot([0, 1], pair, color=ORANGE, marker="x", lw=1.2, label=None if number else "a pair on a fresh seed")
-    title = "Fresh seeds" if seeds else "No fresh seeds"
-    axes.set_title(title)
 
 
 def _title(result: TuneResult) -> str:

@@ -74,7 +74,8 @@ def _verdict(result: Tuning) -> str:
     cycles = f"{result.plan.epochs}-epoch cycles" if result.plan else "short runs"
     present = named(result, result.present)
     if found is None:
-        return f"Keep what you have, {present}: none of {count} settings is better in {cycles}.{_seen(result)}"
+        lowest = f"of {count} settings in {cycles} it has the lowest fitted loss"
+        return f"Keep what you have, {present}: {lowest}.{_seen(result)}"
     if not found.holds:
         said = _interval(found.estimate, found.low, found.high)
         against = f" Against it the search's best, on {_seeds(found.pairs)}: a loss {said}." if said else ""

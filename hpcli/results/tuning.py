@@ -156,9 +156,9 @@ class Tuning:
 
     @cached_property
     def profiles(self) -> list[Profile]:
-        """What each key does, in the order of the space; empty: too few runs to tell."""
+        """What each key does, in the order of the space; empty: too few runs to tell, or none has learnt anything."""
         surface = self.searched.surface
-        if surface is None or len(surface.losses) < 2 + len(self.space):
+        if surface is None or self.searched.winner is None or len(surface.losses) < 2 + len(self.space):
             return []
         return profiles(surface, seed=self.config.seed)
 

@@ -143,6 +143,7 @@ def test_where_nothing_learns_nothing_is_recommended(config: Config) -> None:
     assert (found.choice, found.gain, found.trained, best_yaml(found)) == (None, None, None, None)
     assert sentence(found).startswith(f"Nothing was learnt at any of {len(found.trials)} settings: the lowest loss is ")
     assert found.summary()["choice"] is None
+    assert [line["what it does"] for line in found.summary()["keys"]] == [None] * 3  # type: ignore[attr-defined]
 
 
 def test_where_everything_diverges_nothing_is_recommended(config: Config) -> None:
