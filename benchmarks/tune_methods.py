@@ -20,12 +20,11 @@ from tune_tasks import CHANCE, Array, World
 from hpcli import load_config
 from hpcli.analysis.choice import choose
 from hpcli.analysis.gain import Gain, gain
-from hpcli.analysis.search import first_count, next_point, spread_out, winner
+from hpcli.analysis.search import first_count, proposals, spread_out, winner
 from hpcli.analysis.surface import Surface
 from hpcli.analysis.verdict import verdict
 from hpcli.config.grids import grid as usual_grid
 from hpcli.config.space import Dimension
-from hpcli.experiments.tune import ATTEMPTS
 from hpcli.results.tune_budget import FIRST_FRESH, divided, ranges_lr
 from hpcli.results.tune_trials import LEARNT, axis_of
 
@@ -73,11 +72,10 @@ class _Search:
     def goes_on(self) -> bool:
         """Run another setting; False: all have been run."""
         count = len(self.known)
-        for attempt in range(ATTEMPTS):
-            if count < len(self.first) and not attempt:
-                point = self.first[count - 1]
-            else:
-                point = next_point(self.surface, np.random.default_rng([self.seed, count, attempt]))
+        points = proposals(self.surface, np.random.default_rng([self.seed, count, 0]))
+        if count < len(self.first):
+            points = np.concatenate([self.first[[count - 1]], points])
+        for point in points:
             found = _values(self.dimensions, point)
             if found not in self.known:
                 self._run(found)
