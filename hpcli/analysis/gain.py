@@ -1,7 +1,8 @@
 """What a chosen setting gains over the present one: paired runs on fresh seeds, and the surface that chose it.
 
 The lowest of many fitted means is low by luck too, so what it gains is *stated* from runs that had no part in the
-choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error doubled.
+choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error doubled. They must
+speak for the change by half their standard error: where two settings are about as good, the present one stays.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from hpcli.analysis.power import distributions
 COVERAGE = 0.95
 DOUBT = 2.0
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
+NEEDED = 0.5
+"""Standard errors by which the change must look better: by more than none, it is so with 70 %."""
 PRIOR_DF = 2.0
 """What the surface knows of a run's noise counts as so many degrees of freedom, as three pairs alone have. Not more:
 where all settings are as good as each other it takes a part of the noise for signal."""
@@ -28,7 +31,7 @@ class Gain:
 
     Attributes:
         estimate, low, high: mean of the fresh pairs and its 95 % interval; None: there are none.
-        decided: fresh pairs and surface together: the change is made where it is above 0.
+        decided, error: fresh pairs and surface together, and their standard error.
         pairs: how many.
         on_surface: what the surface alone says.
     """
@@ -37,13 +40,14 @@ class Gain:
     low: float | None
     high: float | None
     decided: float
+    error: float
     pairs: int
     on_surface: float
 
     @property
     def holds(self) -> bool:
         """Whether the chosen setting takes the present one's place."""
-        return self.decided > 0
+        return self.decided > NEEDED * self.error
 
     @property
     def is_sure(self) -> bool:
@@ -74,7 +78,7 @@ def gain(
     doubted = max(DOUBT * error, 1e-9)
     count = len(differences)
     if not count:
-        return Gain(None, None, None, mean, 0, mean)
+        return Gain(None, None, None, mean, doubted, 0, mean)
     own = float(differences.var(ddof=1)) if count > 1 else 0.0
     freedom = PRIOR_DF + count - 1
     pooled = math.sqrt((PRIOR_DF * 2 * noise**2 + (count - 1) * own) / freedom)
@@ -82,4 +86,4 @@ def gain(
     half = float(distributions().t.ppf((1 + level) / 2, freedom)) * fresh_error
     weights = np.array([1 / doubted**2, 1 / fresh_error**2])
     decided = float(weights @ np.array([mean, fresh]) / weights.sum())
-    return Gain(fresh, fresh - half, fresh + half, decided, count, mean)
+    return Gain(fresh, fresh - half, fresh + half, decided, float(weights.sum()) ** -0.5, count, mean)

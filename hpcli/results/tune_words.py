@@ -79,7 +79,7 @@ def _verdict(result: Tuning) -> str:
     if not found.holds:
         said = _interval(found.estimate, found.low, found.high)
         against = f" Against it the search's best, on {_seeds(found.pairs)}: a loss {said}." if said else ""
-        return f"Keep what you have, {present}: no better setting was found in {cycles}.{against}{_seen(result)}"
+        return f"Keep what you have, {present}: nothing was shown to be better in {cycles}.{against}{_seen(result)}"
     chosen = f"Use {named(result, result.choice or {})}"
     if found.estimate is None:
         return f"{chosen}: the lowest of {count} settings in {cycles}, by the surface through them."

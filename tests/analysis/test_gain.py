@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpcli.analysis.gain import DOUBT, PRIOR_DF, Gain, gain
+from hpcli.analysis.gain import DOUBT, NEEDED, PRIOR_DF, Gain, gain
 from hpcli.analysis.search import spread_out
 from hpcli.analysis.surface import Axis, Surface
 from tests.analysis.tasks import Task, bowl, tuned
@@ -96,6 +96,21 @@ def test_pairs_decide_with_the_surface() -> None:
     pooled = math.sqrt(PRIOR_DF * 2 * 0.05**2 / (PRIOR_DF + 2)) / math.sqrt(3)
     surface = DOUBT * 0.1
     assert found.decided == pytest.approx((0.3 / surface**2 + 0.1 / pooled**2) / (1 / surface**2 + 1 / pooled**2))
+    assert found.error == pytest.approx((1 / surface**2 + 1 / pooled**2) ** -0.5)
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 3])
+def test_the_present_setting_stays_where_the_other_is_about_as_good(pairs: int) -> None:
+    """A change is made for half a standard error and more: 70 chances of 100 that it is for the better."""
+
+    def found(by: float) -> Gain:
+        return gain([by] * pairs, [0.0] * pairs, on_surface=(by, 0.1), noise=0.1)
+
+    border = NEEDED * found(0.0).error
+    assert 0.02 < border < 0.2
+    assert not found(0.0).holds
+    assert not found(0.99 * border).holds
+    assert found(1.01 * border).holds
 
 
 def test_both_ways_round() -> None:
@@ -124,10 +139,10 @@ def test_a_single_pair_is_as_noisy_as_the_surface_says() -> None:
 @pytest.mark.parametrize(("present", "chosen"), [([], []), ([math.nan], [0.4]), ([0.3, math.inf], [math.nan, 0.1])])
 def test_no_pairs_leave_it_to_the_surface(present: list[float], chosen: list[float]) -> None:
     found = gain(present, chosen, on_surface=(0.2, 0.1), noise=0.1)
-    assert found == Gain(None, None, None, 0.2, 0, 0.2)
+    assert found == Gain(None, None, None, 0.2, DOUBT * 0.1, 0, 0.2)
     assert found.holds
     assert not found.is_sure
-    assert not gain(present, chosen, on_surface=(-0.2, 0.1), noise=0.1).holds
+    assert not gain(present, chosen, on_surface=(0.09, 0.1), noise=0.1).holds
 
 
 def test_pairs_that_are_not_whole_are_left_out() -> None:
