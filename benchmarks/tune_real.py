@@ -40,7 +40,6 @@ def config_of(task: str, rep: int, runs: int) -> Config:
     keys, steps = TASKS[task]
     length = {"data.steps_per_epoch": steps, "train.epochs": 1, "sweep.epochs": 1, "tune.epochs": 1}
     own = {
-        "tune.range_test": True,
         "tune.runs": runs,
         "tune.until": "verdict",
         "data.split_seed": rep,
@@ -112,7 +111,7 @@ def tpe(runs: Runs, count: int, rng: np.random.Generator) -> dict[str, object]:
 
 
 def ours(runs: Runs, count: int, rng: np.random.Generator) -> dict[str, object]:
-    """`hpcli tune`, range test and verdict within the budget."""
+    """`hpcli tune` as it is, the verdict within the budget."""
     config = with_overrides(runs.config, {"tune.runs": count})
     result = tune(config, splits=dataclasses.replace(runs.splits, test=None), device=runs.device)
     assert result.plan is not None
