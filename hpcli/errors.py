@@ -8,11 +8,12 @@ from __future__ import annotations
 import difflib
 import errno
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 _NO_MEMORY = ("can't allocate", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
 """How torch, CUDA and its libraries put it; `MemoryError` and torch's own class are not all there is."""
-MOST_LISTED = 30
-"""Names that an error line has room for."""
+MOST_LISTED = 160
+"""Characters that an error line has room for names in."""
 
 
 class HpcliError(Exception):
@@ -85,17 +86,21 @@ class HpcliWarning(UserWarning):
     """A warning of something that works and is probably not meant."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """End of an error line: the nearest of the `known` names, or the list of them."""
+def did_you_mean(name: str, known: Iterable[str], *, all_by: str = "") -> str:
+    """End of an error line: the nearest of the `known` names, or a list of them; `all_by` shows those left out."""
     known = [str(each) for each in known]
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"choose from {listed(known)}"
+    if near:
+        return f"did you mean {near[0]}?"
+    found = listed(known)
+    return f"choose from {found}" + (f" ({all_by} has all)" if all_by and found.endswith(" more") else "")
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names one after the other, of very many the first ones."""
-    more = len(names) - MOST_LISTED
-    return ", ".join(names) if more <= 1 else f"{', '.join(names[:MOST_LISTED])} … and {more} more"
+    """Names one after the other, of many the first ones."""
+    room = len([length for length in accumulate(len(name) + 2 for name in names) if length <= MOST_LISTED])
+    more = len(names) - max(room, 1)
+    return ", ".join(names) if more <= 1 else f"{', '.join(names[:-more])} … and {more} more"
 
 
 def lacks_memory(error: BaseException) -> bool:

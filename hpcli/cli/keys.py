@@ -34,7 +34,7 @@ def keys(prefix: Part = "", json_schema: AsSchema = False) -> int:
     found = [each for each in every if each.key.startswith(prefix)] or [each for each in every if prefix in each.key]
     if not found:
         names = dict.fromkeys(name for each in every for name in each.key.split("."))
-        raise UsageError(f"{prefix}: no key has it in its name; {did_you_mean(prefix, names)}")
+        raise UsageError(f"{prefix}: no key has it in its name; {did_you_mean(prefix, names, all_by='hpcli keys')}")
     from hpcli.cli.terminal import Terminal
 
     Terminal().keys(found)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpcli.config.alphas import Alphas
-from hpcli.config.kinds import Checkpoint, Positive, PositiveInt, Seeds, Sizes, Values
+from hpcli.config.kinds import Checkpoint, CycleEpochs, FreshSeeds, Positive, PositiveInt, Seeds, Sizes, Values
 from hpcli.config.scope import EXPERIMENT, EXTENDS
 from hpcli.config.section import Section
 
@@ -66,12 +66,12 @@ class TuneConfig(Section):
     """Short runs in all, the range test and the verdict counted in."""
     minutes: Annotated[Positive | None, EXTENDS] = None
     """As many runs as fit into this time, by what the first one took, instead of `runs`."""
-    epochs: Annotated[PositiveInt | Literal["auto"], EXPERIMENT] = "auto"
+    epochs: Annotated[CycleEpochs, EXPERIMENT] = "auto"
     """Length of a short run, a complete cycle; auto: sweep.epochs, or more where that is less than 100 steps."""
     range_test: Annotated[Literal["auto", True, False], EXPERIMENT] = "auto"
     """Bound the learning rate by a range test of one seed, where `values` gives it no range. auto: where the usual
     ranges are not known to hold, for weights that are trained further and networks of your own code."""
-    confirm: Annotated[Annotated[int, Field(ge=0, le=50)] | Literal["auto"], EXTENDS] = "auto"
+    confirm: Annotated[FreshSeeds, EXTENDS] = "auto"
     """Fresh seeds on which the winner and the present setting are compared; auto: 3, with less than 20 runs 1, with
     less than 12 none."""
     until: Annotated[Literal["range_test", "search", "verdict", "train"], EXTENDS] = "train"

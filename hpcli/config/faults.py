@@ -32,7 +32,9 @@ def in_lines(faults: list[Fault], where: dict[KeyPath, str]) -> list[str]:
         key = ".".join(map(str, path))
         named, equals, given = place.partition("=")
         is_override = equals and f".{named}." in f".{key}."  # its place names key and value already
+        given = _cut(given)
         alone = problem.removeprefix(f"{given}: ") if is_override else problem
+        place = f"{named}={given}" if is_override else place
         lines.append((place, alone if is_override or not key else f"{key}: {problem}"))
     lines.sort(key=lambda line: [int(part) if part.isdigit() else 0 for part in line[0].split(":")])
     return [f"{place}: {text}" if place else text for place, text in lines]
@@ -112,4 +114,8 @@ def _shown(value: object) -> str:
     """A value as YAML would write it, cut to a readable length."""
     text = json.dumps(value, default=str)
     text = text if isinstance(value, list | dict) else text.strip('"')
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 50 else f"{text[:47]}..."

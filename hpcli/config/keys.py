@@ -67,7 +67,7 @@ def scope_of(key: str) -> Scope:
     """
     field = find_field(key)
     if field is None:
-        raise ConfigError(f"{key}: unknown key; {meant_by(key) or did_you_mean(key, _by_key())}")
+        raise ConfigError(f"{key}: unknown key; {meant_by(key) or did_you_mean(key, _by_key(), all_by='hpcli keys')}")
     (scope,) = (each for each in field.metadata if isinstance(each, Scope))
     return scope
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSerializer, PlainValidator
 
 from hpcli.catalog import DATASETS, LIBRARIES, MODELS, SCHEDULES, in_libraries
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.errors import did_you_mean
+
+Auto = Literal["auto"]
 
 
 def _known(names: dict[str, str], kind: str) -> AfterValidator:
@@ -37,12 +39,15 @@ def _validation(value: Any) -> float | str:
     return float(value)
 
 
-def _seeds(value: Any) -> int | str:
-    if value == "auto":
-        return "auto"
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 100:
-        raise ValueError("must be a number of seeds from 1 to 100, or the word auto")
-    return value
+def _or_auto(lowest: int, highest: int) -> PlainValidator:
+    def check(value: Any) -> Any:
+        if value == "auto":
+            return "auto"
+        if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
+            raise ValueError(f"must be a whole number from {lowest} to {highest}, or the word auto")
+        return value
+
+    return PlainValidator(check, json_schema_input_type=int | Auto)
 
 
 def _tuple(value: Any) -> Any:
@@ -64,7 +69,9 @@ DatasetName = Annotated[str, _known(DATASETS, "data set")]
 ModelName = Annotated[str, _known(MODELS, "model")]
 ScheduleName = Annotated[str, _known(SCHEDULES, "schedule")]
 Validation = Annotated[float | str, PlainValidator(_validation)]
-Seeds = Annotated[int | str, PlainValidator(_seeds)]
+Seeds = Annotated[int | Auto, _or_auto(1, 100)]
+FreshSeeds = Annotated[int | Auto, _or_auto(0, 50)]
+CycleEpochs = Annotated[int | Auto, _or_auto(1, 10**9)]
 Positive = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1, le=10**9)]
 Fraction = Annotated[float, Field(gt=0, le=1)]

@@ -119,7 +119,7 @@ def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]
         (["sweep", "optimizer.wd", "--values", "1"], 2, "optimizer.wd: unknown key"),
         (["sweep", "seed", "--values", "1,2"], 2, "error: sweep.values.seed: cannot be varied, it does not change"),
         (["sweep", "data.batch_size", "--values", "16,5000"], 2, "data.batch_size: 5000 is more than the 1151 training"),
-        (["sweep-wd", "--values", "1", "--seeds", "many"], 2, "must be a number of seeds from 1 to 100, or the word auto"),
+        (["sweep-wd", "--values", "1", "--seeds", "many"], 2, "must be a whole number from 1 to 100, or the word auto"),
         (["sweep-wd", "--values", "1", "--refine", "--until-decided"], 2, "one at a time"),
         (["sweep", "model.name", "--values", "resnet20", "--refine"], 2, "--refine: takes one key whose values are numbers"),
         (["sweep-wd", "--resume", "nowhere"], 2, "nowhere: not a run folder"),
