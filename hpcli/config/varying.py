@@ -174,6 +174,8 @@ def written(value: object) -> str:
     """A value as a person writes it, the same however it was given: 1e-4, 0.95-0.85, resnet20."""
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**6):
         plain = f"{value:.10g}"
+        if not math.isfinite(value):
+            return plain
         mantissa, _, exponent = f"{value:.9e}".partition("e")
         short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
         return short if value and len(short) < len(plain) else plain
