@@ -9,6 +9,7 @@ from the best one at 64, over the lowest loss of that size. Results go to benchm
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def rows(optimizer: str) -> Iterable[dict[str, object]]:
 
 def main() -> None:
     """Measure both optimizers and write the rows as they come."""
-    write_rows(RESULTS, (row for optimizer in GRID for row in rows(optimizer)))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    write_rows(parser.parse_args().out, (row for optimizer in GRID for row in rows(optimizer)))
 
 
 if __name__ == "__main__":
