@@ -93,7 +93,7 @@ def test_a_damaged_file_is_healed_or_refused(ends: list[Path], tmp_path: Path, n
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("name", ["train --init", "sweep", "interpolate"])
-def test_a_hundred_damages_of_every_file(ends: list[Path], tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "times"), [("train --init", 100), ("sweep", 100), ("interpolate", 100), ("tune", 5)])
+def test_many_damages_of_every_file(ends: list[Path], tmp_path: Path, name: str, times: int) -> None:
     with eager():
-        assert check(kinds(ends)[name], tmp_path, times=100) == []
+        assert check(kinds(ends)[name], tmp_path, times) == []
