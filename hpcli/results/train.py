@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcli.config import Config
+from hpcli.errors import CheckpointError
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
@@ -109,8 +110,7 @@ class TrainResult(InNotebook):
     @classmethod
     def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> TrainResult:
         """From what a run has recorded so far."""
-        data, pictures = DataFacts.from_rows(rows), rows.arrays(BATCH)
-        batch = None if pictures is None else Batch(pictures["images"], pictures["labels"], data.names)  # type: ignore[arg-type]
+        data = DataFacts.from_rows(rows)
         return cls(
             status=status,
             config=config,
@@ -119,7 +119,7 @@ class TrainResult(InNotebook):
             epochs=columns(Epoch, rows.rows(Epoch)),
             weight_norms=tuple(rows.rows(WeightNorm)),
             test=next(iter(rows.rows(FinalTest)), None),
-            batch=batch,
+            batch=_batch(rows, data),
             reestimated=next(iter(rows.rows(Reestimated)), None),
         )
 
@@ -222,3 +222,12 @@ def mean_growth(results: Sequence[TrainResult]) -> dict[str, float]:
         if np.isfinite([norm.start, norm.end]).all():
             pairs.setdefault(norm.group, []).append(norm.end / norm.start)
     return {group: float(np.mean(ratios)) for group, ratios in pairs.items()}
+
+
+def _batch(rows: Rows, data: DataFacts) -> Batch | None:
+    arrays = rows.arrays(BATCH)
+    if arrays is None:
+        return None
+    if arrays.keys() != {"images", "labels"}:
+        raise CheckpointError(f"{BATCH}.npz: damaged, it holds no images and labels; delete it, or start anew")
+    return Batch(arrays["images"], arrays["labels"], data.names)  # type: ignore[arg-type]

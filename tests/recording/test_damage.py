@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from hpcli.experiments.train import train
 from hpcli.recording import checkpoints
 from hpcli.recording.csv_files import CsvFiles
 from hpcli.recording.disk import DiskRecorder
+from hpcli.recording.folder import write_arrays
 from hpcli.recording.status import _digest as digest
 from hpcli.results.train import Epoch, Step
 
@@ -106,6 +108,15 @@ def test_a_damaged_file_is_healed_or_named(
         assert same == {file: (runs["finished"] / file).read_bytes() for file in same}, damage
         needed = state != "killed" and name not in HARMLESS and not name.startswith("checkpoints")
         assert not needed, f"{name}, {damage}: not noticed"
+
+
+def test_an_archive_without_its_arrays_is_damaged(runs: dict[str, Path], small: Config, tmp_path: Path) -> None:
+    """A bit of a name was flipped: the archive can be read, and holds something else."""
+    path = tmp_path / "killed"
+    shutil.copytree(runs["killed"], path)  # it could not write down what its files are
+    write_arrays(path / "batch.npz", {"imagds": np.zeros(1), "labels": np.zeros(1)})
+    with pytest.raises(CheckpointError, match=r"batch\.npz: damaged, it holds no images and labels; delete it"):
+        go_on(path, small)
 
 
 def test_values_changed_before_the_checkpoint_are_noticed(runs: dict[str, Path], small: Config, tmp_path: Path) -> None:
