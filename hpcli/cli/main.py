@@ -13,17 +13,21 @@ from hpcli.cli.streams import unbreakable_streams
 from hpcli.errors import HpcliError, UsageError, lacks_memory
 from hpcli.signals import first_interrupt
 
+DEBUG = "--debug"
+"""Show a traceback for every error."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; every error ends here."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    given = sys.argv[1:] if arguments is None else arguments
+    arguments = [word for word in given if word != DEBUG]  # it may stand after a command, too
     with unbreakable_streams(), first_interrupt() as interrupt:
         try:
             from hpcli.cli.app import build_app
 
             return int(build_app(arguments)(arguments, prog_name="hpcli", standalone_mode=False) or 0)
         except (Exception, KeyboardInterrupt) as error:
-            if "--debug" in arguments:
+            if DEBUG in given:
                 traceback.print_exc()
             return _end(KeyboardInterrupt() if interrupt.received else error)
 
