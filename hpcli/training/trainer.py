@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,12 @@ from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.on_device import DeviceData
 from hpcli.data.randomness import STEP, seed_for
 from hpcli.errors import CheckpointError
-from hpcli.models import model_of
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
 from hpcli.training.batchnorm import check_batch, reestimated
 from hpcli.training.captured import CapturedStep, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
+from hpcli.training.initial import Draw, InitialWeights, drawn_by, same
 from hpcli.training.losses import LossRecord, StepLoss
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
@@ -31,8 +30,6 @@ from hpcli.training.weights import first_difference
 
 Weights = Mapping[str, Tensor]
 """Tensors by name, as of `state_dict`."""
-Draw = Callable[[int], nn.Module]
-"""Seed → a network with freshly drawn weights."""
 State = dict[str, Any]
 """Tensors and plain types."""
 
@@ -92,7 +89,7 @@ class Trainer:
         self.numerics = numerics or Numerics(data.device)
         step = Step(model, optimizer, loss or CrossEntropy(), numerics=self.numerics, clip_norm=clip_norm)
         self.take_step = CapturedStep(step) if cuda_graph else step
-        self._draw = draw or _same(model)
+        self._initial = InitialWeights(draw or same(model))
         self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
         self._losses = LossRecord(0, 0, self.device)
 
@@ -115,7 +112,7 @@ class Trainer:
         where, splits = devices.choose_device(device), splits or load_splits(config)
         numerics = Numerics.of(config.train.precision, where, deterministic=config.train.deterministic)
         numerics.warn_if_slow()
-        draw = _drawn_by(config, splits)
+        draw = drawn_by(config, splits)
         model: nn.Module = draw(config.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
         check_batch(config, model)
         trainer = cls(
@@ -184,7 +181,7 @@ class Trainer:
 
     def reset(self, seed: int) -> None:
         """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""
-        self.model.load_state_dict(self._draw(seed).state_dict())
+        self.model.load_state_dict(self._initial.of(seed))
         self.optimizer.reset()
         self.seed = self.data.loader.seed = seed
         self.step, self.is_fresh = 0, True
@@ -229,21 +226,3 @@ def _snapshot(tree: Any) -> Any:
     if isinstance(tree, dict):
         return {key: _snapshot(value) for key, value in tree.items()}
     return [_snapshot(value) for value in tree] if isinstance(tree, list) else tree
-
-
-def _drawn_by(config: Config, splits: Splits) -> Draw:
-    """The function that draws a config's network by seed. It leaves torch's generators as they were."""
-    _, height, width, channels = splits.train.images.shape
-
-    def draw(seed: int) -> nn.Module:
-        with devices.generators_kept():
-            devices.seed_generators(seed, torch.device("cpu"))
-            return model_of(config, num_classes=len(splits.source.classes), shape=(height, width, channels))
-
-    return draw
-
-
-def _same(model: nn.Module) -> Draw:
-    """The function that returns the model's present weights for every seed."""
-    start = copy.deepcopy(model)
-    return lambda _: start

@@ -29,7 +29,6 @@ from hpcli.models import build_model
 from hpcli.states import BatchNorm
 from hpcli.training import device as devices
 from hpcli.training import folding
-from hpcli.training import trainer as trainers
 from hpcli.training.mixture import Mixture
 from hpcli.training.schedules import Schedule, training_schedule
 from hpcli.training.trainer import Trainer
@@ -146,8 +145,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     monkeypatch.setattr(Tensor, "numpy", lambda tensor: np.zeros(tuple(tensor.shape)))
     monkeypatch.setattr(devices, "generator_states", dict)  # numpy's and Python's: no tensors
     monkeypatch.setattr(devices, "set_generator_states", lambda _: None)
-    for module in (trainers, folding):
-        monkeypatch.setattr(module, "copy", type("copy", (), {"deepcopy": staticmethod(copied)}))
+    monkeypatch.setattr(folding, "copy", type("copy", (), {"deepcopy": staticmethod(copied)}))
     with FakeTensorMode(allow_non_fake_inputs=False), found:
         yield found
 

@@ -18,6 +18,7 @@ from hpcli.data.dataset import load_splits
 from hpcli.data.on_device import DeviceData
 from hpcli.errors import CheckpointError
 from hpcli.training import device as devices
+from hpcli.training.initial import drawn_by
 from hpcli.training.losses import LossRecord, StepLoss
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import constant, training_schedule
@@ -95,6 +96,26 @@ def test_a_seed_is_a_run_and_reset_is_a_new_trainer(config: Config) -> None:
     assert run(config, trainer) == first
     assert other != first
     assert run(config, Trainer.from_config(with_overrides(config, {"seed": 1}))) == other
+
+
+def test_trials_of_one_seed_build_their_network_once(config: Config) -> None:
+    """Whatever training does to the weights in between."""
+    splits = load_splits(config)
+    draw, seeds = drawn_by(config, splits), []
+
+    def counted(seed: int) -> nn.Module:
+        seeds.append(seed)
+        return draw(seed)
+
+    model, data = draw(0), DeviceData(splits, batch_size=32, seed=0)
+    trainer = Trainer(model, data, Optimizer.from_config(model, config.optimizer), draw=counted)
+    fresh = {seed: digest(draw(seed).state_dict()) for seed in (1, 2)}
+    for seed in (1, 1, 2, 2, 1):
+        trainer.reset(seed)
+        assert digest(trainer.state_dict()["model"]) == fresh[seed]
+        run(config, trainer, 0, 3)
+        assert digest(trainer.state_dict()["model"]) != fresh[seed]
+    assert seeds == [1, 2, 1]
 
 
 def test_building_a_trainer_leaves_the_generators_alone(config: Config) -> None:
