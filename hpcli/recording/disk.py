@@ -88,8 +88,9 @@ class DiskRecorder(FolderRecorder):
         if keys:
             raise CheckpointError(f"{path}: its config differs in {keys}; {_instead(keys, path, config)}")
         run = cls(path, command, config, resumed=True)
-        run._extends = bool(more) or again
-        run._before = before
+        written = folder.written_config  # the one before, where an extension was cut off
+        run._before, run._replaced = before, written if differing_keys(written, config) else None
+        run._extends = run._replaced is not None or again
         return run
 
     def adopt(self, config: Config) -> None:

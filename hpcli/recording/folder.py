@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from hpcli.config import Config, differing_keys, read_config
-from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, ConfigError, UsageError
 from hpcli.files import write_atomic
 from hpcli.recording.csv_files import read_rows
@@ -38,19 +37,34 @@ class Folder:
             UsageError: not a run folder.
             CheckpointError: its config is damaged, or is not the one that the run began with; the key is named.
         """
-        file, standing = self.path / "config.yaml", self.standing
-        if standing is None:
+        standing, config = self.standing, self.written_config
+        assert standing is not None
+        if standing.replaced is not None and not _changed_keys(config, standing.replaced):
+            return Config.model_validate(standing.config)  # it was killed before the config was written
+        for key in _changed_keys(config, standing.config):
+            file = self.path / "config.yaml"
+            raise CheckpointError(
+                f"{file}: {key} is not what the run was asked; put it back, extend the run by --resume and options, or "
+                f"start a new one by -c {file}"
+            )
+        return config
+
+    @property
+    def written_config(self) -> Config:
+        """What config.yaml says.
+
+        Raises:
+            UsageError: not a run folder.
+            CheckpointError: it is damaged.
+        """
+        file = self.path / "config.yaml"
+        if not (self.path / "status.json").exists():
             raise UsageError(f"{self.path}: not a run folder (it has no status.json)")
         try:
-            config = read_config(file)
+            return read_config(file)
         except ConfigError as error:
             advice = "restore it, or start anew"
             raise CheckpointError(f"{file}: damaged ({error.faults[0]}); {advice}") from None
-        for key in _changed_keys(config, standing.config):
-            raise CheckpointError(
-                f"{file}: {key} is not what the run began with; put it back, or start a new run by -c {file}"
-            )
-        return config
 
     @property
     def standing(self) -> Standing | None:
@@ -119,16 +133,15 @@ class Folder:
         return Folder(path) if (path / "config.yaml").is_file() else None
 
 
-def _changed_keys(config: Config, begun_with: Mapping[str, object] | None) -> list[str]:
-    """Keys that are not what a run began with, but for those by which it may be extended, and where its data are."""
-    if begun_with is None:
+def _changed_keys(config: Config, asked: Mapping[str, object] | None) -> list[str]:
+    """Keys that are not what a run was asked, but for where its data are."""
+    if asked is None:
         return []
     try:
-        before = Config.model_validate(begun_with)
+        before = Config.model_validate(asked)
     except ValueError:
         return ["a key"]
-    free = [*differing_keys(config, before, of=Scope.EXTENDS), MOVES]
-    return [key for key in differing_keys(config, before) if key not in free]
+    return [key for key in differing_keys(config, before) if key != MOVES]
 
 
 def write_arrays(path: Path, arrays: Arrays) -> None:

@@ -42,6 +42,7 @@ class FolderRecorder:
         self._began = time.monotonic()
         self._seconds_before = 0.0  # of earlier processes
         self._extends = False
+        self._replaced: Config | None = None  # config.yaml, until the config that extends the run is written
         self._sealed: Mapping[str, str] = {}  # SHA-256 by file, while nothing has been changed since the run ended
         self._saved: int | None = None  # the step of the newest checkpoint
 
@@ -203,11 +204,12 @@ class FolderRecorder:
 
     def _write_config(self) -> None:
         write_atomic(self.path / CONFIG, config_text(self.command, self.config).encode())
+        self._replaced = None
 
     def _note(self, status: RunStatus, files: Mapping[str, str] | None = None) -> None:
         goes_on = status in (RunStatus.CREATED, RunStatus.RUNNING)
         code = None if goes_on else self.exit_code
         self.status, self._sealed = status, files or {}
-        asked = to_dict(self.config)
-        about = Standing(status, self.command, code, self.step, self.seconds, self._saved, asked, self._sealed)
+        asked, old = to_dict(self.config), None if self._replaced is None else to_dict(self._replaced)
+        about = Standing(status, self.command, code, self.step, self.seconds, self._saved, asked, old, self._sealed)
         write_standing(self.path, about)

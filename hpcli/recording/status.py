@@ -31,6 +31,7 @@ class Standing:
     seconds: float | None = None  # of all processes together
     saved: int | None = None  # the step of the newest checkpoint
     config: Mapping[str, object] | None = field(default=None, compare=False)  # as it was asked for; None: not noted
+    replaced: Mapping[str, object] | None = field(default=None, compare=False)  # config.yaml may still be it
     files: Mapping[str, str] = field(default_factory=dict, compare=False)  # SHA-256 by file, of a run that has ended
 
 
@@ -74,12 +75,12 @@ def _standing(about: dict[str, object]) -> Standing:
     if about.pop("sha256", None) not in (None, _digest(about)):
         raise ValueError("its checksum differs")
     numbers = {name: about.get(name) for name in ("exit_code", "step", "seconds", "saved")}
-    config, files = about.get("config"), about.get("files", {})
+    config, replaced, files = about.get("config"), about.get("replaced"), about.get("files", {})
     is_number = [each is None or (isinstance(each, int | float) and math.isfinite(each)) for each in numbers.values()]
-    if not all(is_number) or not isinstance(config, dict | None) or not isinstance(files, dict):
+    if not all(is_number) or not all(isinstance(each, dict | None) for each in (config, replaced, files or None)):
         raise ValueError("values of other types")
     status = RunStatus(str(about["status"]))
-    return Standing(status, str(about["command"]), config=config, files=files, **numbers)  # type: ignore[arg-type]
+    return Standing(status, str(about["command"]), config=config, replaced=replaced, files=files, **numbers)  # type: ignore[arg-type]
 
 
 def _digest(about: Mapping[str, object]) -> str:

@@ -21,6 +21,7 @@ from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.folder import write_arrays
 from hpcli.recording.status import _digest as digest
 from hpcli.results.train import Epoch, Step
+from hpcli.states import RunStatus
 
 pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
 
@@ -137,7 +138,7 @@ def test_a_changed_config_names_the_key(runs: dict[str, Path], small: Config, tm
         (path / "config.yaml").write_text("# a comment is no change\n" + text)
         assert Run.open(path).config == small
         (path / "config.yaml").write_text(text.replace("clip_norm: null", "clip_norm: 1.0"))
-        with pytest.raises(CheckpointError, match=r"config\.yaml: train\.clip_norm is not what the run began with"):
+        with pytest.raises(CheckpointError, match=r"config\.yaml: train\.clip_norm is not what the run was asked"):
             go_on(path, with_overrides(small, {"train.clip_norm": 1.0}))
 
 
@@ -202,3 +203,39 @@ def test_some_config_makes_no_run_folder(small: Config, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"not a run folder \(it has no status\.json\)"):
         go_on(tmp_path, small)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "data.csv"]
+
+
+def test_an_extension_that_was_cut_off_is_gone_on_with(
+    small: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after it was noted what is asked, and before config.yaml was written: what is asked counts."""
+    few = with_overrides(small, {"sweep.values": {"optimizer.weight_decay": [0.0, 0.1]}, "sweep.seeds": 2})
+    more = with_overrides(few, {"sweep.seeds": 4})
+    with DiskRecorder.create("sweep", few, tmp_path / "run") as recorder:
+        recorder.finish(RunStatus.FINISHED, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(DiskRecorder, "_write_config", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt), DiskRecorder.reopen("sweep", tmp_path / "run", more):
+            pass
+    assert "seeds: 2" in (tmp_path / "run/config.yaml").read_text()
+    assert Run.open(tmp_path / "run").config == more
+    with DiskRecorder.reopen("sweep", tmp_path / "run", more) as recorder:
+        assert recorder.summary is None
+        recorder.finish(RunStatus.FINISHED, {})
+    assert Run.open(tmp_path / "run").config == more
+
+
+@pytest.mark.parametrize("change", [("seeds: 2", "seeds: 3"), ("- 0.1", "- 0.3")])
+def test_a_config_that_is_edited_extends_no_run(small: Config, tmp_path: Path, change: tuple[str, str]) -> None:
+    """Whether a person did it or the disk: options extend a run. A cut file used to start other trials."""
+    few = with_overrides(small, {"sweep.values": {"optimizer.weight_decay": [0.0, 0.1]}, "sweep.seeds": 2})
+    with DiskRecorder.create("sweep", few, tmp_path / "run"):
+        pass
+    path = tmp_path / "run/config.yaml"
+    text = path.read_text()
+    assert text.count(change[0]) == 1
+    path.write_text(text.replace(*change))
+    with pytest.raises(
+        CheckpointError, match=r"config\.yaml: sweep[.a-z_]+ is not what the run was asked; put it back"
+    ):
+        Run.open(tmp_path / "run").config  # noqa: B018
