@@ -20,7 +20,7 @@ from tune_tasks import CHANCE, Array, World
 from hpcli import load_config
 from hpcli.analysis.choice import choose
 from hpcli.analysis.gain import Gain, gain
-from hpcli.analysis.search import first_count, proposals, spread_out, winner
+from hpcli.analysis.search import following, winner
 from hpcli.analysis.surface import Surface
 from hpcli.analysis.verdict import verdict
 from hpcli.config.grids import grid as usual_grid
@@ -62,7 +62,6 @@ class _Search:
     def __init__(self, world: World, dimensions: tuple[Dimension, ...], seed: int) -> None:
         self.world, self.dimensions, self.seed = world, dimensions, seed
         self.axes = [axis_of(each) for each in dimensions]
-        self.first = spread_out(self.axes, first_count(self.axes), seed)
         self.known: list[Values] = []
         self.points: list[Array] = []
         self.places: list[Array] = []
@@ -71,11 +70,7 @@ class _Search:
 
     def goes_on(self) -> bool:
         """Run another setting; False: all have been run."""
-        count = len(self.known)
-        points = proposals(self.surface, np.random.default_rng([self.seed, count, 0]))
-        if count < len(self.first):
-            points = np.concatenate([self.first[[count - 1]], points])
-        for point in points:
+        for point in following(self.surface, len(self.known), self.seed):
             found = _values(self.dimensions, point)
             if found not in self.known:
                 self._run(found)

@@ -93,7 +93,8 @@ def did_you_mean(name: str, known: Iterable[str], *, all_by: str = "") -> str:
     if near:
         return f"did you mean {near[0]}?"
     found = listed(known)
-    return f"choose from {found}" + (f" ({all_by} has all)" if all_by and found.endswith(" more") else "")
+    rest = f" ({all_by} has all)" if all_by and found != ", ".join(known) else ""
+    return f"choose from {found}{rest}"
 
 
 def listed(names: Sequence[str]) -> str:

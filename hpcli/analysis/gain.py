@@ -19,7 +19,7 @@ COVERAGE = 0.95
 DOUBT = 2.0
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
 NEEDED = 0.5
-"""Standard errors by which the change must look better: by more than none, it is so with 70 %."""
+"""Standard errors by which a change must look better."""
 PRIOR_DF = 2.0
 """What the surface knows of a run's noise counts as so many degrees of freedom, as three pairs alone have. Not more:
 where all settings are as good as each other it takes a part of the noise for signal."""

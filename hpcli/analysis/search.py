@@ -52,6 +52,19 @@ def proposals(surface: Surface, rng: np.random.Generator) -> Array:
     return np.asarray(candidates[np.argsort(mean - CAUTION * error, kind="stable")])
 
 
+def following(surface: Surface, runs: int, seed: int) -> Array:
+    """Points [n, d] for the run after so many, the best first. While the space is being filled, its next point leads.
+
+    Args:
+        surface: through the runs so far, the present setting the first of them.
+        runs: how many settings have been run.
+        seed: of the search: the same points each time.
+    """
+    points = proposals(surface, np.random.default_rng([seed, runs, 0]))
+    first = first_count(surface.axes)
+    return points if runs >= first else np.concatenate([spread_out(surface.axes, first, seed)[[runs - 1]], points])
+
+
 def winner(surface: Surface, among: NDArray[np.bool_] | None = None) -> int | None:
     """Which of the surface's runs has the setting with the lowest mean; None: there is none to choose from.
 

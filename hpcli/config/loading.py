@@ -139,6 +139,9 @@ def _build(document: Document, overrides: Mapping[str, object]) -> Config:
     tree, where = document.tree, document.where
     for key, value in overrides.items():
         _override(tree, where, key, _plain(value))
+    no_path = [(path, "a character that no path can hold") for path in _no_path(tree, ())]
+    if no_path:
+        raise ConfigError(*in_lines(no_path, where))
     try:
         config = Config.model_validate(tree)
     except ValidationError as error:
@@ -147,6 +150,22 @@ def _build(document: Document, overrides: Mapping[str, object]) -> Config:
     if faults:
         raise ConfigError(*in_lines(faults, where))
     return config
+
+
+def _no_path(node: object, path: KeyPath) -> Iterator[KeyPath]:
+    """Where a tree has text that the system takes for no path: with a NUL, or half a character (a lone surrogate)."""
+    if isinstance(node, dict | list):
+        for name, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _no_path(value, (*path, name))
+    elif isinstance(node, str) and not _can_be_a_path(node):
+        yield path
+
+
+def _can_be_a_path(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode("utf-8", "surrogateescape")  # which names of files that are no UTF-8 need
+    except UnicodeEncodeError:
+        return False
 
 
 def _override(tree: Tree, where: dict[KeyPath, str], key: str, value: object) -> None:

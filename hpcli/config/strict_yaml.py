@@ -141,8 +141,6 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         text: str = event.value
-        if "\0" in text:
-            self._fault(event, "a NUL character, which no name and no path holds")
         if event.style is not None:
             return text
         if text in ("", "~", "null", "Null", "NULL"):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 from pydantic import JsonValue
 
-from hpcli.analysis.search import first_count, proposals, spread_out
+from hpcli.analysis.search import following
 from hpcli.config import Config, with_overrides
 from hpcli.config.experiments import TuneConfig
 from hpcli.config.space import pinned, setting_at
@@ -219,13 +218,9 @@ class _Tune:
 
     def _another(self, found: Sequence[Setting]) -> Setting | None:
         """The setting to run next; None: no other is left."""
-        searched, names, place = self.result().searched, {each.name for each in found}, len(found)
+        searched, names = self.result().searched, {each.name for each in found}
         assert searched.surface is not None
-        points = proposals(searched.surface, np.random.default_rng([self.config.seed, place, 0]))
-        first = first_count(searched.axes)
-        if place < first:
-            points = np.concatenate([spread_out(searched.axes, first, self.config.seed)[[place - 1]], points])
-        for point in points:
+        for point in following(searched.surface, len(found), self.config.seed):
             values = {each.key: each.value(float(part)) for each, part in zip(searched.space, point, strict=True)}
             if JOINED.join(map(written, values.values())) in names:
                 continue

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
@@ -17,9 +15,7 @@ from hpcli.plots.dimension import loss_ticks, scale, x_of
 from hpcli.plots.style import BLUE, GREEN, GREY, INK, ORANGE, RED, legend_below, plain, shortened, styled
 from hpcli.plots.tune_maps import maps
 from hpcli.results.tune import TuneResult
-
-NO_LOSS = "diverged or failed (drawn at 1.1 × guessing)"
-"""How a run without a loss is named: it is drawn where the search counts it."""
+from hpcli.results.tune_trials import LOST
 
 
 def figures(result: TuneResult) -> dict[str, Figure]:
@@ -58,12 +54,11 @@ def _key(axes: Axes, result: TuneResult, place: int) -> None:
     if result.profiles:
         _profile(axes, result.profiles[place], dimension)
     shades = [to_rgba(BLUE, age) for age in np.linspace(0.25, 1, len(points))]
-    x, lost = x_of(dimension, points), np.array([math.isnan(trial.loss) for trial in searched.over])
+    x, lost = x_of(dimension, points), searched.lost
     axes.scatter(x, np.where(lost, np.nan, losses), s=20, c=shades, lw=0, zorder=3)
     if not lost.all():
         axes.scatter([], [], s=20, color=BLUE, lw=0, label="a run (later ones darker)")
-    if lost.any():
-        axes.scatter(x[lost], losses[lost], s=26, marker="^", color=RED, lw=0, zorder=3, label=NO_LOSS)
+    _mark_lost(axes, x[lost], losses[lost])
     fresh = [trial for trial in result.fresh if trial.has_ended]
     if fresh:
         at = np.array([dimension.place(searched.values(trial.value)[dimension.key]) for trial in fresh])
@@ -74,10 +69,18 @@ def _key(axes: Axes, result: TuneResult, place: int) -> None:
     if result.choice is not None:
         chosen = x_of(dimension, np.array([dimension.place(result.choice[dimension.key])]))[0]
         axes.axvline(chosen, color=GREEN, lw=1.6, label="to use")
-    low, high = losses.min(), min(losses.max(), 1.15 * np.exp(np.log(losses.min()) + 3 * _spread(searched.losses)))
+    tried = np.append(losses, [np.exp(searched.log_loss(trial)) for trial in fresh])
+    low, high = tried.min(), min(losses.max(), 1.15 * np.exp(np.log(losses.min()) + 3 * _spread(searched.losses)))
     axes.set_ylim(low / 1.08, high * 1.08)
     loss_ticks(axes)
     scale(axes, dimension)
+
+
+def _mark_lost(axes: Axes, x: NDArray[np.float64] | NDArray[np.int64], losses: NDArray[np.float64]) -> None:
+    """Runs without a loss: they stand where the search counts them."""
+    if len(x):
+        name = f"diverged or failed (drawn at {LOST:g} × guessing)"
+        axes.scatter(x, losses, s=26, marker="^", color=RED, lw=0, zorder=3, label=name)
 
 
 def _spread(losses: NDArray[np.float64]) -> float:
@@ -98,39 +101,25 @@ def _profile(axes: Axes, profile: Profile, dimension: Dimension) -> None:
 @styled
 def progress(result: TuneResult) -> Figure:
     """The loss of each run in turn and the lowest so far; beside it the verdict on fresh seeds."""
-    pairs = _pairs(result)
-    figure = Figure(figsize=(8.4 if pairs else 6.2, 3.9))
-    axes = figure.subplots(1, 2, width_ratios=(2.2, 1), sharey=True) if pairs else [figure.subplots()]
-    left, ended = axes[0], [trial for trial in result.trials if trial.has_ended]
-    losses, lost = np.exp(result.searched.losses[: len(ended)]), np.array([math.isnan(each.loss) for each in ended])
-    order = np.arange(1, len(losses) + 1)
+    pairs, count = np.exp(result.pairs), sum(trial.has_ended for trial in result.trials)
+    figure = Figure(figsize=(8.4 if len(pairs) else 6.2, 3.9))
+    axes = figure.subplots(1, 2, width_ratios=(2.2, 1), sharey=True) if len(pairs) else [figure.subplots()]
+    left, order = axes[0], np.arange(1, count + 1)
+    losses, lost = np.exp(result.searched.losses[:count]), result.searched.lost[:count]
     if not lost.all():
         left.plot(order, np.minimum.accumulate(losses), color=GREEN, drawstyle="steps-post", label="lowest so far")
         left.scatter(order[~lost], losses[~lost], s=22, color=BLUE, lw=0, zorder=3, label="a run of the search")
-    if lost.any():
-        left.scatter(order[lost], losses[lost], s=26, marker="^", color=RED, lw=0, zorder=3, label=NO_LOSS)
+    _mark_lost(left, order[lost], losses[lost])
     left.set(xlabel="run", ylabel="validation loss (nats)", title=_title(result))
     left.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     loss_ticks(left)
-    if pairs:
+    if len(pairs):
         _race(axes[1], pairs)
     legend_below(figure)
     return figure
 
 
-def _pairs(result: TuneResult) -> list[list[float]]:
-    """Losses of the present setting and the winner on each fresh seed."""
-    ended = {(trial.value, trial.seed): trial for trial in result.fresh if trial.has_ended}
-    both = (result.present_name, result.winner_name or "")
-    seeds = sorted({seed for _, seed in ended})
-    return [
-        [math.exp(result.searched.log_loss(ended[value, seed])) for value in both]
-        for seed in seeds
-        if all((value, seed) in ended for value in both)
-    ]
-
-
-def _race(axes: Axes, pairs: list[list[float]]) -> None:
+def _race(axes: Axes, pairs: NDArray[np.float64]) -> None:
     axes.set_xticks([0, 1], ["present", "winner"])
     axes.set(xlim=(-0.5, 1.5), title="Fresh seeds")
     for number, pair in enumerate(pairs):

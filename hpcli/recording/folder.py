@@ -35,7 +35,7 @@ class Folder:
 
         Raises:
             UsageError: not a run folder.
-            CheckpointError: its config is damaged, or is not the one that the run began with; the key is named.
+            CheckpointError: config.yaml is damaged, or is not what the run was asked; the key is named.
         """
         standing, config = self.standing, self.written_config
         assert standing is not None

@@ -120,6 +120,11 @@ class Searched:
         return math.log(min(max(loss, 1e-9), most))
 
     @cached_property
+    def lost(self) -> NDArray[np.bool_]:
+        """[k] which of the runs have no loss: they diverged or failed."""
+        return np.array([math.isnan(trial.loss) for trial in self.over], bool)
+
+    @cached_property
     def learnt(self) -> NDArray[np.bool_]:
         """[k] which of the runs have learnt something."""
         return np.array([trial.loss < LEARNT * self.chance for trial in self.over], bool)

@@ -183,9 +183,19 @@ def effect(dimension: Dimension, profile: Profile) -> str:
     if dimension.choices:
         good = [written(dimension.choices[i]) for i, part in enumerate(parts) if not part.is_worse]
         return f"{' or '.join(good)}: no difference found; {_worst(dimension, parts)}"
-    good_parts = [part for part in parts if not part.is_worse]
-    span = dimension.in_words(good_parts[0].start, good_parts[-1].end) if good_parts else "nowhere"
+    near = _around_best(parts)
+    span = dimension.in_words(near[0].start, near[-1].end)
     return f"{span}: no difference found; {_worst(dimension, parts)}"
+
+
+def _around_best(parts: Sequence[Part]) -> Sequence[Part]:
+    """The best part, and those beside it up to the next that is surely worse: what lies beyond is merely unknown."""
+    first = last = min(range(len(parts)), key=lambda place: parts[place].middle)
+    while first > 0 and not parts[first - 1].is_worse:
+        first -= 1
+    while last + 1 < len(parts) and not parts[last + 1].is_worse:
+        last += 1
+    return parts[first : last + 1]
 
 
 def _worst(dimension: Dimension, parts: Sequence[Part]) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from hpcli.analysis.gain import Gain, gain
@@ -126,20 +128,24 @@ class Tuning:
         return None if place is None else self.searched.over[place].value
 
     @cached_property
+    def pairs(self) -> NDArray[np.float64]:
+        """Log losses [c, 2] of the present setting and the winner on the c fresh seeds of this verdict."""
+        first = math.inf if self.plan is None else self.plan.first_fresh
+        ended = {(trial.value, trial.seed): trial for trial in self.fresh if trial.has_ended and trial.seed >= first}
+        both = (self.present_name, self.winner_name)
+        seeds = sorted({seed for _, seed in ended if all((value, seed) in ended for value in both)})
+        found = [[self.searched.log_loss(ended[value, seed]) for value in both if value is not None] for seed in seeds]
+        return np.array(found).reshape(-1, 2)
+
+    @cached_property
     def gain(self) -> Gain | None:
         """Of the winner over the present setting; None: the present one is the winner, or there is none."""
         name, surface = self.winner_name, self.searched.surface
         if name is None or surface is None or name == self.present_name:
             return None
         points = [self.searched.point(values) for values in (self.present, self.searched.values(name))]
-        ours = {(trial.value, trial.seed): trial for trial in self.fresh if trial.has_ended}
-        seeds = sorted(
-            seed
-            for value, seed in ours
-            if value == name and (self.present_name, seed) in ours and self.plan and seed >= self.plan.first_fresh
-        )
-        pairs = [[self.searched.log_loss(ours[value, seed]) for seed in seeds] for value in (self.present_name, name)]
-        return gain(pairs[0], pairs[1], on_surface=surface.difference(points[0], points[1]), noise=surface.noise)
+        present, chosen = self.pairs.T
+        return gain(present, chosen, on_surface=surface.difference(points[0], points[1]), noise=surface.noise)
 
     @property
     def is_kept(self) -> bool:

@@ -28,7 +28,7 @@ class InitialWeights:
         self._last: tuple[int, Mapping[str, Tensor]] | None = None
 
     def of(self, seed: int) -> Mapping[str, Tensor]:
-        """The weights and buffers of a seed, by name, on the host; not to be changed."""
+        """The weights and buffers of a seed, by name; not to be changed."""
         if self._last is None or self._last[0] != seed:
             self._last = (seed, self._draw(seed).state_dict())
         return self._last[1]

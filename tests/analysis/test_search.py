@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpcli.analysis.search import first_count, next_point, placed, spread_out, winner
+from hpcli.analysis.search import first_count, following, next_point, placed, proposals, spread_out, winner
 from hpcli.analysis.surface import Axis, Surface
 from tests.analysis.tasks import ADAMW, CAP, SGD, Table, Task, bowl, random_search, searched, task_of, tuned
 
@@ -66,6 +66,19 @@ def test_the_next_point_is_the_same_for_the_same_numbers() -> None:
     one, other, third = (next_point(mixed_surface(), np.random.default_rng(seed)) for seed in (5, 5, 6))
     np.testing.assert_array_equal(one, other)
     assert not np.array_equal(one, third)
+
+
+def test_the_space_is_filled_before_proposals_lead() -> None:
+    surface = mixed_surface()
+    first = first_count(MIXED)
+    filling = spread_out(MIXED, first, 7)
+    for runs in range(1, first + 2):
+        points = following(surface, runs, 7)
+        proposed = proposals(surface, np.random.default_rng([7, runs, 0]))
+        np.testing.assert_array_equal(points[-len(proposed) :], proposed)
+        assert len(points) == len(proposed) + (runs < first)
+        if runs < first:
+            np.testing.assert_array_equal(points[0], filling[runs - 1])
 
 
 def test_a_present_setting_outside_the_range_is_no_trouble() -> None:

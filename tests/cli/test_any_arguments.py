@@ -80,6 +80,8 @@ PATHS = [
     "run/config.yaml",
     "c.yaml",
     "bad.yaml",
+    "nul.yaml",
+    "half.yaml",
     "photos",
     ".",
     "no/such",
@@ -142,6 +144,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "c.yaml").write_text("train: {epochs: 2}\n")
     (folder / "bad.yaml").write_text("train: {epochs: x\n")
     (folder / "nul.yaml").write_text('init: {weights: "a\\0b"}\n')
+    (folder / "half.yaml").write_text('init: {weights: "a\\uD800"}\n')
     small = ["--set=data.train_fraction=0.1", "--set=model.name=shallow3", "--device=cpu", "--epochs=1"]
     assert main(["train", "-q", f"--out={folder / 'run'}", *small]) == 0
     return folder
@@ -174,6 +177,7 @@ def check(line: list[str]) -> None:
 @example(["sweep", "nothing.like.it", "--values", "1,2", "--dry-run"])
 @example(["keys", "zzz"])
 @example(["train", "-c", "nul.yaml", "--dry-run"])
+@example(["train", "-c", "half.yaml", "--dry-run"])
 @example(["tune", "--confirm", "0.95-", "--dry-run"])
 @example(["lr-find", "--set", f"lr_find.end_lr={'a' * 300}", "--dry-run"])
 def test_any_command_line_has_its_answer(here: Path, monkeypatch: pytest.MonkeyPatch, line: list[str]) -> None:

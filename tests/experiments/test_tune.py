@@ -310,6 +310,17 @@ def test_another_time_is_another_number_of_runs(config: Config) -> None:
     assert [trial.value for trial in more.trials[:4]] == [trial.value for trial in short.trials]
 
 
+def test_more_pairs_of_the_same_runs_keep_the_earlier_ones(config: Config) -> None:
+    recorder = MemoryRecorder(config)
+    before = tune(config, recorder=recorder)
+    after = tune(with_overrides(config, {"tune.confirm": 4}), recorder=recorder)
+    assert (len(before.pairs), len(after.pairs)) == (2, 4)
+    np.testing.assert_array_equal(after.pairs[:2], before.pairs)
+    assert [trial.value for trial in after.trials] == [trial.value for trial in before.trials]
+    assert after.gain is not None
+    assert after.gain.estimate == pytest.approx((after.pairs[:, 0] - after.pairs[:, 1]).mean())
+
+
 def test_more_pairs_are_had_by_going_on(config: Config, result: TuneResult, tmp_path: Path) -> None:
     """What the sentence proposes is what can be done."""
     with DiskRecorder.create("tune", config, tmp_path / "run") as recorder:

@@ -60,53 +60,56 @@ def whole(tmp_path: Path, ends: list[Path]) -> dict[str, object]:
 
 def start(folder: Path, whole: dict[str, object]) -> None:
     """Each makes a folder of its own, and the same numbers."""
-    folder.mkdir()
 
     def work() -> int:
         os.chdir(folder)
         return main(["train", *TRAIN.arguments])
 
     with eager():
-        assert at_once(work, folder.with_name("said")) == {0: EIGHT}
+        assert at_once(work, folder / "said") == {0: EIGHT}
     runs = sorted(each for each in (folder / "runs").iterdir() if not each.is_symlink())
     assert len(runs) == EIGHT
     for run in runs:
-        assert outcome(run) == whole, differences(whole, outcome(run))
+        check(run, whole)
 
 
 def go_on(folder: Path, whole: dict[str, object]) -> None:
     """One goes on, the others are told so."""
-    folder.mkdir()
-
-    def work() -> int:
-        slow()
-        return main(TRAIN.resume(folder / "run"))
-
     with eager():
         stopped(TRAIN, folder / "run", saves=3)
-        assert at_once(work, folder / "said") == {0: 1, IN_USE: EIGHT - 1}
-    assert outcome(folder / "run") == whole, differences(whole, outcome(folder / "run"))
+        assert contended(TRAIN.resume(folder / "run"), folder / "said") == {0: 1, IN_USE: EIGHT - 1}
+    check(folder / "run", whole)
 
 
 def same(folder: Path, whole: dict[str, object]) -> None:
     """One gets the folder, the others are told so, and nothing of it is lost."""
-    folder.mkdir()
+    with eager():
+        codes = contended(TRAIN.start(folder / "run"), folder / "said")
+    assert codes[0] == 1
+    assert codes[0] + codes[2] + codes[IN_USE] == EIGHT
+    check(folder / "run", whole)
+
+
+def contended(arguments: list[str], said: Path) -> Counter[int]:
+    """Exit codes of eight of the same command, the one that gets through taking its time."""
 
     def work() -> int:
         slow()
-        return main(TRAIN.start(folder / "run"))
+        return main(arguments)
 
-    with eager():
-        codes = at_once(work, folder / "said")
-    assert codes[0] == 1
-    assert codes[0] + codes[2] + codes[IN_USE] == EIGHT
-    assert outcome(folder / "run") == whole, differences(whole, outcome(folder / "run"))
+    return at_once(work, said)
+
+
+def check(run: Path, whole: dict[str, object]) -> None:
+    """It is as if nobody else had been there."""
+    assert outcome(run) == whole, differences(whole, outcome(run))
 
 
 @pytest.mark.parametrize("way", [start, go_on, same], ids=lambda way: way.__name__)
 def test_eight_at_once(
     tmp_path: Path, whole: dict[str, object], way: Callable[[Path, dict[str, object]], None]
 ) -> None:
+    (tmp_path / "eight").mkdir()
     way(tmp_path / "eight", whole)
 
 
@@ -115,4 +118,4 @@ def test_eight_at_once(
 def test_thirty_times(tmp_path: Path, whole: dict[str, object], way: Callable[[Path, dict[str, object]], None]) -> None:
     for number in range(30):
         (tmp_path / str(number)).mkdir()
-        way(tmp_path / str(number) / "eight", whole)
+        way(tmp_path / str(number), whole)

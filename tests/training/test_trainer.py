@@ -23,7 +23,7 @@ from hpcli.training.losses import LossRecord, StepLoss
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import constant, training_schedule
 from hpcli.training.step import Loss
-from hpcli.training.trainer import Trainer
+from hpcli.training.trainer import Trainer, _snapshot
 from tests.gpu import no_waiting
 
 
@@ -116,6 +116,20 @@ def test_trials_of_one_seed_build_their_network_once(config: Config) -> None:
         run(config, trainer, 0, 3)
         assert digest(trainer.state_dict()["model"]) != fresh[seed]
     assert seeds == [1, 2, 1]
+
+
+def test_a_snapshot_shares_nothing_with_what_it_is_of() -> None:
+    """Whatever an optimizer of the user's keeps: tensors in lists and tuples, arrays."""
+    one, two, three, own = torch.ones(2), torch.ones(1), torch.ones(1), np.ones(2)
+    tree = {"a": one, 0: [two, (three, 0.9)], "own": own, "none": None}
+    before = digest(tree)
+    found = _snapshot(tree)
+    assert digest(found) == before
+    for each in (one, two, three):
+        each.add_(1)
+    own += 1
+    assert digest(found) == before
+    assert digest(tree) != before
 
 
 def test_building_a_trainer_leaves_the_generators_alone(config: Config) -> None:
