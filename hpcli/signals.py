@@ -15,25 +15,25 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 @dataclass
 class Interrupt:
-    """Whether a SIGINT was received."""
+    """The handler of SIGINT that raises KeyboardInterrupt, as Python's own, and remembers it."""
 
     received: bool = False
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        """Handle the signal."""
+        self.received = True
+        signal.default_int_handler(number, frame)
 
 
 @contextmanager
 def first_interrupt() -> Iterator[Interrupt]:
-    """While entered, a SIGINT is remembered as it raises KeyboardInterrupt: an import makes another error of it."""
+    """While entered, a SIGINT is remembered: a library that is imported makes another error of it, or swallows it."""
     interrupt = Interrupt()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        interrupt.received = True
-        signal.default_int_handler(number, frame)
-
     is_default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if not is_default or threading.current_thread() is not threading.main_thread():
         yield interrupt
         return
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield interrupt
     finally:
@@ -41,7 +41,11 @@ def first_interrupt() -> Iterator[Interrupt]:
 
 
 class StopSignals:
-    """While entered, notes the first signal instead of dying of it. A trial enters its sweep's once more."""
+    """While entered, notes the first signal instead of dying of it. A trial enters its sweep's once more.
+
+    Raises:
+        KeyboardInterrupt: on entering, where a SIGINT came before and was swallowed.
+    """
 
     def __init__(self) -> None:
         self._entered = 0
@@ -54,6 +58,9 @@ class StopSignals:
         return 128 + self.received if self.received else 0
 
     def __enter__(self) -> StopSignals:
+        before = signal.getsignal(signal.SIGINT)
+        if isinstance(before, Interrupt) and before.received:
+            raise KeyboardInterrupt
         self._entered += 1
         if self._entered == 1 and threading.current_thread() is threading.main_thread():
             self._before = {each: signal.signal(each, self._note) for each in SIGNALS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,10 +11,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hpcli.cli import main
+from hpcli.cli.session import Session
+from hpcli.config import Config
 
 SMALL = ["--set=data.train_fraction=0.2", "--set=data.batch_size=32", "--set=model.name=shallow3", "--device=cpu", "-q"]
 
@@ -97,6 +101,18 @@ def test_a_ctrl_c_before_anything_has_begun_is_exit_130(seconds: float) -> None:
         said = process.stderr.read().decode()
         assert process.wait() == 130
     assert "Traceback" not in said
+
+
+def test_a_ctrl_c_that_a_library_swallows_stops_the_run_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned = Session._pinned
+
+    def interrupted(self: Session, *given: Any) -> Config:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        return pinned(self, *given)
+
+    monkeypatch.setattr(Session, "_pinned", interrupted)
+    assert main(["train", "--epochs=1", *SMALL]) == 130
 
 
 @pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
