@@ -67,8 +67,12 @@ class DataConfig(Section):
     """folder: the shorter side is scaled to it and the middle cut out; null: images as they are, all of one size."""
     batch_size: Annotated[PositiveInt, TRAINER | COST] = 256
     """Training images a step; the last, smaller batch of a pass is dropped."""
-    eval_batch_size: Annotated[PositiveInt, TRAINER, NOT_RESULTS] = 512
-    """Images a forward pass when evaluating; changes speed and memory, not results."""
+    eval_batch_size: Annotated[PositiveInt | None, TRAINER, NOT_RESULTS] = None
+    """Images a forward pass when evaluating; changes speed and memory, not results. null: 2,048 on a GPU, 128 on a CPU,
+    fewer where images are larger than 32 × 32."""
+    resident_mb: Annotated[Annotated[float, Field(ge=0)] | None, TRAINER, NOT_RESULTS] = None
+    """Training, validation or test images of more MiB stay in their file, and every batch is sent to the device; null:
+    half of what a GPU has left, on a CPU any number."""
     augment: Annotated[Literal["none", "standard", "source"], TRAINER | COST] = "standard"
     """none; standard: a crop out of the image padded by an eighth, and a flip where mirror images keep their class;
     source: what fastai v1 did by default: flip, warp, rotation, zoom, lighting."""

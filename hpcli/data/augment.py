@@ -1,51 +1,80 @@
 """Augmentation of a whole batch on its device, every image with its own draw.
 
+An augmentation is two functions: `draw` says what is done to each image of a pass, once a pass; `change` does it to a
+batch. This one cuts a window out of the padded image, and mirrors it; `source_augment` is the other one.
+
 Letters: N images in the set, B in a batch, H × W pixels, C channels, P pixels of padding on each side.
 """
 
 from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from hpcli.data.randomness import CROP_X, CROP_Y, FLIP, random_integers
+from hpcli.data.source_augment import SourceAugment
+
+D = TypeVar("D", bound=tuple[Tensor, ...])
+"""Named tensors, each [N, …]."""
 
 
-def pad(images: Tensor, padding: int) -> Tensor:
-    """Black borders: uint8 [B, H, W, C] → [B, H+2P, W+2P, C]."""
-    return F.pad(images, (0, 0, padding, padding, padding, padding))
+class Augmentation(Protocol[D]):
+    """What is done to the images of a pass, drawn for all of them at once."""
+
+    def draw(self, index: Tensor, *, seed: int, data_pass: int) -> D:
+        """For every image of `index`, int64 [N], what is drawn for it: f(seed, data_pass, image)."""
+
+    def change(self, images: Tensor, draws: D) -> Tensor:
+        """Apply each image's draws: uint8 [B, H, W, C] → the same."""
 
 
-def random_crop_and_flip(
-    images: Tensor, index: Tensor, padding: int, *, flip: bool, seed: int, data_pass: int
-) -> Tensor:
-    """Cut an H × W window out of each padded image, mirrored left to right for half of them where `flip`.
+def augmentation_of(name: str, *, size: tuple[int, int], flip: bool) -> Augmentation[Any] | None:
+    """By its name in the config, for images of a size [H, W]; None: nothing is done."""
+    if name == "none":
+        return None
+    return SourceAugment(flip) if name == "source" else CropAndFlip(max(1, min(size) // 8), flip)
 
-    Only the batch is padded, so that the set is kept once. One flat gather for the whole batch. The draw is
-    f(seed, data_pass, image), whatever batch the image is in.
 
-    Args:
-        images: uint8 [N, H, W, C].
-        index: int64 [B], which images.
-        padding: P.
-        flip: whether to mirror at all.
-        seed: the run's seed.
-        data_pass: how often the set has been gone through.
+def chosen(draws: D, index: Tensor) -> D:
+    """The draws of some images: int64 [B] → tensors [B, …]."""
+    return type(draws)(*(each.index_select(0, index) for each in draws))
 
-    Returns:
-        uint8 [B, H, W, C].
-    """
-    _, height, width, channels = images.shape
-    top = random_integers(index, 2 * padding + 1, seed, CROP_Y, data_pass)
-    left = random_integers(index, 2 * padding + 1, seed, CROP_X, data_pass)
-    columns = torch.arange(width, device=index.device).expand(len(index), width)
-    if flip:
-        mirrored = random_integers(index, 2, seed, FLIP, data_pass).bool()
-        columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
-    padded = pad(images.index_select(0, index), padding)
-    first = torch.arange(len(index), device=index.device) * padded.shape[1] + top
-    rows = first[:, None] + torch.arange(height, device=index.device)
-    pixels = rows[:, :, None] * padded.shape[2] + (left[:, None] + columns)[:, None, :]
-    picked = padded.view(-1, channels).index_select(0, pixels.flatten())
-    return picked.view(len(index), height, width, channels)
+
+class Windows(NamedTuple):
+    """Where each image is cut: top and left edge in the padded image, int64 [N]; whether it is mirrored, bool [N]."""
+
+    top: Tensor
+    left: Tensor
+    mirrored: Tensor
+
+
+class CropAndFlip:
+    """Cut an H × W window out of each padded image, mirrored left to right for half of them where `flip`."""
+
+    def __init__(self, padding: int, flip: bool) -> None:
+        self.padding, self.flip = padding, flip
+
+    def draw(self, index: Tensor, *, seed: int, data_pass: int) -> Windows:
+        """As `Augmentation`'s."""
+        places = 2 * self.padding + 1
+        return Windows(
+            random_integers(index, places, seed, CROP_Y, data_pass),
+            random_integers(index, places, seed, CROP_X, data_pass),
+            random_integers(index, 2, seed, FLIP, data_pass).bool() & self.flip,
+        )
+
+    def change(self, images: Tensor, draws: Windows) -> Tensor:
+        """As `Augmentation`'s. Whole rows are copied, a tenth of the time that it takes to copy pixels."""
+        count, height, width, channels = images.shape
+        padded = F.pad(images, (0, 0, *[self.padding] * 4))  # black, [B, H+2P, W+2P, C]
+        high, wide = padded.shape[1:3]
+        numbers = torch.arange(count, device=images.device)
+        rows = (numbers * high + draws.top)[:, None] + torch.arange(height, device=images.device)  # [B, H]
+        windows = padded.view(-1).unfold(0, width * channels, channels)  # what begins at each pixel, without a copy
+        cut = windows.index_select(0, (rows * wide + draws.left[:, None]).flatten()).view(images.shape)
+        if not self.flip:
+            return cut
+        return torch.cat((cut, cut.flip(2))).index_select(0, numbers + count * draws.mirrored)

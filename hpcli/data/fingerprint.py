@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hpcli.data.mapped import in_parts
 
 
 def fingerprint(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: Sequence[str]) -> str:
@@ -25,7 +28,7 @@ def fingerprint(images: NDArray[np.uint8], labels: NDArray[np.int64], classes: S
     shape = "×".join(map(str, images.shape[1:]))
     begun = [hashlib.sha256(f"{shape} {name}\0".encode("utf-8", "surrogatepass")) for name in classes]
     digests = []
-    for image, label in zip(images, labels.tolist(), strict=True):
+    for image, label in zip(chain.from_iterable(in_parts(images)), labels.tolist(), strict=True):
         digest = begun[label].copy()
         digest.update(np.ascontiguousarray(image))
         digests.append(digest.digest())

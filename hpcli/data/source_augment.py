@@ -78,50 +78,48 @@ class Draws(NamedTuple):
     contrast: Tensor
 
 
-def source_augment(images: Tensor, index: Tensor, *, flip: bool, seed: int, data_pass: int) -> Tensor:
-    """Augment a batch. The draw is f(seed, data_pass, image), whatever batch the image is in.
+class SourceAugment:
+    """The augmentation. `flip`: whether to mirror at all."""
 
-    Args:
-        images: uint8 [B, H, W, C].
-        index: int64 [B], which images of the set they are.
-        flip: whether to mirror at all.
-        seed: the run's seed.
-        data_pass: how often the set has been gone through.
+    def __init__(self, flip: bool) -> None:
+        self.flip = flip
 
-    Returns:
-        uint8 [B, H, W, C]; an image for which nothing was drawn comes back bit for bit.
-    """
-    return change(images, draw(index, flip=flip, seed=seed, data_pass=data_pass))
+    def draw(self, index: Tensor, *, seed: int, data_pass: int) -> Draws:
+        """Draw each image's transforms: f(seed, data_pass, image), whatever batch the image is in.
 
+        Args:
+            index: int64 [B], which images of the set they are.
+            seed: the run's seed.
+            data_pass: how often the set has been gone through.
+        """
+        numbers = _unit_numbers(index, seed, data_pass)
+        mirrored = numbers[Kind.MIRROR] < (0.5 if self.flip else 0)
+        warp = (2 * numbers[Kind.WARP_RIGHT : Kind.WARP_TOP + 1] - 1) * MAX_WARP
+        degrees = (2 * numbers[Kind.DEGREES] - 1) * MAX_DEGREES
+        zoom = 1 + numbers[Kind.ZOOM] * (MAX_ZOOM - 1)
+        brightness = 0.5 + (numbers[Kind.BRIGHTNESS] - 0.5) * MAX_LIGHTING
+        contrast = torch.exp((1 - 2 * numbers[Kind.CONTRAST]) * math.log(1 - MAX_LIGHTING))
+        return Draws(
+            mirrored=mirrored,
+            warp=torch.where(numbers[Kind.WARPS] < CHANCE, warp, 0.0).T,
+            degrees=torch.where(numbers[Kind.ROTATES] < CHANCE, degrees, 0.0),
+            zoom=torch.where(numbers[Kind.ZOOMS] < CHANCE, zoom, 1.0),
+            row=numbers[Kind.ROW],
+            column=numbers[Kind.COLUMN],
+            brightness=torch.where(numbers[Kind.BRIGHTENS] < CHANCE, brightness, 0.5),
+            contrast=torch.where(numbers[Kind.CONTRASTS] < CHANCE, contrast, 1.0),
+        )
 
-def change(images: Tensor, draws: Draws) -> Tensor:
-    """Apply each image's draws: uint8 [B, H, W, C] → uint8 [B, H, W, C], rounded once, at the end."""
-    height, width = images.shape[1:3]
-    coords = coordinates(geometry(draws, height, width), height, width)
-    pixels = sample(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), coords)
-    pixels = light(pixels, draws.brightness, draws.contrast)
-    return pixels.permute(0, 2, 3, 1).contiguous().mul_(255).round_().to(torch.uint8)
+    def change(self, images: Tensor, draws: Draws) -> Tensor:
+        """Apply the draws: uint8 [B, H, W, C] → the same, rounded once, at the end.
 
-
-def draw(index: Tensor, *, flip: bool, seed: int, data_pass: int) -> Draws:
-    """Draw each image's transforms. The arguments are `source_augment`'s."""
-    numbers = _unit_numbers(index, seed, data_pass)
-    mirrored = numbers[Kind.MIRROR] < (0.5 if flip else 0)
-    warp = (2 * numbers[Kind.WARP_RIGHT : Kind.WARP_TOP + 1] - 1) * MAX_WARP
-    degrees = (2 * numbers[Kind.DEGREES] - 1) * MAX_DEGREES
-    zoom = 1 + numbers[Kind.ZOOM] * (MAX_ZOOM - 1)
-    brightness = 0.5 + (numbers[Kind.BRIGHTNESS] - 0.5) * MAX_LIGHTING
-    contrast = torch.exp((1 - 2 * numbers[Kind.CONTRAST]) * math.log(1 - MAX_LIGHTING))
-    return Draws(
-        mirrored=mirrored,
-        warp=torch.where(numbers[Kind.WARPS] < CHANCE, warp, 0.0).T,
-        degrees=torch.where(numbers[Kind.ROTATES] < CHANCE, degrees, 0.0),
-        zoom=torch.where(numbers[Kind.ZOOMS] < CHANCE, zoom, 1.0),
-        row=numbers[Kind.ROW],
-        column=numbers[Kind.COLUMN],
-        brightness=torch.where(numbers[Kind.BRIGHTENS] < CHANCE, brightness, 0.5),
-        contrast=torch.where(numbers[Kind.CONTRASTS] < CHANCE, contrast, 1.0),
-    )
+        An image for which nothing was drawn comes back bit for bit.
+        """
+        height, width = images.shape[1:3]
+        coords = coordinates(geometry(draws, height, width), height, width)
+        pixels = sample(images.permute(0, 3, 1, 2).to(torch.float32).div_(255), coords)
+        pixels = light(pixels, draws.brightness, draws.contrast)
+        return pixels.permute(0, 2, 3, 1).contiguous().mul_(255).round_().to(torch.uint8)
 
 
 def geometry(draws: Draws, height: int, width: int) -> Tensor:

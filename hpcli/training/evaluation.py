@@ -43,24 +43,25 @@ def measure(
         numerics: the precision to compute in.
         by_class: also count what is taken for what.
     """
-    device, size, count = loader.labels.device, num_classes, len(loader.labels)
-    totals = torch.zeros(4, dtype=torch.float64, device=device)
+    device, size = loader.labels.device, num_classes
+    right = torch.zeros(2, dtype=torch.float64, device=device)
     counts = torch.zeros(size * size, dtype=torch.int64, device=device)
     kept = []
     for images, labels in loader:
         with numerics.autocast():
             logits = network(images).float()
         kept.append(F.cross_entropy(logits, labels, reduction="none").double())
-        totals += _scores(logits, labels, kept[-1])
+        right += _right(logits, labels)
         if by_class:
             counts.index_add_(0, labels * size + logits.argmax(1), torch.ones_like(labels))  # bincount would wait
-    loss, right, right5, squares = (totals / count).tolist()
-    error = (max(squares - loss**2, 0.0) / count) ** 0.5
+    losses = torch.cat(kept)  # summed at the end: sums by batches would depend on their size
+    error = losses.std(correction=0) / len(losses) ** 0.5  # 0 for one image
+    loss, first, first5, spread = torch.stack((losses.mean(), *right / len(losses), error)).tolist()
     confusion = counts.view(size, size).cpu().numpy() if by_class else None
-    return Evaluation(loss, right, right5, error, torch.cat(kept).cpu().numpy(), confusion)
+    return Evaluation(loss, first, first5, spread, losses.cpu().numpy(), confusion)
 
 
-def _scores(logits: Tensor, labels: Tensor, losses: Tensor) -> Tensor:
-    """Sums over a batch: cross-entropy, first guess right, one of five guesses right, squared cross-entropy."""
+def _right(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many of a batch are right: at the first guess, among five guesses."""
     guesses = logits.topk(min(5, logits.shape[1]), dim=1).indices == labels[:, None]
-    return torch.stack([losses.sum(), guesses[:, 0].sum(), guesses.sum(), losses.square().sum()])
+    return torch.stack([guesses[:, 0].sum(), guesses.sum()])

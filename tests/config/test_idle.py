@@ -48,8 +48,8 @@ def test_a_schedule_reads_the_keys_that_say_so_and_no_others(name: str) -> None:
 def test_by_default_these_keys_do_nothing() -> None:
     config = load_config()
     assert [key for key, _ in fields() if why_idle(config, key)] == [
-        "data.root", "data.cache_dir", "data.image_size", "data.eval_batch_size", "model.pretrained",
-        "optimizer.nesterov", "schedule.gamma", "schedule.milestones", "train.cuda_graph",
+        "data.root", "data.cache_dir", "data.image_size", "data.eval_batch_size", "data.resident_mb",
+        "model.pretrained", "optimizer.nesterov", "schedule.gamma", "schedule.milestones", "train.cuda_graph",
     ]  # fmt: skip
 
 

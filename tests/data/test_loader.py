@@ -3,10 +3,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
-from hpcli.data import augment
+from hpcli.data import pixels as pixels_module
+from hpcli.data.augment import CropAndFlip, chosen
 from hpcli.data.dataset import ImageData, Split
 from hpcli.data.loader import EvalLoader, TrainLoader
+from hpcli.data.pixels import Streamed
 from hpcli.data.randomness import CROP_X, CROP_Y, FLIP, random_integers
 
 CPU = torch.device("cpu")
@@ -26,6 +29,13 @@ def source(split: Split, *, flip: bool = True) -> ImageData:
 
 def loader(split: Split, *, augmentation: str = "standard", seed: int = 0, flip: bool = True) -> TrainLoader:
     return TrainLoader(split, source(split, flip=flip), batch_size=8, augmentation=augmentation, seed=seed, device=CPU)
+
+
+def cropped(pixels: Tensor, index: Tensor, *, data_pass: int, seed: int) -> Tensor:
+    """Images at `index`, drawn for all of a pass at once and changed."""
+    own = CropAndFlip(2, flip=True)
+    draws = own.draw(torch.arange(len(pixels)), seed=seed, data_pass=data_pass)
+    return own.change(pixels[index], chosen(draws, index))
 
 
 def test_a_pass_shows_every_image_at_most_once_and_drops_the_odd_ones() -> None:
@@ -64,7 +74,7 @@ def test_the_batched_crop_equals_slicing_image_by_image(channels: int) -> None:
     split = images(channels=channels)
     pixels = torch.from_numpy(split.images)
     index = torch.tensor([3, 3, 49, 0, 17, 21, 8])
-    batch = augment.random_crop_and_flip(pixels, index, 2, flip=True, seed=9, data_pass=4)
+    batch = cropped(pixels, index, seed=9, data_pass=4)
     top = random_integers(index, 5, 9, CROP_Y, 4).tolist()
     left = random_integers(index, 5, 9, CROP_X, 4).tolist()
     mirrored = random_integers(index, 2, 9, FLIP, 4).tolist()
@@ -76,10 +86,10 @@ def test_the_batched_crop_equals_slicing_image_by_image(channels: int) -> None:
 def test_crops_and_flips_differ_between_images_and_passes() -> None:
     same = images(count=1)
     pixels = torch.from_numpy(np.repeat(same.images, 400, axis=0))
-    batch = augment.random_crop_and_flip(pixels, torch.arange(400), 2, flip=True, seed=0, data_pass=0)
+    batch = cropped(pixels, torch.arange(400), seed=0, data_pass=0)
     different = {image.numpy().tobytes() for image in batch}
     assert len(different) == 5 * 5 * 2
-    later = augment.random_crop_and_flip(pixels, torch.arange(400), 2, flip=True, seed=0, data_pass=1)
+    later = cropped(pixels, torch.arange(400), seed=0, data_pass=1)
     assert not torch.equal(batch, later)
 
 
@@ -103,6 +113,40 @@ def test_normalised_like_the_textbook_and_channels_last() -> None:
 
 def test_evaluation_goes_through_everything_in_order() -> None:
     split = images()
-    batches = list(EvalLoader(split, source(split), batch_size=16, device=CPU))
+    batches = list(EvalLoader.of(split, source(split), batch_size=16, device=CPU))
     assert [len(labels) for _, labels in batches] == [16, 16, 16, 2]
     assert torch.cat([labels for _, labels in batches]).tolist() == split.labels.tolist()
+
+
+@pytest.mark.parametrize("augmentation", ["none", "standard", "source"])
+def test_images_that_stay_on_the_host_give_the_same_batches(augmentation: str) -> None:
+    split = images()
+    here, sent = (
+        TrainLoader(
+            split, source(split), batch_size=8, augmentation=augmentation, seed=3, device=CPU, resident=resident
+        )
+        for resident in (None, 100)
+    )
+    assert isinstance(sent.pixels, Streamed)
+    for step in (0, 1, 2, 5, 6, 3, 19, 0):  # in order, across a pass, back and forth
+        assert all(map(torch.equal, here.batch(step), sent.batch(step)))
+    which = np.array([4, 4, 30, 1])
+    for loaders in (
+        [EvalLoader.sample(each, which, batch_size=3) for each in (here, sent)],
+        [EvalLoader.of(split, source(split), batch_size=16, device=CPU, resident=each) for each in (None, 0)],
+    ):
+        for one, other in zip(*loaders, strict=True):
+            assert all(map(torch.equal, one, other))
+
+
+def test_what_a_file_has_in_memory_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    released: list[int] = []
+    monkeypatch.setattr(pixels_module, "release_pages", lambda *arrays: released.append(len(arrays)))
+    split = images()
+    size = split.images[0].nbytes
+    store = Streamed(split.images, CPU, at_most=20 * size)
+    for start in range(0, 48, 8):
+        assert torch.equal(
+            store.pick(torch.arange(start, start + 8)), torch.from_numpy(split.images[start : start + 8])
+        )
+    assert len(released) == 2  # after 24 and 48 images

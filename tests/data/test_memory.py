@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -15,9 +17,11 @@ from PIL import Image
 
 from hpcli import load_config, train
 from hpcli.config import Config
+from hpcli.data import mapped
 from hpcli.data.dataset import ImageData, Split, divide
-from hpcli.data.mapped import release_pages
+from hpcli.data.mapped import release_pages, taken
 from hpcli.data.on_device import DeviceData
+from hpcli.data.pixels import Resident
 from hpcli.training.trainer import Trainer
 
 MEASURE = """
@@ -49,9 +53,13 @@ def test_training_and_measuring_keep_no_further_copy() -> None:
     source, config = data()
     splits = divide(source, config)
     loaded = DeviceData.from_config(splits, config.data, seed=0, device=torch.device("cpu"))
-    assert loaded.loader.images.data_ptr() == splits.train.images.ctypes.data
-    assert loaded.eval_loader("train", 1000).images.data_ptr() == splits.train.images.ctypes.data
-    assert loaded.eval_loader("valid").images.data_ptr() == splits.valid.images.ctypes.data
+    for pixels, part in (
+        (loaded.loader.pixels, splits.train),
+        (loaded.eval_loader("train", 1000).pixels, splits.train),
+        (loaded.eval_loader("valid").pixels, splits.valid),
+    ):
+        assert isinstance(pixels, Resident)
+        assert pixels.images.data_ptr() == part.images.ctypes.data
     assert len(loaded.eval_loader("train", 1000).labels) == 1000
 
 
@@ -75,6 +83,66 @@ def test_the_memory_of_a_file_that_may_be_changed_is_not_given_back(tmp_path: Pa
     kept = np.load(tmp_path / "x.npy", mmap_mode="r")
     release_pages(kept, kept[10:])
     assert (kept == 0).all()
+
+
+def test_a_large_copy_out_of_a_file_lies_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (500, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "x.npy", whole)
+    images, index = np.load(tmp_path / "x.npy", mmap_mode="r"), np.random.default_rng(1).permutation(500)[:300]
+    monkeypatch.setattr(mapped, "LARGE", 300 * 48)
+    monkeypatch.setattr(mapped, "AT_ONCE", 1000)
+    copy = taken(images, index)
+    assert isinstance(copy, np.memmap)
+    assert not copy.flags.writeable
+    release_pages(copy)
+    assert np.array_equal(copy, whole[index])
+    again = taken(copy[100:], np.arange(200))  # of a file without a name: in memory
+    assert np.array_equal(again, whole[index[100:]])
+    assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
+    assert not isinstance(taken(images, index[:299]), np.memmap)
+    assert not isinstance(taken(whole, index), np.memmap)
+    monkeypatch.setattr(os, "posix_fallocate", no_space)
+    assert np.array_equal(taken(images, index), whole[index])
+
+
+def no_space(*_: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+STREAM = """
+import resource, sys
+import numpy as np
+from hpcli import load_config, train
+from hpcli.data import mapped
+from hpcli.data.dataset import ImageData, Split, divide
+
+FEW = 2**24
+mapped.LARGE = int(sys.argv[2])
+
+def trained(count):
+    images = np.load(sys.argv[1], mmap_mode="r")[:count]
+    keys = {"model.name": "shallow3", "train.epochs": 1, "data.validation": 0.1, "data.resident_mb": FEW / 2**20}
+    config = load_config(overrides={**keys, "data.batch_size": 64, "data.steps_per_epoch": 100})
+    splits = divide(ImageData(Split(images, np.arange(len(images)) % 10)), config)
+    splits.fingerprints
+    train(config, splits=splits, device="cpu")
+
+trained(7000)  # what is imported and allocated once; a thread of its own sends the batches here, too
+now = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (1024 * now + 4 * FEW,) * 2)
+trained(50_000)
+"""
+
+
+@pytest.mark.parametrize(("large", "code"), [(2**24, 0), (2**34, 1)], ids=["in a file", "in memory"])
+def test_images_of_ten_times_what_may_be_in_memory(large: int, code: int, tmp_path: Path) -> None:
+    """154 MB, of which 17 may be on the device. Memory may grow by four times that, but for pages of files."""
+    generator = np.random.default_rng(0)
+    np.save(tmp_path / "large.npy", generator.integers(0, 256, (50_000, 32, 32, 3), np.uint8))
+    command = [sys.executable, "-c", STREAM, str(tmp_path / "large.npy"), str(large)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert not code or "Unable to allocate" in done.stderr
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hpcli.data import source_augment as augment
-from hpcli.data.source_augment import Draws, source_augment
+from hpcli.data.source_augment import Draws, SourceAugment
 from tests.gpu import no_waiting
 
 # Both sides of every comparison round to whole pixel values, once each: they may differ by one, and hardly ever do.
@@ -27,6 +27,12 @@ def nothing(count: int, **changes: Tensor) -> Draws:
     zeros, ones = torch.zeros(count), torch.ones(count)
     draws = Draws(zeros.bool(), torch.zeros(count, 4), zeros, ones, zeros, zeros, ones / 2, ones)
     return draws._replace(**changes)
+
+
+def source_augment(images: Tensor, index: Tensor, *, flip: bool, seed: int, data_pass: int) -> Tensor:
+    """Draw and change."""
+    own = SourceAugment(flip)
+    return own.change(images, own.draw(index, seed=seed, data_pass=data_pass))
 
 
 def difference(ours: Tensor, reference: Tensor, inside: Tensor) -> tuple[int, float]:
@@ -83,7 +89,7 @@ def numpy_light(pixels: Floats, change: float, scale: float) -> Floats:
 @pytest.mark.parametrize(("height", "width", "channels"), [(32, 32, 3), (28, 28, 1), (24, 40, 3)])
 def test_the_whole_equals_fastai_done_image_by_image_in_numpy(height: int, width: int, channels: int) -> None:
     images, index = noise(64, height, width, channels), torch.arange(64) + 1000
-    draws = augment.draw(index, flip=True, seed=5, data_pass=2)
+    draws = SourceAugment(True).draw(index, seed=5, data_pass=2)
     ours = source_augment(images, index, flip=True, seed=5, data_pass=2)
     assert ours.shape == images.shape
     assert ours.dtype == torch.uint8
@@ -97,7 +103,7 @@ def test_the_whole_equals_fastai_done_image_by_image_in_numpy(height: int, width
 def test_where_nothing_is_drawn_every_pixel_stays_and_a_mirror_only_mirrors(height: int, width: int) -> None:
     images = torch.arange(256, dtype=torch.uint8).repeat(height * width * 3 // 128 + 1)[: 2 * height * width * 3]
     images = images.view(2, height, width, 3)
-    changed = augment.change(images, nothing(2, mirrored=torch.tensor([False, True])))
+    changed = SourceAugment(True).change(images, nothing(2, mirrored=torch.tensor([False, True])))
     assert torch.equal(changed[0], images[0])
     assert torch.equal(changed[1], images[1].flip(1))
     assert not torch.equal(changed[1], images[1])
@@ -109,7 +115,7 @@ def test_rotation_equals_torchvision() -> None:
 
     degrees = torch.tensor([-10.0, -3.3, 0.4, 7.0, 10.0])
     images = noise(5)
-    ours = augment.change(images, nothing(5, degrees=degrees)).permute(0, 3, 1, 2)
+    ours = SourceAugment(True).change(images, nothing(5, degrees=degrees)).permute(0, 3, 1, 2)
     for n, image in enumerate(images.permute(0, 3, 1, 2)):
         reference = rotate(image, float(degrees[n]), InterpolationMode.BILINEAR)
         inside = rotate(torch.ones(1, 32, 32), float(degrees[n]), InterpolationMode.BILINEAR) > 0.999
@@ -124,7 +130,7 @@ def test_zoom_equals_torchvision() -> None:
 
     zoom, row, column = torch.tensor([[1.1, 1.03, 1.07], [0.0, 0.4, 1.0], [1.0, 0.2, 0.5]])
     images = noise(3, 24, 40)
-    ours = augment.change(images, nothing(3, zoom=zoom, row=row, column=column)).permute(0, 3, 1, 2)
+    ours = SourceAugment(True).change(images, nothing(3, zoom=zoom, row=row, column=column)).permute(0, 3, 1, 2)
     for n, image in enumerate(images.permute(0, 3, 1, 2)):
         centre = [float(column[n]) * 39 + 0.5, float(row[n]) * 23 + 0.5]  # torchvision counts from the pixel's corner
         scale = float(zoom[n])
@@ -142,7 +148,7 @@ def test_warp_equals_torchvision() -> None:
 
     warp = torch.tensor([[0.2, -0.2, 0.1, -0.05], [-0.2, -0.2, -0.2, -0.2], [0.0, 0.2, 0.0, 0.0], [0.2, 0.2, 0.2, 0.2]])
     images = noise(4, 24, 40)
-    ours = augment.change(images, nothing(4, warp=warp)).permute(0, 3, 1, 2)
+    ours = SourceAugment(True).change(images, nothing(4, warp=warp)).permute(0, 3, 1, 2)
     scale = torch.tensor([39 / 2, 23 / 2])
     corners = torch.tensor([[-1.0, -1], [1, -1], [1, 1], [-1, 1]])
     start = ((corners + 1) * scale + 0.5).tolist()
@@ -176,7 +182,7 @@ def test_light_is_changed_in_logits() -> None:
     images = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).repeat(6, 1, 1, 1)
     brightness = torch.tensor([0.4, 0.6, 0.5, 0.5, 0.45, 0.6])
     contrast = torch.tensor([1.0, 1.0, 0.8, 1.25, 1.2, 0.9])
-    ours = augment.change(images, nothing(6, brightness=brightness, contrast=contrast))
+    ours = SourceAugment(True).change(images, nothing(6, brightness=brightness, contrast=contrast))
     for n, image in enumerate(images.numpy()):
         reference = np.round(numpy_light(image / 255, float(brightness[n]), float(contrast[n])) * 255)
         assert np.abs(ours[n].numpy() - reference).max() <= ROUNDING
@@ -203,7 +209,7 @@ def test_images_passes_and_seeds_differ() -> None:
 
 
 def test_each_transform_is_drawn_as_often_and_as_far_as_it_should_be() -> None:
-    draws = augment.draw(torch.arange(4000), flip=True, seed=2, data_pass=0)
+    draws = SourceAugment(True).draw(torch.arange(4000), seed=2, data_pass=0)
     assert abs(draws.mirrored.float().mean() - 0.5) < 0.03  # four standard deviations
     warped = draws.warp.ne(0).any(1)
     for values, neutral, low, high in [
@@ -227,7 +233,7 @@ def test_each_transform_is_drawn_as_often_and_as_far_as_it_should_be() -> None:
 
 
 def test_no_random_number_tells_of_another() -> None:
-    draws = augment.draw(torch.arange(4000), flip=True, seed=0, data_pass=0)
+    draws = SourceAugment(True).draw(torch.arange(4000), seed=0, data_pass=0)
     columns = [draws.mirrored[:, None], draws.warp, *(values[:, None] for values in draws[2:])]
     columns += [(values != neutral)[:, None] for values, neutral in [(draws.degrees, 0), (draws.zoom, 1)]]
     columns += [(values != neutral)[:, None] for values, neutral in [(draws.brightness, 0.5), (draws.contrast, 1)]]
@@ -242,7 +248,7 @@ def test_no_random_number_tells_of_another() -> None:
 
 def test_without_flip_nothing_is_mirrored_and_all_else_is_drawn_as_with_it() -> None:
     index = torch.arange(500)
-    with_flip, without = (augment.draw(index, flip=flip, seed=0, data_pass=0) for flip in (True, False))
+    with_flip, without = (SourceAugment(flip).draw(index, seed=0, data_pass=0) for flip in (True, False))
     assert with_flip.mirrored.any()
     assert not without.mirrored.any()
     for one, two in zip(with_flip[1:], without[1:], strict=True):

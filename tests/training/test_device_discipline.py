@@ -13,6 +13,7 @@ import copy
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from hpcli.config import Config, load_config, with_overrides
+from hpcli.data import pixels
 from hpcli.data.dataset import load_splits
 from hpcli.models import build_model
 from hpcli.states import BatchNorm
@@ -92,6 +94,16 @@ class Event:
         return True
 
 
+class AtOnce:
+    """An executor without threads."""
+
+    def __init__(self, *_: object, **__: object) -> None: ...
+    def submit(self, function: Callable[[Tensor], Tensor], index: Tensor) -> Future[Tensor]:
+        done: Future[Tensor] = Future()
+        done.set_result(function(index))
+        return done
+
+
 def moved(module: nn.Module, function: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
     """nn.Module._apply for fake tensors, which cannot be swapped in place."""
     for child in module.children():
@@ -135,7 +147,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Watch]:
     generator = type("Generator", (), {"manual_seed": staticmethod(found.seeds.append)})()
     faked = {
         "device_count": lambda: 1, "current_device": lambda: 0, "is_bf16_supported": lambda **_: True, "Event": Event,
-        "default_generators": (generator,),
+        "default_generators": (generator,), "mem_get_info": lambda _: (2**30, 2**31),
     }  # fmt: skip
     for name, value in faked.items():
         monkeypatch.setattr(torch.cuda, name, value)
@@ -207,6 +219,25 @@ def test_nothing_in_the_step_loop_waits_for_the_device(case: dict[str, Any], wat
     assert set(watch.taken()) == {"copies: cuda to cpu at losses.py:_send"}
     assert len(set(watch.seeds)) == len(schedule)  # dropout's, each step its own
     assert devices_of(trainer.optimizer.state_dict()) <= {"cuda"}
+
+
+def test_images_that_are_sent_wait_for_nothing_either(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pixels, "ThreadPoolExecutor", AtOnce)  # a thread of its own would have no fake tensors
+    monkeypatch.setattr(Tensor, "pin_memory", lambda images: images)
+    trainer, schedule = trainer_of({**CASES[0], "data.resident_mb": 0})
+    watch.taken()
+    for _ in trainer.train(schedule):
+        pass
+    assert set(watch.taken()) == {
+        "copies: cuda to cpu at losses.py:_send",
+        "copies: cpu to cuda at pixels.py:pick",
+        "copies: cpu to cuda at loader.py:pictures",  # the numbers of the images
+        "copies: cpu to cuda at loader.py:_drawn",  # once a pass
+    }
+    trainer.evaluate("valid")
+    watch.taken()
+    trainer.evaluate("valid")
+    assert set(watch.taken()) <= END | {"copies: cpu to cuda at pixels.py:pick"}
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)

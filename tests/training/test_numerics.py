@@ -161,7 +161,7 @@ def test_a_trainer_that_waits_for_its_caller_has_given_them_back(config: Config,
         assert switches() == before
     trainer.evaluate("valid")
     assert switches() == before
-    assert len(seen) == 4
+    assert len(seen) > 3
     assert all(seen)
 
 

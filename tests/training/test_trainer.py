@@ -222,7 +222,7 @@ def by_hand(config: Config, loss: Loss | None = None) -> Trainer:
 def test_a_trainer_of_parts_is_the_one_of_the_config(config: Config) -> None:
     made = Trainer.from_config(config)
     data = DeviceData(load_splits(config), batch_size=32, seed=config.seed)
-    assert data.loader.augmentation == "none"
+    assert data.loader.augmentation is None
     data = DeviceData(load_splits(config), batch_size=32, augmentation=config.data.augment, seed=config.seed)
     model = Trainer.from_config(config).model
     parts = Trainer(model, data, Optimizer.from_config(model, config.optimizer), seed=config.seed)
