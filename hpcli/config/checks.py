@@ -49,6 +49,8 @@ def _of_the_rest(config: Config) -> Iterator[Fault]:
         if epoch >= train.epochs:
             place = ("train", "checkpoint_epochs", index)
             yield place, f"{epoch} is past the last epoch, {train.epochs - 1} (they count from 0)"
+    if isinstance(config.sweep.parallel, int) and config.sweep.parallel > 1 and train.threads is None:
+        yield ("sweep", "parallel"), f"{config.sweep.parallel}: needs train.threads, the cores of each trial, such as 1"
     if config.sweep.refine and config.sweep.until_decided:
         yield ("sweep", "refine"), "and until_decided: one at a time; a refined sweep can be resumed with more seeds"
 

@@ -50,6 +50,8 @@ class SweepConfig(Section):
     """Give each value its own best of these, chosen on seeds of their own: {schedule.max_lr: [3e-3, 1e-2, 3e-2]}."""
     refine: Annotated[bool, EXTENDS] = False
     """Go on between the values that may be the best and their neighbours: exponents halved, one significant figure."""
+    parallel: Annotated[Literal["auto"] | PositiveInt, EXTENDS] = "auto"
+    """Trials side by side, each in a process of its own; auto: on a CPU one for every train.threads of its cores."""
     until_decided: Annotated[bool, EXTENDS] = False
     """Add seeds until nothing is undecided, in three looks that share the error rate."""
     max_seeds: Annotated[int, Field(ge=2, le=100), EXTENDS] = 12

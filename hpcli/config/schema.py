@@ -179,6 +179,9 @@ class TrainConfig(Section):
     """Share of the target spread over all classes (training loss only)."""
     deterministic: Annotated[bool, TRAINER | COST] = False
     """On a GPU: bit-identical repeats, at some cost. A CPU's are, with one number of threads."""
+    threads: Annotated[PositiveInt | None, TRAINER] = None
+    """CPU cores that a run computes with; null: all. Their number changes a result's last digits, so it is part of what
+    a trial is; trials of one thread each can run side by side."""
     cuda_graph: Annotated[Literal["auto", True, False], TRAINER, NOT_RESULTS] = "auto"
     """On a GPU: launch a step's kernels at once. auto: for every network but one of your own code."""
 

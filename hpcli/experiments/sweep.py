@@ -26,7 +26,7 @@ from hpcli.results.sweep import SweepResult
 from hpcli.results.trials import SweepTrial
 from hpcli.states import Judgement, RunStatus
 from hpcli.training.device import choose_device, generators_kept
-from hpcli.trials.serial import SerialExecutor
+from hpcli.trials.parallel import executor_for
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
 
@@ -67,18 +67,12 @@ def sweep(
     data = DataFacts.of(splits)
     data.check_unchanged(recorder)
     data.record(recorder)
-    executor = SerialExecutor(recorder, Trainers(config, device=device, splits=splits))
-    run = _Sweep(config, found, TrialTable(config, data, recorder, executor, on_progress))
-    on_gpu = choose_device(device).type == "cuda"
-    run.table.say(*same_trainings(tuple(config.sweep.values), found, splits, on_gpu=on_gpu))
-    if config.sweep.until_decided:
-        run.until_decided(config.sweep.max_seeds)
-        return run.look(of=LOOKS)
-    run.train(found, run.num_seeds())
-    while config.sweep.refine and run.refine():
-        pass
-    result = run.look()
-    return run.confirm(result) if config.sweep.refine else result
+    trainers, where = Trainers(config, device=device, splits=splits), choose_device(device)
+    with executor_for(config, recorder, trainers, device=where) as executor:
+        run = _Sweep(config, found, TrialTable(config, data, recorder, executor, on_progress))
+        same = same_trainings(tuple(config.sweep.values), found, splits, on_gpu=where.type == "cuda")
+        run.table.say(*same)
+        return run.through()
 
 
 class _Sweep:
@@ -94,6 +88,17 @@ class _Sweep:
         self.added: set[str] = set()  # names of the values that the last refinement added
         keys, epochs = tuple(config.sweep.values), config.sweep.epochs
         table.say(*in_lines(keys, budgets_of(keys, found, table.data), epochs))
+
+    def through(self) -> SweepResult:
+        """All trials that the config asks for, and what they come to."""
+        if self.config.sweep.until_decided:
+            self.until_decided(self.config.sweep.max_seeds)
+            return self.look(of=LOOKS)
+        self.train(self.settings, self.num_seeds())
+        while self.config.sweep.refine and self.refine():
+            pass
+        result = self.look()
+        return self.confirm(result) if self.config.sweep.refine else result
 
     def num_seeds(self) -> int:
         """As many as the config says; `auto`: as were decided on before, or as the first trial's time allows."""

@@ -26,7 +26,7 @@ FORMAT = 2
 METADATA = "hpcli"
 """In the metadata of a safetensors file, what the weights were trained on: JSON."""
 INDEX = "index.json"
-SHARE_OF_TIME = 100
+SHARE_OF_TIME = 200
 """At an epoch's end, save when this many times the last save's duration have passed since."""
 AT_MOST_SECONDS = 300.0
 """Save at least this often, between epochs too."""

@@ -122,9 +122,14 @@ class DiskRecorder(FolderRecorder):
         self._begin_after(self.folder.standing)
         check_seal(self.path, self._sealed)
 
+    @property
+    def children_folder(self) -> Path:
+        """Where the runs within this one lie."""
+        return self.path / CHILDREN
+
     def child(self, key: str, config: Config) -> ChildFolder:
         """A run folder within this one: the one of that key, if there is one."""
-        return ChildFolder.of(self.path / CHILDREN / key, config, self.signals)
+        return ChildFolder.of(self.children_folder / key, config, self.signals)
 
     def step_of(self, name: str, command: str, config: Config) -> DiskRecorder:
         """The run folder `name` within this one: new, or gone on with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
@@ -65,6 +66,11 @@ class FanOut:
     def should_stop(self) -> bool:
         """Whether any recorder asks the experiment to stop."""
         return any(each.should_stop() for each in (self.first, *self.others) if isinstance(each, Stop))
+
+    @property
+    def children_folder(self) -> Path | None:
+        """The first one's."""
+        return self.first.children_folder
 
     def child(self, key: str, config: Config) -> ChildContext:
         """The first one's child."""

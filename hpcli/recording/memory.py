@@ -80,6 +80,8 @@ class MemoryRecorder:
         """Never."""
         return False
 
+    children_folder = None
+
     def child(self, key: str, config: Config) -> AbstractContextManager[MemoryRecorder]:
         """A recorder for the run. A run that is over keeps its earlier recorder."""
         known = self.children.get(key)

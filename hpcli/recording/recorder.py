@@ -7,6 +7,7 @@ Four things that can be had apart: rows, states, children, and the wish that it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -103,11 +104,19 @@ class Recorder(RowRecorder, StateRecorder, Stop, Protocol):
     """Records a run: rows, states, and the wish that it stop."""
 
 
-class ParentRecorder(Recorder, Protocol):
-    """Records an experiment that is made of runs, such as a sweep."""
+class Parent(Stop, Protocol):
+    """Has the recorders of runs within a run."""
 
     def child(self, key: str, config: Config) -> ChildContext:
         """The recorder of a run within this one, by its key. A run that was recorded before is gone on with."""
+
+
+class ParentRecorder(Parent, Recorder, Protocol):
+    """Records an experiment that is made of runs, such as a sweep."""
+
+    @property
+    def children_folder(self) -> Path | None:
+        """Where the runs within this one lie, each in a folder by its key; None: in memory."""
 
     def find_child(self, key: str) -> Record | None:
         """A run within this one, to read; None: it has not begun."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,16 +22,19 @@ class Numerics:
     dtype: torch.dtype | None = None  # that autocast computes in; None: float32 throughout
     fp32_precision: str | None = None  # of float32 products on a GPU: ieee or tf32; None: as it is
     deterministic: bool = False
+    threads: int | None = None  # of the CPU; None: as many as they are
 
     @classmethod
-    def of(cls, precision: str, device: torch.device, *, deterministic: bool = False) -> Numerics:
+    def of(
+        cls, precision: str, device: torch.device, *, deterministic: bool = False, threads: int | None = None
+    ) -> Numerics:
         """The numerics of `train.precision` on a device. `auto` is bfloat16 on a GPU with bfloat16, else float32."""
         if device.type != "cuda":
-            return cls(device, torch.bfloat16 if precision == "bf16" else None)
+            return cls(device, torch.bfloat16 if precision == "bf16" else None, threads=threads)
         has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         if precision == "bf16" or (precision == "auto" and has_bf16):
-            return cls(device, torch.bfloat16, None, deterministic)
-        return cls(device, None, "tf32" if precision == "tf32" else "ieee", deterministic)
+            return cls(device, torch.bfloat16, None, deterministic, threads)
+        return cls(device, None, "tf32" if precision == "tf32" else "ieee", deterministic, threads)
 
     def warn_if_slow(self) -> None:
         """Warn of bfloat16 on a processor without units for it."""
@@ -52,10 +55,19 @@ class Numerics:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """While entered, torch's process-wide switches are this trainer's. Leaving restores them. A CPU needs none."""
-        if self.device.type != "cuda":
-            yield
-            return
+        """While entered, torch's process-wide switches are this trainer's. Leaving restores them."""
+        threads = torch.get_num_threads()
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            with self._on_gpu() if self.device.type == "cuda" else nullcontext():
+                yield
+        finally:
+            if self.threads is not None:
+                torch.set_num_threads(threads)
+
+    @contextmanager
+    def _on_gpu(self) -> Iterator[None]:
         before = (
             _fp32_precisions(),
             torch.backends.cudnn.benchmark,

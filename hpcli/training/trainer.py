@@ -111,7 +111,9 @@ class Trainer:
             CheckpointError: weights of another network; the first difference is named.
         """
         where, splits = devices.choose_device(device), splits or load_splits(config)
-        numerics = Numerics.of(config.train.precision, where, deterministic=config.train.deterministic)
+        numerics = Numerics.of(
+            config.train.precision, where, deterministic=config.train.deterministic, threads=config.train.threads
+        )
         numerics.warn_if_slow()
         draw = drawn_by(config, splits)
         model: nn.Module = draw(config.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -27,5 +27,8 @@ class Outcome:
 class Executor(Protocol):
     """Runs trials, somewhere, in any order."""
 
+    at_once: int
+    """How many run side by side."""
+
     def run(self, specs: Sequence[Spec], on_progress: OnProgress) -> Iterator[Outcome]:
         """Bring trials to their end, yielding an outcome after each; stop early where somebody asked to."""

@@ -16,7 +16,9 @@ def made_with(numerics: Numerics, step: int = 0) -> MadeWith:
 
     precision = "bf16" if numerics.dtype is torch.bfloat16 else numerics.fp32_precision or "fp32"
     resolved = "fp32" if precision == "ieee" else precision
-    return MadeWith(step, numerics.device.type, resolved, torch.get_num_threads(), torch.__version__)
+    return MadeWith(
+        step, numerics.device.type, resolved, numerics.threads or torch.get_num_threads(), torch.__version__
+    )
 
 
 def record_made_with(recorder: RowRecorder, now: MadeWith) -> None:

@@ -27,6 +27,10 @@ from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import new_trainer
 
 
+DURABLE_SECONDS = 5.0
+"""At an epoch's end rows are synced so long after the last time, for who reads them: a run goes on from checkpoints."""
+
+
 def run_trial(
     spec: Spec,
     recorder: ChildRecorder,
@@ -156,7 +160,7 @@ class _Training:
             momentum=report.momentum,
             seconds=round(now - self.started, 3),
         )
-        durable = now - self.durable_at >= 1.0  # a checkpoint makes all rows before it so
+        durable = now - self.durable_at >= DURABLE_SECONDS
         self.recorder.add(epoch, durable=durable)
         self.durable_at = now if durable else self.durable_at
         self.on_progress(Progress(report.step + 1, len(self.schedule), epoch=epoch))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from hpcli.errors import HpcliError, HpcliWarning, StorageError
 from hpcli.recording.progress import OnProgress
-from hpcli.recording.recorder import ParentRecorder
+from hpcli.recording.recorder import Parent
 from hpcli.results.made_with import MadeWith
 from hpcli.states import RunStatus
 from hpcli.trials import run
@@ -20,7 +20,9 @@ from hpcli.trials.trainers import Trainers
 class SerialExecutor:
     """Runs trials with one trainer, which is put back to its start in between."""
 
-    def __init__(self, recorder: ParentRecorder, trainers: Trainers) -> None:
+    at_once = 1
+
+    def __init__(self, recorder: Parent, trainers: Trainers) -> None:
         self.recorder, self.trainers = recorder, trainers
         self._made: MadeWith | None = None  # what the first trial was computed with
         self._has_warned = False

@@ -142,7 +142,9 @@ class TrialTable:
         took = [each.seconds for each in self._outcomes.values() if each.seconds]
         has_trained = any(each.result is not None and not each.reused for each in self._outcomes.values())
         if has_trained and left and took and not self._has_forecast:
-            self.say(f"{len(left)} more trials, about {sum(took) / len(took) * len(left):.0f} s")
+            self.say(
+                f"{len(left)} more trials, about {sum(took) / len(took) * len(left) / self.executor.at_once:.0f} s"
+            )
             self._has_forecast = True
 
     def _report(self, report: Progress) -> None:

@@ -1,0 +1,130 @@
+"""A process that runs trials for another one, each in its folder: `python -m hpcli.trials.worker DESCRIPTOR`.
+
+What is sent to it: a `Setup`, then specs, one after the other, or `STOP`. What it sends: progress, words, and an
+outcome for every spec. It stops as a run does, with a state to go on from: when it is told to, when a signal comes, and
+when the other process is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from queue import SimpleQueue
+
+from hpcli import catalog
+from hpcli.config import Config
+from hpcli.errors import StorageError, UsageError
+from hpcli.files import is_locked
+from hpcli.recording.child import ChildFolder
+from hpcli.recording.progress import Progress
+from hpcli.recording.status import LOCK
+from hpcli.signals import StopSignals
+from hpcli.states import RunStatus
+from hpcli.trials.executor import Outcome
+from hpcli.trials.serial import SerialExecutor
+from hpcli.trials.spec import Spec
+from hpcli.trials.trainers import Trainers
+
+STOP = "stop"
+REPORT_SECONDS = 0.2
+BUSY_SECONDS = 60.0
+"""A trial's folder may still be held by a worker whose driver was killed: so long it is waited for."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker has to know before its first trial."""
+
+    folder: Path  # where trials lie, each in one by its key
+    config: Config
+    device: str
+    images: Mapping[str, str]  # part → what its images are, by their hash
+    path: tuple[str, ...]  # where Python looks for modules
+
+
+class _Within:
+    """The trials of a run folder that another process holds."""
+
+    def __init__(self, folder: Path, signals: StopSignals) -> None:
+        self.folder, self.signals = folder, signals
+
+    def child(self, key: str, config: Config) -> ChildFolder:
+        """The folder of a trial, once nobody holds it."""
+        folder, until = self.folder / key, time.monotonic() + BUSY_SECONDS
+        while is_locked(folder / LOCK) and time.monotonic() < until and not self.should_stop():
+            time.sleep(0.1)
+        return ChildFolder.of(folder, config, self.signals)
+
+    def should_stop(self) -> bool:
+        return self.signals.received is not None
+
+
+class _Worker:
+    def __init__(self, link: Connection, setup: Setup) -> None:
+        self.link, self.setup, self.signals = link, setup, StopSignals()
+        self.waiting: SimpleQueue[Spec | None] = SimpleQueue()
+        self.executor: SerialExecutor | None = None
+        self._reported = 0.0
+
+    def work(self) -> None:
+        warnings.showwarning = lambda message, *_, **__: self._send(str(message))
+        threading.Thread(target=self._listen, daemon=True).start()
+        with self.signals:
+            while (spec := self.waiting.get()) is not None:
+                self._send(self._outcome(spec))
+
+    def _outcome(self, spec: Spec) -> Outcome | Exception:
+        """How a trial ended; what ends the whole sweep is an error."""
+        catalog.allow_code(*spec.allowed_code)
+        try:
+            self.executor = self.executor or self._new_executor()
+            (outcome,) = self.executor.run([spec], self._report)
+        except (StorageError, UsageError) as error:
+            return error
+        except Exception as error:
+            return Outcome(spec, RunStatus.FAILED, reason=str(error) or repr(error))
+        return outcome
+
+    def _new_executor(self) -> SerialExecutor:
+        setup = self.setup
+        trainers = Trainers(setup.config, device=setup.device)
+        if trainers.splits.fingerprints != setup.images:
+            raise UsageError("sweep.parallel: the images that were passed are not those of the config; leave it at 1")
+        return SerialExecutor(_Within(setup.folder, self.signals), trainers)
+
+    def _listen(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while (message := self.link.recv()) != STOP:
+                self.waiting.put(message)
+        self.signals.received = self.signals.received or signal.SIGTERM
+        self.waiting.put(None)
+
+    def _report(self, report: Progress) -> None:
+        now = time.monotonic()
+        if report.loss is not None and now - self._reported >= REPORT_SECONDS:
+            self._reported = now
+            self._send(Progress(report.done, report.total, report.loss))
+
+    def _send(self, message: object) -> None:
+        with contextlib.suppress(OSError):  # nobody listens any more
+            self.link.send(message)
+
+
+def main() -> None:
+    """Work until the other process has no more to do, or is gone."""
+    link: Connection = Connection(int(sys.argv[1]))
+    setup = link.recv()
+    sys.path[:] = setup.path
+    _Worker(link, setup).work()
+
+
+if __name__ == "__main__":
+    main()
