@@ -26,7 +26,6 @@ from hpcli.trials.made_with import made_with, record_made_with
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import new_trainer
 
-
 DURABLE_SECONDS = 5.0
 """At an epoch's end rows are synced so long after the last time, for who reads them: a run goes on from checkpoints."""
 

@@ -27,7 +27,6 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress, silent
 from hpcli.results.made_with import MadeWith
 from hpcli.states import RunStatus
-from hpcli.trials import parallel
 from hpcli.trials.executor import Outcome
 from hpcli.trials.parallel import ParallelExecutor, at_once, executor_for
 from hpcli.trials.serial import SerialExecutor
@@ -65,7 +64,8 @@ def test_trials_are_those_that_one_process_trains(short: Config, tmp_path: Path)
         DiskRecorder.create("sweep", short, tmp_path / "run") as recorder,
         executor_for(short, recorder, Trainers(short), device=CPU) as executor,
     ):
-        assert (type(executor), executor.at_once) == (ParallelExecutor, 2)
+        assert isinstance(executor, ParallelExecutor)
+        assert executor.at_once == 2
         outcomes = list(executor.run(specs, reports.append))
         assert numbers(outcomes) == numbers(alone)
         assert not any(each.reused for each in outcomes)
@@ -186,7 +186,7 @@ def test_a_trial_that_another_process_holds_is_waited_for(short: Config, tmp_pat
 
 
 def test_how_many_run_at_once(short: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parallel.os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     auto = {"sweep.parallel": "auto"}
     for threads, on_gpu, count in ((None, False, 1), (1, False, 8), (3, False, 2), (16, False, 1), (1, True, 1)):
         asked = with_overrides(short, {**auto, "train.threads": threads})
