@@ -75,12 +75,13 @@ class DeviceData:
         """
         key = (split, count)
         if key not in self._eval_loaders:
+            images = self.splits.part(split)
             size = self.eval_batch_size
             self._eval_loaders[key] = (
                 EvalLoader.sample(self.loader, self.splits.sample_index(count), batch_size=size)
                 if split == "train"
                 else EvalLoader.of(
-                    self.splits.part(split),
+                    images,
                     self.splits.source,
                     batch_size=size,
                     device=self.device,

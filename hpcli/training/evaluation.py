@@ -55,10 +55,10 @@ def measure(
         if by_class:
             counts.index_add_(0, labels * size + logits.argmax(1), torch.ones_like(labels))  # bincount would wait
     losses = torch.cat(kept)  # summed at the end: sums by batches would depend on their size
-    error = losses.std(correction=0) / len(losses) ** 0.5  # 0 for one image
-    loss, first, first5, spread = torch.stack((losses.mean(), *right / len(losses), error)).tolist()
+    spread = ((losses - losses.mean()).square().mean() / len(losses)).sqrt()  # 0 for one image
+    loss, first, first5, error = torch.stack((losses.mean(), *right / len(losses), spread)).tolist()
     confusion = counts.view(size, size).cpu().numpy() if by_class else None
-    return Evaluation(loss, first, first5, spread, losses.cpu().numpy(), confusion)
+    return Evaluation(loss, first, first5, error, losses.cpu().numpy(), confusion)
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:

@@ -101,11 +101,13 @@ class _Worker:
         return SerialExecutor(_Within(setup.folder, self.signals), trainers)
 
     def _listen(self) -> None:
-        with contextlib.suppress(EOFError, OSError):
-            while (message := self.link.recv()) != STOP:
-                self.waiting.put(message)
-        self.signals.received = self.signals.received or signal.SIGTERM
-        self.waiting.put(None)
+        try:
+            with contextlib.suppress(EOFError, OSError):  # the other process is gone
+                while (message := self.link.recv()) != STOP:
+                    self.waiting.put(message)
+        finally:
+            self.signals.received = self.signals.received or signal.SIGTERM
+            self.waiting.put(None)
 
     def _report(self, report: Progress) -> None:
         now = time.monotonic()
@@ -121,9 +123,10 @@ class _Worker:
 def main() -> None:
     """Work until the other process has no more to do, or is gone."""
     link: Connection = Connection(int(sys.argv[1]))
-    setup = link.recv()
-    sys.path[:] = setup.path
-    _Worker(link, setup).work()
+    with contextlib.suppress(EOFError, KeyboardInterrupt):  # it is gone already; a second Ctrl-C
+        setup = link.recv()
+        sys.path[:] = setup.path
+        _Worker(link, setup).work()
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def test_saving_is_due_when_it_is_cheap_or_late(tmp_path: Path, monkeypatch: pyt
     assert checkpoints.is_due(ends_epoch=True)
     assert not checkpoints.is_due(ends_epoch=False)
     checkpoints._save_seconds = 1.0
-    now[0] += 99
+    now[0] += 199
     assert not checkpoints.is_due(ends_epoch=True)
     now[0] += 1
     assert checkpoints.is_due(ends_epoch=True)
