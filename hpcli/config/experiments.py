@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from hpcli.config.alphas import Alphas
-from hpcli.config.kinds import Checkpoint, CycleEpochs, FreshSeeds, Positive, PositiveInt, Seeds, Sizes, Values
+from hpcli.config.kinds import AtOnce, Checkpoint, CycleEpochs, FreshSeeds, Positive, PositiveInt, Seeds, Sizes, Values
 from hpcli.config.scope import EXPERIMENT, EXTENDS
 from hpcli.config.section import Section
 
@@ -50,7 +50,7 @@ class SweepConfig(Section):
     """Give each value its own best of these, chosen on seeds of their own: {schedule.max_lr: [3e-3, 1e-2, 3e-2]}."""
     refine: Annotated[bool, EXTENDS] = False
     """Go on between the values that may be the best and their neighbours: exponents halved, one significant figure."""
-    parallel: Annotated[Literal["auto"] | PositiveInt, EXTENDS] = "auto"
+    parallel: Annotated[AtOnce, EXTENDS] = "auto"
     """Trials side by side, each in a process of its own; auto: on a CPU one for every train.threads of its cores."""
     until_decided: Annotated[bool, EXTENDS] = False
     """Add seeds until nothing is undecided, in three looks that share the error rate."""

@@ -1,7 +1,7 @@
 """Augmentation of a whole batch on its device, every image with its own draw.
 
-An augmentation is two functions: `draw` says what is done to each image of a pass, once a pass; `change` does it to a
-batch. This one cuts a window out of the padded image, and mirrors it; `source_augment` is the other one.
+An augmentation is two functions: `draw` says what is done to each image, for many batches at once; `change` does it to
+a batch. This one cuts a window out of the padded image, and mirrors it; `source_augment` is the other one.
 
 Letters: N images in the set, B in a batch, H × W pixels, C channels, P pixels of padding on each side.
 """
@@ -22,7 +22,7 @@ D = TypeVar("D", bound=tuple[Tensor, ...])
 
 
 class Augmentation(Protocol[D]):
-    """What is done to the images of a pass, drawn for all of them at once."""
+    """What is done to the images of a pass."""
 
     def draw(self, index: Tensor, *, seed: int, data_pass: int) -> D:
         """For every image of `index`, int64 [N], what is drawn for it: f(seed, data_pass, image)."""
@@ -38,9 +38,9 @@ def augmentation_of(name: str, *, size: tuple[int, int], flip: bool) -> Augmenta
     return SourceAugment(flip) if name == "source" else CropAndFlip(max(1, min(size) // 8), flip)
 
 
-def chosen(draws: D, index: Tensor) -> D:
-    """The draws of some images: int64 [B] → tensors [B, …]."""
-    return type(draws)(*(each.index_select(0, index) for each in draws))
+def part(draws: D, start: int, stop: int) -> D:
+    """The draws of the images from one place to another."""
+    return type(draws)(*(each[start:stop] for each in draws))
 
 
 class Windows(NamedTuple):

@@ -12,10 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpcli.data.augment import augmentation_of, chosen
+from hpcli.data.augment import augmentation_of, part
 from hpcli.data.dataset import ImageData, Split
 from hpcli.data.pixels import Pixels, pixels_of
 from hpcli.data.randomness import ORDER, random_bits
+
+DRAWN_AT_ONCE = 2**14
+"""Images whose augmentation is drawn at once: many batches, and little memory however many images there are."""
 
 
 class Normalize:
@@ -56,7 +59,8 @@ class TrainLoader:
         self.labels = torch.from_numpy(split.labels).to(device)
         self.pixels = pixels_of(split.images, device, resident)
         self.augmentation = augmentation_of(augmentation, size=self.size, flip=source.flip)
-        self._pass: tuple[tuple[int, int], Tensor, tuple[Tensor, ...]] | None = None
+        self._order: tuple[tuple[int, int], Tensor] | None = None
+        self._draws: tuple[tuple[int, int, int], tuple[Tensor, ...]] | None = None
 
     @property
     def batches_per_pass(self) -> int:
@@ -71,28 +75,34 @@ class TrainLoader:
     def pictures(self, step: int) -> tuple[Tensor, Tensor]:
         """The same batch before normalisation, for people to look at: uint8 [B, H, W, C] and int64 [B]."""
         data_pass, position = divmod(step, self.batches_per_pass)
-        order, draws = self._drawn(data_pass)
-        here, then = (order[each * self.batch_size : (each + 1) * self.batch_size] for each in (position, position + 1))
+        here, then = (self._index(data_pass, each) for each in (position, position + 1))
         images = self.pixels.pick(here, then if position + 1 < self.batches_per_pass else None)
-        index = here.to(self.device, non_blocking=True)
         if self.augmentation is not None:
-            images = self.augmentation.change(images, chosen(draws, index))
-        return images, self.labels[index]
+            images = self.augmentation.change(images, self._drawn(data_pass, position))
+        return images, self.labels[here.to(self.device, non_blocking=True)]
 
     def order(self, data_pass: int) -> Tensor:
         """The order of the images in a pass, int64 [N]: f(seed, pass)."""
-        return self._drawn(data_pass)[0]
-
-    def _drawn(self, data_pass: int) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Order and augmentation of a pass, drawn once for all its images."""
         key = (self.seed, data_pass)
-        if self._pass is None or self._pass[0] != key:
+        if self._order is None or self._order[0] != key:
             numbers = torch.arange(len(self.labels), device=self.pixels.place)
-            order = torch.argsort(random_bits(numbers, self.seed, ORDER, data_pass), stable=True)
-            own = self.augmentation
-            draws = own.draw(numbers.to(self.device), seed=self.seed, data_pass=data_pass) if own else ()
-            self._pass = (key, order, draws)
-        return self._pass[1:]
+            self._order = (key, torch.argsort(random_bits(numbers, self.seed, ORDER, data_pass), stable=True))
+        return self._order[1]
+
+    def _index(self, data_pass: int, position: int, batches: int = 1) -> Tensor:
+        """The images of some batches of a pass."""
+        return self.order(data_pass)[position * self.batch_size : (position + batches) * self.batch_size]
+
+    def _drawn(self, data_pass: int, position: int) -> tuple[Tensor, ...]:
+        """The augmentation of a batch, out of what is drawn for many at once."""
+        many = max(1, DRAWN_AT_ONCE // self.batch_size)
+        place = position % many
+        key = (self.seed, data_pass, position - place)
+        if self._draws is None or self._draws[0] != key:
+            index = self._index(data_pass, position - place, many).to(self.device, non_blocking=True)
+            assert self.augmentation is not None
+            self._draws = (key, self.augmentation.draw(index, seed=self.seed, data_pass=data_pass))
+        return part(self._draws[1], place * self.batch_size, (place + 1) * self.batch_size)
 
 
 class EvalLoader:

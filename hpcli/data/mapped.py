@@ -61,16 +61,16 @@ def _room_for(count: int, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     file = _file_of(images)
     if file is not None and size >= LARGE:
         try:
-            with tempfile.TemporaryFile(dir=file.parent) as unnamed:
-                os.posix_fallocate(unnamed.fileno(), 0, size)  # a disk too small says so now; later it is a SIGBUS
-                return np.memmap(unnamed, images.dtype, "r+", shape=shape)
+            with tempfile.NamedTemporaryFile(dir=file.parent) as temporary:  # its name goes, the array remembers it
+                os.posix_fallocate(temporary.fileno(), 0, size)  # a disk too small says so now; later it is a SIGBUS
+                return np.memmap(temporary.name, images.dtype, "r+", shape=shape)
         except OSError:
             pass
     return np.empty(shape, images.dtype)
 
 
 def _file_of(images: NDArray[np.uint8]) -> Path | None:
-    """The file that an array is mapped from, if it is."""
+    """The file that an array is mapped from, if it is; it need not have its name any more."""
     under: object = images
     while isinstance(under, np.ndarray):
         if isinstance(under, np.memmap) and under.filename:

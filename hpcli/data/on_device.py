@@ -51,7 +51,7 @@ class DeviceData:
             device=self.device,
             resident=self._resident,
         )
-        self._eval_loaders: dict[tuple[str, int | None], EvalLoader] = {}
+        self._eval_loaders: dict[tuple[str, int | None, int], EvalLoader] = {}
 
     @classmethod
     def from_config(cls, splits: Splits, data: DataConfig, *, seed: int, device: torch.device) -> DeviceData:
@@ -67,16 +67,18 @@ class DeviceData:
             device=device,
         )
 
-    def eval_loader(self, split: str, count: int | None = None) -> EvalLoader:
+    def eval_loader(self, split: str, count: int | None = None, *, batch_size: int | None = None) -> EvalLoader:
         """Batches to measure on: `valid`, `test`, or `train`, a fixed sample of `count` training images.
+
+        Their size is `data.eval_batch_size`, where no other is asked for.
 
         Raises:
             DataError: there are no such images.
         """
-        key = (split, count)
+        size = batch_size or self.eval_batch_size
+        key = (split, count, size)
         if key not in self._eval_loaders:
             images = self.splits.part(split)
-            size = self.eval_batch_size
             self._eval_loaders[key] = (
                 EvalLoader.sample(self.loader, self.splits.sample_index(count), batch_size=size)
                 if split == "train"

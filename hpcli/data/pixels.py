@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hpcli.data.mapped import release_pages
+from hpcli.data.mapped import AT_ONCE, release_pages
 
 
 class Pixels(Protocol):
@@ -46,13 +46,13 @@ class Resident:
 class Streamed:
     """Images that stay on the host, mostly in a file: the next batch is gathered while the device computes.
 
-    After every `at_most` bytes what the kernel has brought into memory, and around it, is given back.
+    What the kernel has brought into memory is given back from time to time.
     """
 
     place = torch.device("cpu")
 
-    def __init__(self, images: NDArray[np.uint8], device: torch.device, at_most: int) -> None:
-        self.device, self.at_most = device, at_most
+    def __init__(self, images: NDArray[np.uint8], device: torch.device) -> None:
+        self.device = device
         self._array, self._images = images, _tensor(images)
         self._beside = ThreadPoolExecutor(1, thread_name_prefix="hpcli-images")
         self._next: tuple[Tensor, Future[Tensor]] | None = None
@@ -70,7 +70,7 @@ class Streamed:
     def _gathered(self, index: Tensor) -> Tensor:
         batch = self._images.index_select(0, index)
         self._read += batch.nbytes
-        if self._read > self.at_most:
+        if self._read > AT_ONCE:
             release_pages(self._array)
             self._read = 0
         return batch.pin_memory() if self.device.type == "cuda" else batch
@@ -85,7 +85,7 @@ def pixels_of(images: NDArray[np.uint8], device: torch.device, resident: int | N
         resident: bytes up to which they are kept on the device; None: always.
     """
     is_small = resident is None or images.nbytes <= resident
-    return Resident(images, device) if is_small else Streamed(images, device, resident or 0)
+    return Resident(images, device) if is_small else Streamed(images, device)
 
 
 def _tensor(images: NDArray[np.uint8]) -> Tensor:

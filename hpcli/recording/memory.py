@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 class MemoryRecorder:
     """Rows by table, states by label, children by key."""
 
+    children_folder = None
+    """No files."""
+
     def __init__(self, config: Config | None = None) -> None:
         """Start empty. A `config` is needed only for a run within another one."""
         self.tables: dict[type[Row], list[Row]] = {}
@@ -79,8 +82,6 @@ class MemoryRecorder:
     def should_stop(self) -> bool:
         """Never."""
         return False
-
-    children_folder = None
 
     def child(self, key: str, config: Config) -> AbstractContextManager[MemoryRecorder]:
         """A recorder for the run. A run that is over keeps its earlier recorder."""

@@ -176,11 +176,15 @@ class Trainer:
             train_mode(self.model)
 
     def bn_statistics(self, images: int) -> AbstractContextManager[None]:
-        """While entered, BatchNorm's statistics are those of a fixed choice of training images; 0: the running ones."""
+        """While entered, BatchNorm's statistics are those of a fixed choice of training images; 0: the running ones.
+
+        In batches of the training's size: each layer meets what it met in training.
+        """
         if not images:
             return nullcontext()
         self.model.eval()  # dropout stays off; the BatchNorm modules alone are in training mode meanwhile
-        return reestimated(self.model, (each for each, _ in self.data.eval_loader("train", images)), self.numerics)
+        loader = self.data.eval_loader("train", images, batch_size=self.data.loader.batch_size)
+        return reestimated(self.model, (each for each, _ in loader), self.numerics)
 
     def reset(self, seed: int) -> None:
         """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""

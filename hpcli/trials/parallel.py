@@ -12,11 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
-from hpcli.errors import CheckpointError, HpcliWarning
+from hpcli.errors import CheckpointError, HpcliError, HpcliWarning
 from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.states import RunStatus
@@ -47,7 +46,7 @@ def executor_for(
         warnings.warn("sweep.parallel: needs a run folder; one trial at a time", HpcliWarning, stacklevel=3)
         yield here
     else:
-        setup = Setup(folder.resolve(), config, str(device), trainers.splits.fingerprints, tuple(sys.path))
+        setup = Setup(folder.resolve(), config, str(device), trainers.splits.fingerprints)
         beside = ParallelExecutor(recorder, here, setup, many)
         try:
             yield beside
@@ -140,7 +139,7 @@ class ParallelExecutor:
             on_progress(Progress(done, total, message.loss))
         elif isinstance(message, str):
             warnings.warn(message, HpcliWarning, stacklevel=3)
-        elif isinstance(message, Exception):
+        elif isinstance(message, HpcliError):
             raise message
         else:
             worker.spec, worker.report = None, Progress(0, 0)
@@ -173,14 +172,9 @@ def at_once(config: Config, *, on_gpu: bool) -> int:
 
 def _started(setup: Setup) -> _Process:
     own, others = Pipe()
-    threads = setup.config.train.threads
-    more = {} if threads is None else {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    command = [sys.executable, "-m", "hpcli.trials.worker", str(others.fileno())]
-    root = str(Path(__file__).parents[2])
-    paths = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, **more, "PYTHONPATH": paths}
+    code = f"import sys; sys.path[:] = {sys.path!r}; from hpcli.trials.worker import work; work({others.fileno()})"
     process = subprocess.Popen(
-        command, pass_fds=[others.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=environment
+        [sys.executable, "-c", code], pass_fds=[others.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
     others.close()
     worker = _Process(own, process)

@@ -1,4 +1,4 @@
-"""A process that runs trials for another one, each in its folder: `python -m hpcli.trials.worker DESCRIPTOR`.
+"""A process that runs trials for another one, each in its folder. It is given a descriptor to hear and to answer by.
 
 What is sent to it: a `Setup`, then specs, one after the other, or `STOP`. What it sends: progress, words, and an
 outcome for every spec. It stops as a run does, with a state to go on from: when it is told to, when a signal comes, and
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import signal
-import sys
 import threading
 import time
 import warnings
@@ -21,13 +20,12 @@ from queue import SimpleQueue
 
 from hpcli import catalog
 from hpcli.config import Config
-from hpcli.errors import StorageError, UsageError
+from hpcli.errors import HpcliError, UsageError
 from hpcli.files import is_locked
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.progress import Progress
 from hpcli.recording.status import LOCK
 from hpcli.signals import StopSignals
-from hpcli.states import RunStatus
 from hpcli.trials.executor import Outcome
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.spec import Spec
@@ -47,7 +45,6 @@ class Setup:
     config: Config
     device: str
     images: Mapping[str, str]  # part → what its images are, by their hash
-    path: tuple[str, ...]  # where Python looks for modules
 
 
 class _Within:
@@ -81,16 +78,14 @@ class _Worker:
             while (spec := self.waiting.get()) is not None:
                 self._send(self._outcome(spec))
 
-    def _outcome(self, spec: Spec) -> Outcome | Exception:
-        """How a trial ended; what ends the whole sweep is an error."""
+    def _outcome(self, spec: Spec) -> Outcome | HpcliError:
+        """How a trial ended, or what ends the whole sweep."""
         catalog.allow_code(*spec.allowed_code)
         try:
             self.executor = self.executor or self._new_executor()
             (outcome,) = self.executor.run([spec], self._report)
-        except (StorageError, UsageError) as error:
+        except HpcliError as error:
             return error
-        except Exception as error:
-            return Outcome(spec, RunStatus.FAILED, reason=str(error) or repr(error))
         return outcome
 
     def _new_executor(self) -> SerialExecutor:
@@ -120,14 +115,8 @@ class _Worker:
             self.link.send(message)
 
 
-def main() -> None:
+def work(descriptor: int) -> None:
     """Work until the other process has no more to do, or is gone."""
-    link: Connection = Connection(int(sys.argv[1]))
+    link: Connection = Connection(descriptor)
     with contextlib.suppress(EOFError, KeyboardInterrupt):  # it is gone already; a second Ctrl-C
-        setup = link.recv()
-        sys.path[:] = setup.path
-        _Worker(link, setup).work()
-
-
-if __name__ == "__main__":
-    main()
+        _Worker(link, link.recv()).work()

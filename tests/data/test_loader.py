@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from hpcli.data import loader as loader_module
 from hpcli.data import pixels as pixels_module
-from hpcli.data.augment import CropAndFlip, chosen
+from hpcli.data.augment import CropAndFlip
 from hpcli.data.dataset import ImageData, Split
 from hpcli.data.loader import EvalLoader, TrainLoader
 from hpcli.data.pixels import Streamed
@@ -32,10 +33,9 @@ def loader(split: Split, *, augmentation: str = "standard", seed: int = 0, flip:
 
 
 def cropped(pixels: Tensor, index: Tensor, *, data_pass: int, seed: int) -> Tensor:
-    """Images at `index`, drawn for all of a pass at once and changed."""
+    """Images at `index`, cut and mirrored."""
     own = CropAndFlip(2, flip=True)
-    draws = own.draw(torch.arange(len(pixels)), seed=seed, data_pass=data_pass)
-    return own.change(pixels[index], chosen(draws, index))
+    return own.change(pixels[index], own.draw(index, seed=seed, data_pass=data_pass))
 
 
 def test_a_pass_shows_every_image_at_most_once_and_drops_the_odd_ones() -> None:
@@ -118,6 +118,25 @@ def test_evaluation_goes_through_everything_in_order() -> None:
     assert torch.cat([labels for _, labels in batches]).tolist() == split.labels.tolist()
 
 
+@pytest.mark.parametrize("augmentation", ["standard", "source"])
+def test_how_many_are_drawn_at_once_changes_nothing(augmentation: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, drawn = loader(images(), augmentation=augmentation), list[int]()
+    batches = [whole.batch(step)[0] for step in range(14)]
+    monkeypatch.setattr(loader_module, "DRAWN_AT_ONCE", 20)
+    few = loader(images(), augmentation=augmentation)
+    assert few.augmentation is not None
+    draw = few.augmentation.draw
+
+    def counted(index: Tensor, *, seed: int, data_pass: int) -> tuple[Tensor, ...]:
+        drawn.append(len(index))
+        return draw(index, seed=seed, data_pass=data_pass)  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(few.augmentation, "draw", counted)
+    assert all(torch.equal(few.batch(step)[0], batches[step]) for step in range(14))
+    assert drawn == [16] * 7  # two batches of eight at once, three times a pass of six
+    assert all(torch.equal(few.batch(step)[0], batches[step]) for step in (7, 3, 13, 12))
+
+
 @pytest.mark.parametrize("augmentation", ["none", "standard", "source"])
 def test_images_that_stay_on_the_host_give_the_same_batches(augmentation: str) -> None:
     split = images()
@@ -143,8 +162,8 @@ def test_what_a_file_has_in_memory_is_given_back(monkeypatch: pytest.MonkeyPatch
     released: list[int] = []
     monkeypatch.setattr(pixels_module, "release_pages", lambda *arrays: released.append(len(arrays)))
     split = images()
-    size = split.images[0].nbytes
-    store = Streamed(split.images, CPU, at_most=20 * size)
+    monkeypatch.setattr(pixels_module, "AT_ONCE", 20 * split.images[0].nbytes)
+    store = Streamed(split.images, CPU)
     for start in range(0, 48, 8):
         assert torch.equal(
             store.pick(torch.arange(start, start + 8)), torch.from_numpy(split.images[start : start + 8])

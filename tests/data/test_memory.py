@@ -96,10 +96,12 @@ def test_a_large_copy_out_of_a_file_lies_in_a_file(tmp_path: Path, monkeypatch: 
     assert not copy.flags.writeable
     release_pages(copy)
     assert np.array_equal(copy, whole[index])
-    again = taken(copy[100:], np.arange(200))  # of a file without a name: in memory
+    monkeypatch.setattr(mapped, "LARGE", 200 * 48)
+    again = taken(copy[100:], np.arange(200))  # out of the file that has no name any more
+    assert isinstance(again, np.memmap)
     assert np.array_equal(again, whole[index[100:]])
     assert [path.name for path in tmp_path.iterdir()] == ["x.npy"]
-    assert not isinstance(taken(images, index[:299]), np.memmap)
+    assert not isinstance(taken(images, index[:199]), np.memmap)
     assert not isinstance(taken(whole, index), np.memmap)
     monkeypatch.setattr(os, "posix_fallocate", no_space)
     assert np.array_equal(taken(images, index), whole[index])
