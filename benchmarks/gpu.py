@@ -30,14 +30,14 @@ RESULTS = Path(__file__).parent / "results"
 CLASSES = 100
 
 
-def random_splits(count: int, size: int) -> Splits:
-    """Images and labels that teach nothing and cost what real ones do."""
+def random_splits(count: int, size: int, held_out: int | None = None) -> Splits:
+    """Images and labels that teach nothing and cost what real ones do; a ninth more to measure on."""
     random = np.random.default_rng(0)
 
     def split(images: int) -> Split:
         return Split(random.integers(0, 256, (images, size, size, 3), np.uint8), random.integers(0, CLASSES, images))
 
-    learn, valid = split(count), split(count // 9)
+    learn, valid = split(count), split(held_out or count // 9)
     source = ImageData(learn, None, tuple(map(str, range(CLASSES))), (0.5,) * 3, (0.29,) * 3, flip=True)
     return Splits(learn, valid, None, source)
 
@@ -118,8 +118,14 @@ def rows(device: str, model: str, batch: int, count: int, size: int) -> Iterator
         for graph in (False, True):
             found = epochs(config(train__precision=precision, train__cuda_graph=graph), splits, device)
             yield row(f"epoch, {precision}, {'CUDA graph' if graph else 'kernel by kernel'}", **found)  # type: ignore[arg-type]
-    for augment in ("none", "source"):
-        yield row(f"epoch, auto, augment {augment}", **epochs(config(data__augment=augment), splits, device))  # type: ignore[arg-type]
+    others: dict[str, dict[str, object]] = {
+        "augment none": {"data__augment": "none"},
+        "augment source": {"data__augment": "source"},
+        "images on the host": {"data__resident_mb": 0},
+        "compiled": {"train__compile": True},
+    }
+    for name, keys in others.items():
+        yield row(f"epoch, auto, {name}", **epochs(config(**keys), splits, device))  # type: ignore[arg-type]
     torch.backends.cudnn.benchmark = True
     for graph in (False, True) if device == "cuda" else (False,):
         step = raw_step(model, batch, size, device, graph=graph)

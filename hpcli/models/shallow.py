@@ -19,7 +19,7 @@ class Shallow3(nn.Module):
         self.conv2 = nn.Conv2d(32, 32, 5, padding=2)
         self.conv3 = nn.Conv2d(32, 64, 5, padding=2)
         self.max_pool = nn.MaxPool2d(3, stride=2, ceil_mode=True)
-        self.mean_pool = nn.AvgPool2d(3, stride=2, ceil_mode=True)
+        self.mean_pool = nn.AvgPool2d(3, stride=2, ceil_mode=True, count_include_pad=False)  # there is none
         with torch.no_grad():
             features = self._features(torch.zeros(1, in_channels, *image_size)).shape[1]
         self.linear = nn.Linear(features, num_classes)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hpcli.training.compiled import Forward, compiled
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
 
@@ -36,8 +37,10 @@ class Step:
         *,
         numerics: Numerics,
         clip_norm: float | None = None,
+        compiles: bool = False,
     ) -> None:
         self.model = model
+        self._forward: Forward | None = None if compiles else model  # None: it is compiled at the first step
         self.optimizer = optimizer
         self.loss = loss
         self.numerics = numerics
@@ -61,8 +64,10 @@ class Step:
 
     def descend(self, images: Tensor, labels: Tensor) -> Tensor:
         """The loss of a batch, its gradients left in the weights, clipped if they are to be: what needs no schedule."""
+        if self._forward is None:
+            self._forward = compiled(self.model, self.loss, images, labels)
         with self.numerics.autocast():
-            logits = self.model(images)
+            logits = self._forward(images)
         loss = self.loss(logits.float(), labels)
         loss.backward()
         if self.clip_norm is not None:

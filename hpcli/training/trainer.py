@@ -69,6 +69,7 @@ class Trainer:
         seed: int = 0,
         numerics: Numerics | None = None,
         clip_norm: float | None = None,
+        compiles: bool = False,
         cuda_graph: bool = False,
         draw: Draw | None = None,
     ) -> None:
@@ -82,13 +83,15 @@ class Trainer:
             seed: of dropout; the data have their own.
             numerics: the precision; None: float32.
             clip_norm: the gradient's norm is clipped to it.
+            compiles: compile the step's network.
             cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
         self.device = data.device
         self.numerics = numerics or Numerics(data.device)
-        step = Step(model, optimizer, loss or CrossEntropy(), numerics=self.numerics, clip_norm=clip_norm)
+        own_loss = loss or CrossEntropy()
+        step = Step(model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles)
         self.take_step = CapturedStep(step) if cuda_graph else step
         self._initial = InitialWeights(draw or same(model))
         self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
@@ -126,6 +129,7 @@ class Trainer:
             seed=config.seed,
             numerics=numerics,
             clip_norm=config.train.clip_norm,
+            compiles=config.train.compile,
             cuda_graph=is_captured(config, where),
             draw=draw,
         )

@@ -113,7 +113,10 @@ def test_all_experiments_take_what_the_readme_says(capsys: pytest.CaptureFixture
     ("words", "offered"),
     [
         ("hpcli train --set train.ep", ["train.epochs="]),
-        ("hpcli train --set train.c", ["train.checkpoint_epochs=", "train.clip_norm=", "train.cuda_graph="]),
+        (
+            "hpcli train --set train.c",
+            ["train.checkpoint_epochs=", "train.clip_norm=", "train.compile=", "train.cuda_graph="],
+        ),
         ("hpcli sweep optimizer.e", ["optimizer.eps"]),
         ("hpcli init fi", ["finetune-resnet18"]),
         ("hpcli evaluate --device c", ["cpu"]),
