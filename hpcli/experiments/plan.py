@@ -19,6 +19,7 @@ from hpcli.results.same_runs import same_range_tests, same_trainings
 from hpcli.results.tune_budget import divided, range_test_keys, ranges_lr, short_epochs
 from hpcli.states import BatchNorm
 from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
+from hpcli.trials.executor import at_once
 from hpcli.trials.spec import Spec
 
 Facts = dict[str, object]
@@ -75,6 +76,7 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
         "retune": f"{JOINED.join(config.sweep.retune)}, {len(tuning)} trials before the others" if tuning else [],
         "epochs": epochs,
         "steps": sum(steps),
+        "at_once": _at_once(config, device),
         "same_runs": same_trainings(keys, found, splits),
         "decay": in_lines(keys, budgets_of(keys, found, data), epochs),
         "trials": [
@@ -186,6 +188,14 @@ def plan(module: str, config: Config, *, device: str = "auto") -> Facts:
         "evaluate": plan_evaluate,
     }
     return own.get(module, plan_data)(config, device)
+
+
+def _at_once(config: Config, device: str) -> int | str:
+    """How many trials run side by side; without torch nobody knows whether there is a GPU."""
+    cpu, gpu = (at_once(config, on_gpu=on_gpu) for on_gpu in (False, True))
+    if device == "auto":
+        return cpu if cpu == gpu else f"{cpu}, on a GPU {gpu}"
+    return cpu if device == "cpu" else gpu
 
 
 def _splits(config: Config, device: str) -> Splits:

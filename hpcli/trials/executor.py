@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hpcli.config import Config
 from hpcli.recording.progress import OnProgress
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
@@ -32,3 +34,11 @@ class Executor(Protocol):
 
     def run(self, specs: Sequence[Spec], on_progress: OnProgress) -> Iterator[Outcome]:
         """Bring trials to their end, yielding an outcome after each; stop early where somebody asked to."""
+
+
+def at_once(config: Config, *, on_gpu: bool) -> int:
+    """How many trials run side by side: as the config says; auto: as many as the CPU has cores for their threads."""
+    asked, threads = config.sweep.parallel, config.train.threads
+    if isinstance(asked, int):
+        return asked
+    return 1 if on_gpu or threads is None else max(1, len(os.sched_getaffinity(0)) // threads)

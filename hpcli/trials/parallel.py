@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import warnings
@@ -19,7 +18,7 @@ from hpcli.errors import CheckpointError, HpcliError, HpcliWarning
 from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.states import RunStatus
-from hpcli.trials.executor import Executor, Outcome
+from hpcli.trials.executor import Executor, Outcome, at_once
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import Trainers
@@ -160,14 +159,6 @@ class ParallelExecutor:
     def _tell_to_stop(self) -> None:
         for each in self._workers:
             _send(each, STOP)
-
-
-def at_once(config: Config, *, on_gpu: bool) -> int:
-    """How many trials run side by side: as the config says; auto: as many as the CPU has cores for their threads."""
-    asked, threads = config.sweep.parallel, config.train.threads
-    if isinstance(asked, int):
-        return asked
-    return 1 if on_gpu or threads is None else max(1, len(os.sched_getaffinity(0)) // threads)
 
 
 def _started(setup: Setup) -> _Process:

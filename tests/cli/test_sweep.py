@@ -188,6 +188,25 @@ def test_dry_run_shows_trials_and_pairs_and_writes_nothing(capsys: pytest.Captur
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ([], 1),
+        (["--set", "sweep.parallel=3", "--set", "train.threads=1"], 3),
+        (["--set", "train.threads=2"], "4, on a GPU 1"),
+        (["--set", "train.threads=2", "--device", "cpu"], 4),
+        (["--set", "train.threads=2", "--device", "cuda"], 1),
+    ],
+)
+def test_dry_run_says_how_many_trials_run_at_once(
+    more: list[str], count: int | str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("hpcli.experiments.plan.check_any_starts", lambda *_, **__: None)  # there is no GPU
+    assert main(["sweep-wd", "--values", "1e-5,1e-4", "--dry-run", "--json", *more]) == 0
+    assert json.loads(capsys.readouterr().out)["at_once"] == count
+
+
 def test_a_choice_is_written_into_a_config(capsys: pytest.CaptureFixture[str]) -> None:
     Path("digits.yaml").write_text(FAST_FILE)
     arguments = ["sweep-mom", "-c", "digits.yaml", "--values", "0.8,0.9-0.8", "--seeds", "1", "--apply", "digits.yaml"]

@@ -27,8 +27,8 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress, silent
 from hpcli.results.made_with import MadeWith
 from hpcli.states import RunStatus
-from hpcli.trials.executor import Outcome
-from hpcli.trials.parallel import ParallelExecutor, at_once, executor_for
+from hpcli.trials.executor import Outcome, at_once
+from hpcli.trials.parallel import ParallelExecutor, executor_for
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import Trainers
