@@ -25,11 +25,14 @@ def check_apply(session: Session, file: Path, ran: Config, *, but: Collection[st
         but_of: what else may, by what it affects.
 
     Raises:
-        UsageError: the keys that differ, and what to do.
+        UsageError: there is no such file; the keys that differ, and what to do.
         ConfigError: the file is no config.
     """
     from hpcli.config import other_setup
 
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "no such file"
+        raise UsageError(f"--apply {file}: {what}; it takes the YAML config that the value is to be written into")
     differing = other_setup(file, ran, but=but, but_of=but_of)
     if not differing:
         return

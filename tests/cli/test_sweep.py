@@ -216,6 +216,18 @@ def test_a_choice_is_written_into_a_config(capsys: pytest.CaptureFixture[str]) -
     assert str(load_config("digits.yaml").schedule.momentum) == str(summary["choice"])
 
 
+@pytest.mark.parametrize(("file", "what"), [("nofile.yaml", "no such file"), ("folder", "is a folder")])
+@pytest.mark.parametrize("command", [["sweep-wd", "--values", "1e-5,1e-4"], ["lr-find"]], ids=["sweep-wd", "lr-find"])
+def test_a_choice_is_not_written_where_there_is_no_config(
+    command: list[str], file: str, what: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("folder").mkdir()
+    assert main([*command, "--apply", file]) == 2
+    said = f"error: --apply {file}: {what}; it takes the YAML config that the value is to be written into"
+    assert said in capsys.readouterr().err.splitlines()
+    assert [each.name for each in Path().iterdir()] == ["folder"]
+
+
 def test_two_keys_draw_their_map(capsys: pytest.CaptureFixture[str]) -> None:
     keys = ["schedule.max_lr", "--values", "1e-3,1e-2", "optimizer.weight_decay", "--values", "0,1"]
     summary = swept(capsys, "sweep", *keys, "--seeds", "2", "--out", "a", *FAST)
