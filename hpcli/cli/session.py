@@ -103,10 +103,10 @@ class Session:
             self.path = recorder.path
             if recorder.summary is not None:
                 return self._show_finished(recorder.summary)
-            splits, experiment = self._splits(load), experiment or self._experiment()
+            splits, experiment = self._splits(load, recorder.should_stop), experiment or self._experiment()
             self.num_train_images = len(splits.train)
             self._adopt(recorder, splits)
-            with self.terminal.progress(self.command) as on_progress:
+            with self.terminal.progress(self.command, recorder.should_stop) as on_progress:
                 watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
                 result = experiment(
                     self.config, recorder=recorder, on_progress=watched, device=self.shared.device, splits=splits
@@ -155,11 +155,11 @@ class Session:
             return DiskRecorder.create(self.command, self.config, self.shared.out)
         return DiskRecorder.reopen(self.command, self.shared.resume, self.config, again=again)
 
-    def _splits(self, load: Callable[..., Splits] | None) -> Splits:
+    def _splits(self, load: Callable[..., Splits] | None, stops: Callable[[], bool]) -> Splits:
         """The data, whose decoding is shown."""
         from hpcli.data.dataset import load_splits
 
-        with self.terminal.decoding() as on_decode:
+        with self.terminal.decoding(stops) as on_decode:
             return (load or load_splits)(self.config, on_decode=on_decode)
 
     def _adopt(self, recorder: DiskRecorder, splits: Splits) -> None:

@@ -30,6 +30,8 @@ from hpcli.views.summary import fact_tables, plain, shown_facts
 
 PLAIN_WIDTH = 120
 """Columns, where there is no terminal to fit into."""
+STOPPING = "stopping as soon as it can be gone on with; Ctrl-C again stops at once"
+"""In the place of the bar, between a first Ctrl-C and the end of a step, a compilation or the decoding."""
 
 
 def error_line(text: str) -> None:
@@ -69,12 +71,17 @@ class Terminal:
             self.err.print(plain(text), markup=False)
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[OnProgress]:
-        """Yields the function that an experiment reports its progress to."""
+    def progress(self, what: str, stops: Callable[[], bool] = lambda: False) -> Iterator[OnProgress]:
+        """Yields the function that an experiment reports its progress to.
+
+        Args:
+            what: a word for it.
+            stops: whether it has been asked to stop, which takes as long as what it is at: a step, or a compilation.
+        """
         if self.quiet:
             yield silent
         elif self.err.is_terminal:
-            with _Live(Pace(what), self.err) as live:
+            with _Live(Pace(what), self.err, stops) as live:
                 yield live
         else:
             yield self._epoch_line
@@ -86,10 +93,10 @@ class Terminal:
             self.err.print(plain(report.line), markup=False)
 
     @contextmanager
-    def decoding(self) -> Iterator[Callable[[int, int], None]]:
+    def decoding(self, stops: Callable[[], bool] = lambda: False) -> Iterator[Callable[[int, int], None]]:
         """Yields the function that the decoding of images reports to: a bar with images/s, then a line."""
         started, pace = time.monotonic(), Pace("decoding")
-        bar = _Live(pace, self.err) if self.err.is_terminal and not self.quiet else None
+        bar = _Live(pace, self.err, stops) if self.err.is_terminal and not self.quiet else None
 
         def report(done: int, total: int) -> None:
             pace.tell(done, total)
@@ -148,12 +155,13 @@ class Terminal:
 class _Live:
     """A line with steps, time left, the loss and its recent curve; epochs as lines above it."""
 
-    def __init__(self, pace: Pace, console: Console) -> None:
-        self.pace, self.console = pace, console
+    def __init__(self, pace: Pace, console: Console, stops: Callable[[], bool]) -> None:
+        self.pace, self.console, self.stops = pace, console, stops
         self.live = Live(console=console, transient=True, refresh_per_second=10, get_renderable=self._line)
 
     def _line(self) -> Text:
-        return Text(self.pace.line(self.console.width), no_wrap=True, overflow="crop", style="cyan")
+        line = STOPPING if self.stops() else self.pace.line(self.console.width)
+        return Text(line, no_wrap=True, overflow="crop", style="cyan")
 
     def __enter__(self) -> OnProgress:
         self.live.start()

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import json
+import time
 import warnings
 
 import pytest
 
-from hpcli.cli.terminal import Terminal, error_line, show_warnings
+from hpcli.cli.terminal import STOPPING, Terminal, error_line, show_warnings
 from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import Progress
 from hpcli.results.train import Epoch
@@ -44,6 +45,23 @@ def test_on_a_terminal_there_is_a_bar(capsys: pytest.CaptureFixture[str], monkey
     assert "and a word" in printed
     assert "40/40" in printed
     assert "loss" in printed
+
+
+def test_a_run_that_was_asked_to_stop_says_so_at_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a report: a step can take a minute, where its network is compiled."""
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    asked: list[int] = []
+    with Terminal().progress("train", lambda: bool(asked)) as report:
+        report(Progress(1, 40, loss=2.0))
+        time.sleep(0.3)
+        assert STOPPING not in capsys.readouterr().err
+        asked.append(1)
+        time.sleep(0.3)
+        assert STOPPING in capsys.readouterr().err
 
 
 def test_quiet_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
