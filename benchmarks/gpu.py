@@ -31,7 +31,7 @@ CLASSES = 100
 
 
 def random_splits(count: int, size: int, held_out: int | None = None) -> Splits:
-    """Images and labels that teach nothing and cost what real ones do; a ninth more to measure on."""
+    """Images and labels that teach nothing and cost what real ones do, and some to measure on; None: a ninth as many."""
     random = np.random.default_rng(0)
 
     def split(images: int) -> Split:

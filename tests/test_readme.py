@@ -168,12 +168,25 @@ def test_the_table_of_batch_sizes_is_the_benchmarks() -> None:
 
 
 def test_the_table_of_a_gpu_is_the_benchmarks() -> None:
-    lines = (ROOT / "benchmarks/results/gpu_NVIDIA_H100_80GB_HBM3.csv").read_text().splitlines()[1:]
-    seconds = {row["what"]: row["seconds"] for row in csv.DictReader(lines)}
+    seconds = {row["what"]: row["seconds"] for row in of_a_gpu("gpu")}
     text = (ROOT / "docs/data-and-networks.md").read_text()
     for name, precision in (("`train.precision: auto` (bf16)", "auto"), ("`tf32`", "tf32"), ("`fp32`", "fp32")):
         cells = [seconds[f"epoch, {precision}, {way}"] for way in ("kernel by kernel", "CUDA graph")]
         assert f"| {name} | {' | '.join(cells)} |" in text
+    assert f"cost nothing more: {seconds['epoch, auto, images on the host']} s." in text
+    kernels = {row["what"]: float(row["milliseconds"]) for row in of_a_gpu("gpu_kernels")}
+    said = [f"{kernels[name]:.1f}" for name in ("a replay", "its kernels", "a replay, compiled")]
+    assert f"Of a step's {said[0]} ms the GPU computes for {said[1]}" in text
+    assert f"on the H100 {said[2]} ms instead of {said[0]}" in " ".join(text.split())
+    took = [f"{row['seconds']} s" for row in of_a_gpu("gpu_at_once")]
+    sweeps = " ".join((ROOT / "docs/sweeps.md").read_text().split())
+    assert f"took {took[0]} one after the other on an H100, {took[1]} two at a time and {took[2]} all at once" in sweeps
+
+
+def of_a_gpu(name: str) -> list[dict[str, str]]:
+    """The rows of a benchmark on the H100."""
+    lines = (ROOT / f"benchmarks/results/{name}_NVIDIA_H100_80GB_HBM3.csv").read_text().splitlines()[1:]
+    return list(csv.DictReader(lines))
 
 
 def test_the_table_of_data_cost_is_the_benchmarks() -> None:

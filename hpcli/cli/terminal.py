@@ -30,7 +30,7 @@ from hpcli.views.summary import fact_tables, plain, shown_facts
 
 PLAIN_WIDTH = 120
 """Columns, where there is no terminal to fit into."""
-STOPPING = "stopping as soon as it can be gone on with; Ctrl-C again stops at once"
+STOPPING = "stopping after this step; Ctrl-C again stops at once"
 """In the place of the bar, between a first Ctrl-C and the end of a step, a compilation or the decoding."""
 
 

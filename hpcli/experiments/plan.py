@@ -76,7 +76,7 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
         "retune": f"{JOINED.join(config.sweep.retune)}, {len(tuning)} trials before the others" if tuning else [],
         "epochs": epochs,
         "steps": sum(steps),
-        "at_once": _at_once(config, device),
+        "at_once": _at_once(config, device, len(trials)),
         "same_runs": same_trainings(keys, found, splits),
         "decay": in_lines(keys, budgets_of(keys, found, data), epochs),
         "trials": [
@@ -190,9 +190,9 @@ def plan(module: str, config: Config, *, device: str = "auto") -> Facts:
     return own.get(module, plan_data)(config, device)
 
 
-def _at_once(config: Config, device: str) -> int | str:
+def _at_once(config: Config, device: str, trials: int) -> int | str:
     """How many trials run side by side; without torch nobody knows whether there is a GPU."""
-    cpu, gpu = (at_once(config, on_gpu=on_gpu) for on_gpu in (False, True))
+    cpu, gpu = (min(trials, at_once(config, on_gpu=on_gpu)) for on_gpu in (False, True))
     if device == "auto":
         return cpu if cpu == gpu else f"{cpu}, on a GPU {gpu}"
     return cpu if device == "cpu" else gpu

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch._dynamo.exc import BackendCompilerFailed
+from torch._dynamo.exc import TorchDynamoException
 
-from hpcli.errors import UsageError
+from hpcli.errors import UsageError, lacks_memory
 from hpcli.training import device as devices
 
 Forward = Callable[[Tensor], Tensor]
@@ -35,14 +35,19 @@ def compiled(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], images:
         labels: int64 [B].
 
     Raises:
-        UsageError: there is no compiler that works, or the compiled network's gradient is another one.
+        UsageError: there is no compiler that works, the network does not run in float64, or what it is compiled to has
+            another gradient.
     """
     torch.compiler.reset()  # after eight networks that differ a little torch goes on uncompiled, without a word
     try:
         difference = _difference(copy.deepcopy(model).double(), loss, images[:CHECKED].double(), labels[:CHECKED])
-    except BackendCompilerFailed as error:
+    except RuntimeError as error:  # torch's compiler has such errors of its own
+        if lacks_memory(error):
+            raise
+        is_compilers = isinstance(error, TorchDynamoException)
+        what = "torch cannot compile the network here" if is_compilers else "the network does not run in float64"
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UsageError(f"train.compile: torch cannot compile the network here ({why}); set it false") from error
+        raise UsageError(f"train.compile: {what} ({why}); set it false") from error
     if difference > ROUNDING:
         raise UsageError(
             f"train.compile: torch {torch.__version__} compiles the network to another one (its gradient differs by "

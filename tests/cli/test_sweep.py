@@ -192,6 +192,7 @@ def test_dry_run_shows_trials_and_pairs_and_writes_nothing(capsys: pytest.Captur
     ("more", "count"),
     [
         ([], 1),
+        (["--set", "train.threads=1", "--seeds", "2", "--device", "cpu"], 4),
         (["--set", "sweep.parallel=3", "--set", "train.threads=1"], 3),
         (["--set", "train.threads=2"], "4, on a GPU 1"),
         (["--set", "train.threads=2", "--device", "cpu"], 4),

@@ -128,6 +128,26 @@ def test_a_wrong_gradient_is_refused_and_a_loss_that_is_no_number_is_not(monkeyp
     compiled(model, CrossEntropy(), images, labels)
 
 
+class OneFloat(nn.Module):
+    """A network with a constant in float32: it does not run in float64."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images @ torch.ones(3, 2)
+
+
+def test_a_network_that_cannot_be_compared_is_refused_in_a_line() -> None:
+    with pytest.raises(UsageError, match=r"^train.compile: the network does not run in float64 \(.*\); set it false$"):
+        compiled(OneFloat(), CrossEntropy(), torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))
+
+
+def test_a_memory_that_is_used_up_stays_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        compiled(nn.Linear(3, 2), no_room, torch.randn(4, 3), torch.tensor([0, 1, 0, 1]))  # type: ignore[arg-type]
+
+
 def test_without_a_compiler_a_line_says_so(tmp_path: Path) -> None:
     command = [
         *(sys.executable, "-m", "hpcli", "train", "--set", "train.compile=true", "--set", "model.name=shallow3"),
