@@ -7,7 +7,7 @@ them where the network had .88 (1708.07120, figure 4).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -16,35 +16,80 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from hpcli.config import Config
 from hpcli.errors import ConfigError
+from hpcli.training.captured import Captured, Graph
 from hpcli.training.numerics import Numerics
 
 SETTLED = 5.0
 """Running averages have settled after so many times their memory, 1 / momentum."""
 
 
-@contextmanager
-def reestimated(model: nn.Module, batches: Iterable[Tensor], numerics: Numerics | None = None) -> Iterator[None]:
-    """While entered, the model's BatchNorm statistics are averages over the images of `batches`. Leaving restores them.
+class Reestimation:
+    """Measures a model's BatchNorm statistics anew, as often as it is asked."""
 
-    Only the BatchNorm modules are in training mode meanwhile, so dropout stays off.
+    def __init__(
+        self, model: nn.Module, numerics: Numerics | None = None, graph: Callable[[], Graph] | None = None
+    ) -> None:
+        """Find the BatchNorm modules.
 
-    Args:
-        model: in evaluation mode.
-        batches: normalised images, each [B, C, H, W].
-        numerics: the precision to compute in, that of the evaluation to come; None: that of the model.
-    """
-    norms = list(tracked_norms(model).values())
-    before = [({name: value.clone() for name, value in norm.named_buffers()}, norm.momentum) for norm in norms]
-    try:
-        if norms:
-            with numerics.autocast() if numerics else nullcontext():
-                _estimate(model, norms, batches)
-        yield
-    finally:
-        for norm, (buffers, momentum) in zip(norms, before, strict=True):
-            norm.momentum = momentum
-            for name, value in norm.named_buffers():
-                value.copy_(buffers[name])
+        Args:
+            model: whose weights change in place.
+            numerics: the precision to compute in, that of the evaluation to come; None: that of the model.
+            graph: makes what a forward pass is captured by, for every size of batch; None: kernel by kernel.
+        """
+        self.model, self.numerics, self.graph = model, numerics, graph
+        self.norms = list(tracked_norms(model).values())
+        self._sums = [_Sums(norm) for norm in self.norms]
+        self._passes: dict[torch.Size, Callable[[Tensor], Tensor]] = {}
+
+    @contextmanager
+    def on(self, batches: Iterable[Tensor]) -> Iterator[None]:
+        """While entered, the statistics are averages over the images of `batches`. Leaving restores them.
+
+        Only the BatchNorm modules are in training mode meanwhile, so dropout stays off.
+
+        Args:
+            batches: normalised images, each [B, C, H, W]; the model is in evaluation mode.
+        """
+        before = [({name: value.clone() for name, value in norm.named_buffers()}, norm.momentum) for norm in self.norms]
+        try:
+            if self.norms:
+                self._measure(batches)
+            yield
+        finally:
+            for norm, (buffers, momentum) in zip(self.norms, before, strict=True):
+                norm.momentum = momentum
+                for name, value in norm.named_buffers():
+                    value.copy_(buffers[name])
+
+    @torch.no_grad()
+    def _measure(self, batches: Iterable[Tensor]) -> None:
+        hooks = [norm.register_forward_hook(sums) for norm, sums in zip(self.norms, self._sums, strict=True)]
+        for norm, sums in zip(self.norms, self._sums, strict=True):
+            norm.reset_running_stats()
+            norm.momentum = 1.0  # the running averages are those of the last batch
+            norm.train()
+            sums.clear()
+        try:
+            for images in batches:
+                if len(images) > 1:  # one image has no variance
+                    self._pass(images)
+        finally:
+            for norm, hook in zip(self.norms, hooks, strict=True):
+                hook.remove()
+                norm.eval()
+        for norm, sums in zip(self.norms, self._sums, strict=True):
+            sums.give(norm)
+
+    def _pass(self, images: Tensor) -> None:
+        if images.shape not in self._passes:
+            graph = self.graph
+            self._passes[images.shape] = Captured(self._forward, graph(), warm_up=1) if graph else self._forward
+        self._passes[images.shape](images)
+
+    def _forward(self, images: Tensor) -> Tensor:
+        with self.numerics.autocast() if self.numerics else nullcontext():
+            logits: Tensor = self.model(images)
+        return logits
 
 
 def steps_to_settle(model: nn.Module) -> int:
@@ -82,32 +127,37 @@ def has_trained_norms(model: nn.Module) -> bool:
     return any(norm.weight is None or norm.weight.requires_grad for norm in norms)
 
 
-def _estimate(model: nn.Module, norms: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
-    hooks = [norm.register_forward_pre_hook(_Average()) for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.train()
-    try:
-        with torch.no_grad():
-            for images in batches:
-                if len(images) > 1:  # one image has no variance
-                    model(images)
-    finally:
-        for norm, hook in zip(norms, hooks, strict=True):
-            hook.remove()
-            norm.eval()
+class _Sums:
+    """After each forward pass, adds the statistics of its batch to a sum over all images, each of equal weight.
 
-
-class _Average:
-    """Before each forward pass, makes the module's update an average over all images so far, each of equal weight.
-
-    Torch's own cumulative average (a momentum of None) weights batches, a small last one like a full one, and reads a
-    number back from a GPU at every pass.
+    On the device alone, so that a captured pass does it, too. Torch's own cumulative average (a momentum of None)
+    weights batches, a small last one like a full one, and reads a number back from a GPU at every pass.
     """
 
-    def __init__(self) -> None:
-        self.seen = 0
+    def __init__(self, norm: _BatchNorm) -> None:
+        mean, var = _statistics(norm)
+        self.mean, self.var, self.images = torch.zeros_like(mean), torch.zeros_like(var), torch.zeros_like(mean[:1])
 
-    def __call__(self, norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
-        self.seen += len(inputs[0])
-        norm.momentum = len(inputs[0]) / self.seen
+    def clear(self) -> None:
+        """Begin."""
+        for each in (self.mean, self.var, self.images):
+            each.zero_()
+
+    def __call__(self, norm: _BatchNorm, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """A forward hook."""
+        mean, var = _statistics(norm)
+        images = len(inputs[0])
+        self.mean.add_(mean, alpha=images)
+        self.var.add_(var, alpha=images)
+        self.images.add_(images)
+
+    def give(self, norm: _BatchNorm) -> None:
+        """Make the averages the module's own."""
+        mean, var = _statistics(norm)
+        mean.copy_(self.mean / self.images)
+        var.copy_(self.var / self.images)
+
+
+def _statistics(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    assert norm.running_mean is not None and norm.running_var is not None
+    return norm.running_mean, norm.running_var

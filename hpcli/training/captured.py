@@ -1,4 +1,4 @@
-"""A step as one CUDA graph: forward and backward are launched at once, not a kernel at a time.
+"""A step as one CUDA graph: forward and backward are launched at once, not a kernel at a time. So is a forward pass.
 
 A small network on a big GPU waits for its kernels to be launched, not for their results: ResNet-56 takes over a
 thousand a step. What is captured is frozen: a replay runs the same kernels on whatever lies at the same addresses. So
@@ -9,8 +9,9 @@ outside.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Protocol
 
 import torch
@@ -21,8 +22,6 @@ from hpcli.config import Config
 from hpcli.errors import HpcliWarning
 from hpcli.training.step import Step
 
-Descent = Callable[[Tensor, Tensor], Tensor]
-"""Images and labels of a batch → its loss; the gradients are left in the weights."""
 WARM_UP = 3
 """Steps before the capture: cuDNN tries its algorithms in them, and libraries make their workspaces."""
 
@@ -97,6 +96,73 @@ def _waits_noted(found: list[str]) -> Iterator[None]:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
+class Captured:
+    """A function of tensors that is carried out as it is a few times, then recorded once, then done again.
+
+    One that asks the device for a number, or is refused for another reason, goes on as it is.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Tensor],
+        graph: Graph,
+        *,
+        warm_up: int,
+        refused: Callable[[str], object] = lambda why: None,
+    ) -> None:
+        """Wait to be called.
+
+        Args:
+            function: of tensors, which keep their shapes; a replay overwrites what it returned before.
+            graph: that records it.
+            warm_up: calls before that.
+            refused: told once why it cannot be.
+        """
+        self.function, self.graph, self.refused = function, graph, refused
+        self._warm_ups_left = warm_up
+        self._waits: list[str] = []  # what in the last one a capture would refuse
+        self._now: Callable[..., Tensor] | None = None  # a replay, or the function; None: still warming up
+
+    @property
+    def is_replayed(self) -> bool:
+        """Whether calls are replays by now."""
+        return self._now not in (None, self.function)
+
+    def __call__(self, *tensors: Tensor) -> Tensor:
+        """As the function's."""
+        if self._now is None and not self._warm_ups_left:
+            self._now = self._given_up(self._waits[0]) if self._waits else self._captured(tensors)
+        return self._warm_up(tensors) if self._now is None else self._now(*tensors)
+
+    def _warm_up(self, tensors: Sequence[Tensor]) -> Tensor:
+        with self.graph.apart() as self._waits:
+            found = self.function(*tensors)
+        self._warm_ups_left -= 1
+        return found
+
+    def _captured(self, tensors: Sequence[Tensor]) -> Callable[..., Tensor]:
+        """The replay of a call, which reads its tensors from copies of these."""
+        own = [each.clone() for each in tensors]
+        graph = self.graph  # what is returned does not hold `self`: its memory is free once a trainer is dropped
+        try:
+            with graph.capture():
+                found = self.function(*own)
+        except RuntimeError as error:
+            return self._given_up((str(error).splitlines() or [type(error).__name__])[0])
+
+        def replayed(*tensors: Tensor) -> Tensor:
+            for place, tensor in zip(own, tensors, strict=True):
+                place.copy_(tensor)
+            graph.replay()
+            return found
+
+        return replayed
+
+    def _given_up(self, why: str) -> Callable[..., Tensor]:
+        self.refused(why)
+        return self.function
+
+
 class CapturedStep:
     """Takes the same steps as the `Step` it is made of, in the same order, with the same draws of dropout.
 
@@ -106,53 +172,32 @@ class CapturedStep:
     """
 
     def __init__(self, step: Step, graph: Callable[[], Graph] = CudaGraph) -> None:
-        self.step, self.graph = step, graph()
-        self._warm_ups = 0
-        self._descend: Descent | None = None  # a replay, or the step's own; None: still warming up
+        self.step = step
+        self.descend = Captured(step.descend, graph(), warm_up=WARM_UP, refused=partial(_goes_on, step))
+        self._weights = [weight for weight in step.model.parameters() if weight.requires_grad]
+        self._gradients: list[Tensor | None] | None = None  # where a replay leaves them
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float, momentum: float) -> Tensor:
         """Take one step; as `Step`'s. The loss that is returned is overwritten by the next step."""
-        if self._descend is None and self._warm_ups == WARM_UP:
-            self._descend = self._captured(images.clone(), labels.clone())
-        loss = self._warm_up(images, labels) if self._descend is None else self._descend(images, labels)
+        loss = self.descend(images, labels)
+        if self.descend.is_replayed:
+            self._attach_gradients()
         self.step.optimizer.step(lr, momentum)
         return loss
 
-    def _warm_up(self, images: Tensor, labels: Tensor) -> Tensor:
-        with self.graph.apart() as refused:
-            loss = self.step.descend(images, labels)
-        self._warm_ups += 1
-        if self._warm_ups == WARM_UP and refused:
-            self._descend = self._given_up(refused[0])
-        return loss
+    def _attach_gradients(self) -> None:
+        """An optimizer's step lets go of the gradients, which the capture made and every replay fills."""
+        if self._gradients is None:
+            self._gradients = [weight.grad for weight in self._weights]
+        for weight, gradient in zip(self._weights, self._gradients, strict=True):
+            weight.grad = gradient
 
-    def _captured(self, own_images: Tensor, own_labels: Tensor) -> Descent:
-        """The replay of a descent that reads the images and labels from where these lie."""
-        graph = self.graph  # what is returned does not hold `self`: its memory is free once a trainer is dropped
-        weights = [weight for weight in self.step.model.parameters() if weight.requires_grad]
-        try:
-            with graph.capture():  # which makes the gradients: the optimizer has let go of the last ones
-                loss = self.step.descend(own_images, own_labels)
-        except RuntimeError as error:
-            self.step.optimizer.torch_optimizer.zero_grad(set_to_none=True)
-            return self._given_up((str(error).splitlines() or [type(error).__name__])[0])
-        gradients = [weight.grad for weight in weights]
 
-        def replayed(images: Tensor, labels: Tensor) -> Tensor:
-            own_images.copy_(images)
-            own_labels.copy_(labels)
-            graph.replay()
-            for weight, gradient in zip(weights, gradients, strict=True):
-                weight.grad = gradient  # an optimizer's step lets go of them
-            return loss
-
-        return replayed
-
-    def _given_up(self, why: str) -> Descent:
-        """The step's own descent, with a warning."""
-        warnings.warn(
-            f"train.cuda_graph: the step cannot be captured ({why}); it goes on kernel by kernel, slower",
-            HpcliWarning,
-            stacklevel=2,
-        )
-        return self.step.descend
+def _goes_on(step: Step, why: str) -> None:
+    """Let go of gradients that a capture began, and warn."""
+    step.optimizer.torch_optimizer.zero_grad(set_to_none=True)
+    warnings.warn(
+        f"train.cuda_graph: the step cannot be captured ({why}); it goes on kernel by kernel, slower",
+        HpcliWarning,
+        stacklevel=2,
+    )

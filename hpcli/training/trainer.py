@@ -18,8 +18,8 @@ from hpcli.data.randomness import STEP, seed_for
 from hpcli.errors import CheckpointError
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
-from hpcli.training.batchnorm import check_batch, reestimated
-from hpcli.training.captured import CapturedStep, is_captured
+from hpcli.training.batchnorm import Reestimation, check_batch
+from hpcli.training.captured import CapturedStep, CudaGraph, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.initial import Draw, InitialWeights, drawn_by, same
 from hpcli.training.losses import LossRecord, StepLoss
@@ -93,6 +93,7 @@ class Trainer:
         own_loss = loss or CrossEntropy()
         step = Step(model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles)
         self.take_step = CapturedStep(step) if cuda_graph else step
+        self._reestimation = Reestimation(model, self.numerics, CudaGraph if cuda_graph else None)
         self._initial = InitialWeights(draw or same(model))
         self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
         self._losses = LossRecord(0, 0, self.device)
@@ -188,7 +189,7 @@ class Trainer:
             return nullcontext()
         self.model.eval()  # dropout stays off; the BatchNorm modules alone are in training mode meanwhile
         loader = self.data.eval_loader("train", images, batch_size=self.data.loader.batch_size)
-        return reestimated(self.model, (each for each, _ in loader), self.numerics)
+        return self._reestimation.on(each for each, _ in loader)
 
     def reset(self, seed: int) -> None:
         """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from hpcli.config import Config, with_overrides
-from hpcli.training.batchnorm import reestimated, steps_to_settle
+from hpcli.training.batchnorm import Reestimation, steps_to_settle
 from hpcli.training.schedules import constant
 from hpcli.training.trainer import Trainer
 
@@ -14,7 +14,7 @@ def test_statistics_are_those_of_the_images_and_then_as_before() -> None:
     norm = nn.BatchNorm2d(2).eval()
     norm.running_mean.fill_(7.0)  # type: ignore[union-attr]
     batches = [torch.randn(8, 2, 3, 3, generator=torch.Generator().manual_seed(n)) + n for n in range(4)]
-    with reestimated(norm, batches):
+    with Reestimation(norm).on(batches):
         expected = torch.stack([batch.mean((0, 2, 3)) for batch in batches]).mean(0)
         assert torch.allclose(norm.running_mean, expected, atol=1e-6)  # type: ignore[arg-type]
         assert not norm.training
@@ -25,10 +25,10 @@ def test_statistics_are_those_of_the_images_and_then_as_before() -> None:
 def test_dropout_stays_off_and_an_error_puts_everything_back() -> None:
     norm = nn.BatchNorm1d(3)
     model = nn.Sequential(nn.Dropout(0.9), norm).eval()
-    with reestimated(model, [torch.ones(4, 3)]):
+    with Reestimation(model).on([torch.ones(4, 3)]):
         assert norm.running_mean is not None
         assert norm.running_mean.tolist() == [1.0, 1.0, 1.0]
-    with pytest.raises(ZeroDivisionError), reestimated(model, [torch.ones(4, 3)]):
+    with pytest.raises(ZeroDivisionError), Reestimation(model).on([torch.ones(4, 3)]):
         _ = 1 / 0
     assert norm.running_mean.tolist() == [0.0, 0.0, 0.0]
 
@@ -50,7 +50,7 @@ def test_every_image_weighs_the_same_however_they_are_batched(sizes: tuple[int, 
         torch.randn(18, 2, 3, 3, generator=torch.Generator().manual_seed(0)) * torch.arange(1, 19)[:, None, None, None]
     )
     norm = nn.BatchNorm2d(2).eval()
-    with reestimated(norm, images.split(list(sizes))):
+    with Reestimation(norm).on(images.split(list(sizes))):
         assert norm.running_mean is not None
         assert norm.running_var is not None
         assert torch.allclose(norm.running_mean, images.mean((0, 2, 3)), atol=1e-6)
@@ -61,7 +61,7 @@ def test_every_image_weighs_the_same_however_they_are_batched(sizes: tuple[int, 
 def test_a_module_that_is_used_twice_averages_over_both_uses() -> None:
     norm = nn.BatchNorm1d(1).eval()
     twice = nn.Sequential(norm, norm).eval()
-    with reestimated(twice, [torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])]):
+    with Reestimation(twice).on([torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])]):
         assert norm.running_mean is not None
         assert norm.running_mean.item() == pytest.approx((1 + 0 + 5 + 0) / 4)  # the second use sees normalised images
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from hpcli import catalog
 from hpcli.config import Config, with_overrides
 from hpcli.errors import HpcliWarning
-from hpcli.training.captured import WARM_UP, CapturedStep, is_captured
+from hpcli.training.batchnorm import Reestimation
+from hpcli.training.captured import WARM_UP, Captured, CapturedStep, is_captured
 from hpcli.training.step import Step
 from hpcli.training.trainer import Trainer
 from tests.training.cpu_graph import CpuGraph
@@ -74,6 +76,42 @@ def test_evaluations_between_the_steps_change_nothing(config: Config) -> None:
         losses += run(config, fast, start, start + 5)
         fast.evaluate("valid", bn_images=50)
     assert losses == run(config, plain, 0, 20)
+
+
+def weights_in_motion(trainer: Trainer, measure: Callable[[], object]) -> list[object]:
+    """What is measured with four sets of weights, which change in place."""
+    found = []
+    for seed in range(4):
+        trainer.reset(seed)
+        found.append(measure())
+    return found
+
+
+def statistics(trainer: Trainer, reestimation: Reestimation, images: Tensor) -> list[tuple[str, bytes]]:
+    """BatchNorm's, measured anew in batches of 16; the last one has 5."""
+    with reestimation.on(images.split(16)):
+        return [(name, each.numpy().tobytes()) for name, each in trainer.model.named_buffers() if "running" in name]
+
+
+def test_batchnorm_is_measured_anew_by_replays(config: Config) -> None:
+    """Of each size of batch, by whatever the weights are by then; a network that reads a number goes on as it is."""
+    trainer = Trainer.from_config(with_overrides(config, SETTINGS[0]))
+    trainer.model.eval()
+    images, graphs = torch.randn(53, 1, 8, 8), []
+
+    def graph() -> CpuGraph:
+        sums = [each for sums in fast._sums for each in (sums.mean, sums.var, sums.images)]
+        graphs.append(CpuGraph([*trainer.model.buffers(), *sums]))
+        return graphs[-1]
+
+    plain, fast = Reestimation(trainer.model), Reestimation(trainer.model, graph=graph)
+    expected = weights_in_motion(trainer, lambda: statistics(trainer, plain, images))
+    assert weights_in_motion(trainer, lambda: statistics(trainer, fast, images)) == expected
+    assert [(each.captures, each.replays) for each in graphs] == [(1, 4 * 3 - 1), (1, 4 - 1)]
+    trainer.model.conv1.register_forward_hook(lambda _, __, out: out if out.sum().item() else out * 2)  # type: ignore[union-attr, operator]
+    fast._passes.clear()
+    assert weights_in_motion(trainer, lambda: statistics(trainer, fast, images)) == expected
+    assert [each.captures for each in graphs] == [1, 1, 0, 0]
 
 
 @pytest.fixture
@@ -151,11 +189,22 @@ def test_on_a_gpu_replays_are_the_steps_bit_for_bit(config: Config, settings: di
     assert isinstance(fast.take_step, CapturedStep)
     losses = run(config, plain)
     assert run(config, fast) == losses
-    assert fast.take_step._descend != fast.take_step.step.descend  # it has been captured
+    assert fast.take_step.descend.is_replayed
     assert digest(fast.state_dict()["model"]) == digest(plain.state_dict()["model"])
     for trainer in (plain, fast):
         trainer.reset(5)
     assert run(config, fast) == run(config, plain)
+
+
+@pytest.mark.gpu
+def test_on_a_gpu_batchnorm_is_measured_anew_by_replays(config: Config) -> None:
+    config = with_overrides(config, {**SETTINGS[0], "train.deterministic": True})
+    plain = Trainer.from_config(with_overrides(config, {"train.cuda_graph": False}), device="cuda")
+    fast = Trainer.from_config(config, device="cuda")
+    found = [weights_in_motion(each, lambda each=each: each.evaluate("valid", bn_images=50)) for each in (plain, fast)]
+    assert found[0] == found[1]
+    assert fast._reestimation._passes
+    assert all(isinstance(each, Captured) and each.is_replayed for each in fast._reestimation._passes.values())
 
 
 @pytest.mark.gpu

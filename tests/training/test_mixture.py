@@ -80,9 +80,10 @@ def test_only_batchnorm_is_in_training_mode_and_in_the_precision_of_the_evaluati
             seen.append((self.training, x.dtype))
             return super().forward(x)
 
-    trainer.numerics = dataclasses.replace(trainer.numerics, dtype=torch.bfloat16)
     norm = nn.BatchNorm1d(10)
-    trainer.model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Watched(0.9), norm)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), Watched(0.9), norm)
+    numerics = dataclasses.replace(trainer.numerics, dtype=torch.bfloat16)
+    trainer = Trainer(model, trainer.data, trainer.optimizer, numerics=numerics)
     assert norm.running_mean is not None
     weights = trainer.model.state_dict()
     mixture = Mixture(trainer, weights, weights)
