@@ -2,6 +2,7 @@
 
     python benchmarks/gpu.py            # results go to benchmarks/results/gpu_<name of the card>.csv
     python benchmarks/gpu.py --tiny     # anywhere: that the script itself is right
+    python benchmarks/gpu.py --only commands   # without the epochs, which take most of the time
 
 An epoch is 175 steps and both evaluations. `raw` is a loop written by hand, on one batch that stays where it is: what
 forward, backward and the fused optimizer cost by themselves. Medians of three; nothing else may use the card.
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from interpolation import two_weights
 from tables import write_rows
 from torch import nn
 
@@ -28,6 +30,8 @@ from hpcli.models import build_model
 
 RESULTS = Path(__file__).parent / "results"
 CLASSES = 100
+Configured = Callable[..., Config]
+"""Keys of a config with __ for the dot, and their values → the config."""
 
 
 def random_splits(count: int, size: int, held_out: int | None = None) -> Splits:
@@ -102,18 +106,16 @@ def raw_step(model_name: str, batch: int, size: int, device: str, *, graph: bool
     return replayed
 
 
-def rows(device: str, model: str, batch: int, count: int, size: int) -> Iterator[dict[str, object]]:
-    """A row a measurement."""
-    splits, steps = random_splits(count, size), count // batch
-    base = {"model.name": model, "data.batch_size": batch, "data.augment": "standard", "schedule.max_lr": 1e-2}
+Row = dict[str, object]
 
-    def config(**more: object) -> Config:
-        keys = {key.replace("__", "."): value for key, value in more.items()}
-        return load_config(overrides={**base, "train.epochs": 3, **keys})
 
-    def row(what: str, seconds: float, first: float | None = None, peak_gib: float | None = None) -> dict[str, object]:
-        return {"what": what, "seconds": f"{seconds:.3g}", "first": first, "peak_gib": peak_gib and round(peak_gib, 3)}
+def row(what: str, seconds: float, first: float | None = None, peak_gib: float | None = None) -> Row:
+    """As it is written."""
+    return {"what": what, "seconds": f"{seconds:.3g}", "first": first, "peak_gib": peak_gib and round(peak_gib, 3)}
 
+
+def epoch_rows(config: Configured, splits: Splits, device: str) -> Iterator[Row]:
+    """An epoch in every way."""
     for precision in ("auto", "tf32", "fp32"):
         for graph in (False, True):
             found = epochs(config(train__precision=precision, train__cuda_graph=graph), splits, device)
@@ -126,32 +128,60 @@ def rows(device: str, model: str, batch: int, count: int, size: int) -> Iterator
     }
     for name, keys in others.items():
         yield row(f"epoch, auto, {name}", **epochs(config(**keys), splits, device))  # type: ignore[arg-type]
+
+
+def raw_rows(config: Config, splits: Splits, device: str) -> Iterator[Row]:
+    """The steps of an epoch by hand."""
+    batch, size = config.data.batch_size, splits.train.images.shape[1]
+    steps = len(splits.train) // batch
     torch.backends.cudnn.benchmark = True
     for graph in (False, True) if device == "cuda" else (False,):
-        step = raw_step(model, batch, size, device, graph=graph)
+        step = raw_step(config.model.name, batch, size, device, graph=graph)
         name = f"{steps} raw steps, {'CUDA graph' if graph else 'kernel by kernel'}"
         yield row(name, median(lambda step=step: [step() for _ in range(steps)]))
     torch.backends.cudnn.benchmark = False
+
+
+def command_rows(config: Configured, splits: Splits, device: str) -> Iterator[Row]:
+    """Evaluations, and the commands."""
     trainer = Trainer.from_config(config(), device=device, splits=splits)
-    yield row(f"evaluate {count // 9} images", median(lambda: trainer.evaluate("valid")))
+    yield row(f"evaluate {len(splits.valid)} images", median(lambda: trainer.evaluate("valid")))
     yield row("the same, BatchNorm measured on 5,000", median(lambda: trainer.evaluate("valid", bn_images=5000)))
     yield row("reset", median(lambda: trainer.reset(1)))
     finder = config(lr_find__steps=100, lr_find__seeds=1)
     yield row("lr-find, 100 steps", median(lambda: lr_find(finder, trainer=trainer)))
-    ends = [{name: each.clone() for name, each in trainer.model.state_dict().items()}]
-    trainer.reset(2)
-    ends.append({name: each.clone() for name, each in trainer.model.state_dict().items()})
-    line = config(interpolate__alphas="0:1:11")
+    ends, line = two_weights(trainer), config(interpolate__alphas="0:1:11")
     yield row("interpolate, 11 alphas, both", median(lambda: interpolate(*ends, config=line, trainer=trainer), 1))
-    short = config(sweep__epochs=1, sweep__seeds=2)
-    values = {"weight_decay": [1e-4, 1e-2]}
+    short, values = config(sweep__epochs=1, sweep__seeds=2), {"weight_decay": [1e-4, 1e-2]}
     yield row("sweep, 4 trials of an epoch", median(lambda: sweep(short, values, device=device, splits=splits), 1))
+    short = config(train__epochs=1)
+    trials = [short, short, short, short]
+    yield row(
+        "four trainings of an epoch", median(lambda: [train(each, device=device, splits=splits) for each in trials], 1)
+    )
+
+
+def rows(device: str, model: str, batch: int, count: int, size: int, only: str | None) -> Iterator[Row]:
+    """A row a measurement."""
+    splits = random_splits(count, size)
+    base = {"model.name": model, "data.batch_size": batch, "data.augment": "standard", "schedule.max_lr": 1e-2}
+
+    def config(**more: object) -> Config:
+        keys = {key.replace("__", "."): value for key, value in more.items()}
+        return load_config(overrides={**base, "train.epochs": 3, **keys})
+
+    if only in (None, "epochs"):
+        yield from epoch_rows(config, splits, device)
+        yield from raw_rows(config(), splits, device)
+    if only in (None, "commands"):
+        yield from command_rows(config, splits, device)
 
 
 def main() -> None:
     """Measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--only", choices=["epochs", "commands"])
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -159,7 +189,7 @@ def main() -> None:
     sizes = ("resnet20", 16, 320, 16) if asked.tiny else ("resnet56", 256, 45000, 32)
 
     def shown() -> Iterator[dict[str, object]]:
-        for row in rows(device, *sizes):
+        for row in rows(device, *sizes, asked.only):
             print(f"{row['what']:45s} {row['seconds']:>8s} s", row["first"] or "", row["peak_gib"] or "", flush=True)
             yield row
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -38,6 +39,8 @@ def compiled(model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor], images:
         UsageError: there is no compiler that works, the network does not run in float64, or what it is compiled to has
             another gradient.
     """
+    # Torch advises another precision than `train.precision`, when it compiles for a GPU.
+    warnings.filterwarnings("ignore", "TensorFloat32 tensor cores", UserWarning)
     torch.compiler.reset()  # after eight networks that differ a little torch goes on uncompiled, without a word
     try:
         difference = _difference(copy.deepcopy(model).double(), loss, images[:CHECKED].double(), labels[:CHECKED])
