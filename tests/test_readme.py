@@ -177,7 +177,13 @@ def test_the_table_of_a_gpu_is_the_benchmarks() -> None:
     kernels = {row["what"]: float(row["milliseconds"]) for row in of_a_gpu("gpu_kernels")}
     said = [f"{kernels[name]:.1f}" for name in ("a replay", "its kernels", "a replay, compiled")]
     assert f"Of a step's {said[0]} ms the GPU computes for {said[1]}" in text
-    assert f"on the H100 {said[2]} ms instead of {said[0]}" in " ".join(text.split())
+    text = " ".join(text.split())
+    assert f"the replay of that graph takes {said[2]} ms instead of {said[0]}" in text
+    plain, compiled = (seconds[f"the notebook's epoch, CUDA graph{more}"] for more in ("", ", compiled"))
+    assert f"at its end {compiled} s instead of {plain}," in text
+    sweep, four = seconds["sweep, 4 trials of an epoch"], seconds["four trainings of an epoch"]
+    assert f"{seconds['lr-find, 100 steps']} s; four trials of an epoch {sweep} s as a sweep, {four} s as" in text
+    assert f"and a sweep, takes {of_a_gpu('notebook')[-1]['seconds']} s" in text
     took = [f"{row['seconds']} s" for row in of_a_gpu("gpu_at_once")]
     sweeps = " ".join((ROOT / "docs/sweeps.md").read_text().split())
     assert f"took {took[0]} one after the other on an H100, {took[1]} two at a time and {took[2]} all at once" in sweeps
