@@ -219,12 +219,13 @@ class Tally(Row, table="tally"):
 
 @dataclass(frozen=True)
 class TallyResult:
+    config: Config
     status: RunStatus
     counts: Columns
 
     @classmethod
     def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> TallyResult:
-        return cls(status, columns(Tally, rows.rows(Tally)))
+        return cls(config, status, columns(Tally, rows.rows(Tally)))
 
     @classmethod
     def from_run(cls, run: Record) -> TallyResult:

@@ -30,5 +30,14 @@ def devices(incomplete: str) -> list[str]:
     return _beginning(["auto", "cpu", *(f"cuda:{number}" for number in numbers)], incomplete)
 
 
+def runs(incomplete: str) -> list[str]:
+    """Run folders, and folders on the way to them."""
+    beginning = Path(incomplete)
+    folder = beginning if incomplete[-1:] in ("", "/") else beginning.parent
+    below = sorted(each for each in folder.glob("[!.]*/") if each.is_dir())
+    names = [f"{each}{'' if (each / 'status.json').is_file() else '/'}" for each in below]
+    return _beginning(names, incomplete)
+
+
 def _beginning(names: list[str], incomplete: str) -> list[str]:
     return [name for name in names if name[: len(incomplete)] == incomplete]

@@ -35,8 +35,9 @@ def _go_on(session: Session) -> None:
 
 
 def _early(result: Result) -> dict[str, Figure]:
+    from hpcli import plots
     from hpcli.plots.train import early_figures
     from hpcli.results.train import TrainResult
 
     assert isinstance(result, TrainResult)
-    return early_figures(result)
+    return plots.captioned(result, early_figures(result))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from hpcli.commands import module_of
 from hpcli.plots.batch_size import batch_size
+from hpcli.plots.caption import say_at_corner, what_ran
 from hpcli.plots.evaluate import confusion
 from hpcli.plots.interpolate import interpolation, interpolations, plane
 from hpcli.plots.lr_find import lr_find
@@ -39,5 +40,12 @@ __all__ = [
 
 def figures(result: Result) -> dict[str, Figure]:
     """All pictures of a result, by the names that a run folder gives their files."""
-    drawn: dict[str, Figure] = importlib.import_module(f"hpcli.plots.{module_of(result)}").figures(result)
+    return captioned(result, importlib.import_module(f"hpcli.plots.{module_of(result)}").figures(result))
+
+
+def captioned(result: Result, drawn: dict[str, Figure]) -> dict[str, Figure]:
+    """Pictures of a result, each with what ran in its corner."""
+    if result.config is not None:
+        for figure in drawn.values():
+            say_at_corner(figure, what_ran(result.config, module_of(result)))
     return drawn

@@ -13,12 +13,16 @@ from typing import Any, ParamSpec
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
+
+from hpcli.plots.colours import readable
 
 BLUE, ORANGE, RED, GREY, GREEN = "#2563a8", "#d9730d", "#b3261e", "#9aa3ad", "#0f8f7a"
 INK = "#2c333a"
@@ -54,14 +58,34 @@ _Arguments = ParamSpec("_Arguments")
 
 
 def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
-    """Draw in this style, whatever matplotlib's is set to."""
+    """Draw in this style, whatever matplotlib's is set to; words in colours that can be read."""
 
     @wraps(draw)
     def styled(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
         with mpl.rc_context(STYLE):
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            for text in set(figure.findobj(Text)) - lying_on_images(figure):
+                text.set_color(readable(to_hex(text.get_color())))
+            return figure
 
     return styled
+
+
+def lying_on_images(figure: Figure) -> set[Artist]:
+    """What is drawn over an image, a map or contours, whose colours mean numbers; and these themselves."""
+    return {
+        each
+        for axes in figure.axes
+        if has_image(axes)
+        for group in (axes.lines, axes.collections, axes.texts, axes.images, axes.patches)
+        for drawn in group
+        for each in drawn.findobj()
+    }
+
+
+def has_image(axes: Axes) -> bool:
+    """Whether there is an image, a map or contours in it."""
+    return bool(axes.images) or any(each.get_array() is not None for each in axes.collections)
 
 
 def plain(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, Self
 
+from hpcli.config import Config
 from hpcli.recording.recorder import Record
 from hpcli.states import RunStatus
 
@@ -17,6 +18,10 @@ Summary = dict[str, object]
 
 class Result(Protocol):
     """What every experiment's result can do."""
+
+    @property
+    def config(self) -> Config | None:
+        """What was asked for; None: a trainer that was given was measured."""
 
     @property
     def status(self) -> RunStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import weakref
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -97,7 +98,8 @@ def test_batchnorm_is_measured_anew_by_replays(config: Config) -> None:
     """Of each size of batch, by whatever the weights are by then; a network that reads a number goes on as it is."""
     trainer = Trainer.from_config(with_overrides(config, SETTINGS[0]))
     trainer.model.eval()
-    images, graphs = torch.randn(53, 1, 8, 8), []
+    images = torch.randn(53, 1, 8, 8)
+    graphs: list[CpuGraph] = []
 
     def graph() -> CpuGraph:
         sums = [each for sums in fast._sums for each in (sums.mean, sums.var, sums.images)]
@@ -108,7 +110,7 @@ def test_batchnorm_is_measured_anew_by_replays(config: Config) -> None:
     expected = weights_in_motion(trainer, lambda: statistics(trainer, plain, images))
     assert weights_in_motion(trainer, lambda: statistics(trainer, fast, images)) == expected
     assert [(each.captures, each.replays) for each in graphs] == [(1, 4 * 3 - 1), (1, 4 - 1)]
-    trainer.model.conv1.register_forward_hook(lambda _, __, out: out if out.sum().item() else out * 2)  # type: ignore[union-attr, operator]
+    trainer.model.conv1.register_forward_hook(lambda _, __, out: out if out.sum().item() else out * 2)  # type: ignore[union-attr]
     fast._passes.clear()
     assert weights_in_motion(trainer, lambda: statistics(trainer, fast, images)) == expected
     assert [each.captures for each in graphs] == [1, 1, 0, 0]
@@ -201,7 +203,7 @@ def test_on_a_gpu_batchnorm_is_measured_anew_by_replays(config: Config) -> None:
     config = with_overrides(config, {**SETTINGS[0], "train.deterministic": True})
     plain = Trainer.from_config(with_overrides(config, {"train.cuda_graph": False}), device="cuda")
     fast = Trainer.from_config(config, device="cuda")
-    found = [weights_in_motion(each, lambda each=each: each.evaluate("valid", bn_images=50)) for each in (plain, fast)]
+    found = [weights_in_motion(each, partial(each.evaluate, "valid", bn_images=50)) for each in (plain, fast)]
     assert found[0] == found[1]
     assert fast._reestimation._passes
     assert all(isinstance(each, Captured) and each.is_replayed for each in fast._reestimation._passes.values())
