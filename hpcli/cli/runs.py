@@ -51,9 +51,7 @@ def runs(
     terminal = Terminal(as_json=as_json)
     where = Path("runs") if folder is None else folder
     if folder is None and not where.is_dir():
-        terminal.comparison(
-            {"folder": str(where), "runs": []}, [], [f"{where}: no runs yet; hpcli train makes one there"]
-        )
+        terminal.comparison({"folder": str(where), "runs": []}, [], [f"{where}: no runs yet; hpcli train makes one"])
         return 0
     listing = list_runs(where, filters=filters or (), sort=sort)
     if to_csv is not None:

@@ -25,6 +25,7 @@ from hpcli.config.varying import written
 from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
+from hpcli.recording.status import json_value
 from hpcli.views.cells import one_line
 from hpcli.views.progress import Pace, epoch_text
 from hpcli.views.summary import fact_tables, plain, shown_facts
@@ -126,7 +127,7 @@ class Terminal:
     def comparison(self, summary: Mapping[str, object], tables: Sequence[RenderableType], notes: Sequence[str]) -> None:
         """Runs side by side, in tables that are folded to fit, and what is to be said of them; or as JSON."""
         if self.as_json:
-            sys.stdout.write(json.dumps({**summary, "notes": list(notes)}) + "\n")
+            sys.stdout.write(json.dumps(json_value({**summary, "notes": list(notes)})) + "\n")
             return
         if summary.get("sentence"):
             self.out.print(Text(one_line(summary["sentence"]), style="bold"))

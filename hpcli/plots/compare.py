@@ -15,7 +15,7 @@ from hpcli.plots.style import GREY, MARKERS, RED, count_epochs, loss_axis, shade
 if TYPE_CHECKING:
     from hpcli.runs.comparison import Comparison, Trained
 
-MOST = 20
+MOST_COLOURED = 20
 """Settings with a colour and a name of their own; the rest is grey."""
 LETTERS = 36
 """Of a name."""
@@ -59,7 +59,7 @@ def compare(compared: Comparison) -> Figure:
 
 def _lines(compared: Comparison) -> tuple[list[_Line], list[Trained]]:
     """What has a row of its own, the lowest mean first, and the runs of all other settings."""
-    named, beyond = compared.settings[:MOST], compared.settings[MOST:]
+    named, beyond = compared.settings[:MOST_COLOURED], compared.settings[MOST_COLOURED:]
     lines = []
     for place, (each, colour) in enumerate(zip(named, shades(len(named)), strict=True)):
         count = f" ({len(each.runs)} runs)" if len(each.runs) > 1 else ""
@@ -67,7 +67,7 @@ def _lines(compared: Comparison) -> tuple[list[_Line], list[Trained]]:
         marker = MARKERS[place % len(MARKERS)]
         lines.append(_Line(name, each.runs, colour, marker, DASHES[place // len(MARKERS) % len(DASHES)]))
     apart = [run for run in compared.trained if run.why_not]
-    shown, hidden = apart[: max(MOST - len(named), 3)], apart[max(MOST - len(named), 3) :]
+    shown, hidden = apart[: max(MOST_COLOURED - len(named), 3)], apart[max(MOST_COLOURED - len(named), 3) :]
     lines += [
         _Line(f"{shortened(run.glance.name, LETTERS - 10)}: {run.why_not}", (run,), GREY, "x", ":") for run in shown
     ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from hpcli.results.facts import HIDDEN, Facts
 
-MOST = 3
+MOST_FACTS = 3
 """Facts of a command that is not named here."""
 LOSSES, ACCURACIES = ("valid_loss", "loss", "trained_loss"), ("valid_accuracy", "accuracy", "trained_accuracy")
 """Facts by which runs are put in order, whichever of them there is."""
@@ -42,7 +42,7 @@ def main_facts(module: str, summary: Facts) -> Facts:
     if module == "evaluate":
         return _named(summary, "split", "loss", "accuracy")
     plain = [name for name, value in summary.items() if name not in HIDDEN and isinstance(value, int | float | str)]
-    return _named(summary, *[name for name in plain if name != "seconds"][:MOST])
+    return _named(summary, *[name for name in plain if name != "seconds"][:MOST_FACTS])
 
 
 def _named(summary: Facts, *names: str) -> dict[str, object]:

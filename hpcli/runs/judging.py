@@ -10,7 +10,7 @@ from hpcli.results.foreign_verdict import ForeignVerdict, judge
 from hpcli.runs.comparison import Comparison, Setting
 from hpcli.states import Judgement
 
-ENOUGH = 3
+SEEDS_WORTH_HAVING = 3
 """Seeds with which a comparison begins to tell something."""
 
 
@@ -71,7 +71,7 @@ def in_words(compared: Comparison) -> str:
 
 def _not_judged(settings: Sequence[Setting]) -> str:
     """That differences may be noise, and what it takes to know."""
-    runs = sum(max(ENOUGH - len(each.runs), 0) for each in settings)
+    runs = sum(max(SEEDS_WORTH_HAVING - len(each.runs), 0) for each in settings)
     several = sum(len(each.runs) > 1 for each in settings)
     known = f"{'only one' if several else 'none'} of {len(settings)} settings has two seeds"
     return (
