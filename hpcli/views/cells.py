@@ -19,6 +19,8 @@ NAMES = {
     "schedule.momentum": "mom",
 }
 """What facts are called in a table; by nothing, where their value says what it is."""
+MOST_SECONDS = 3.2e10
+"""A thousand years: what says that it lasted longer is damaged."""
 _LOW, _HIGH = "suggested_lr_low", "suggested_lr_high"
 _UNITS = ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
@@ -46,6 +48,8 @@ def time_text(seconds: float | None) -> str:
     """A time in its largest unit: `3 h`, of a few of it with the next one: `1 h 20`."""
     if seconds is None:
         return ""
+    if not seconds < MOST_SECONDS:
+        return "?"
     seconds = max(seconds, 0.0)
     if seconds < 10:
         return f"{seconds:.1f} s"

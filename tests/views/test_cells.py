@@ -11,7 +11,7 @@ from hpcli.views.cells import clipped, facts_text, one_line, time_text
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, ""), (-3, "0.0 s"), (4.24, "4.2 s"), (59, "59 s"), (100, "2 min"), (4000, "67 min"), (5400, "1 h 30"),
-     (40000, "11 h"), (86400 * 3, "3 days"), (86400 * 800, "2 years")],
+     (40000, "11 h"), (86400 * 3, "3 days"), (86400 * 800, "2 years"), (1e300, "?"), (float("nan"), "?")],
 )  # fmt: skip
 def test_times(seconds: float | None, text: str) -> None:
     assert time_text(seconds) == text
