@@ -25,6 +25,7 @@ from .results.plane import PlaneResult
 from .results.sweep import SweepResult
 from .results.train import TrainResult
 from .results.tune import TuneResult
+from .runs.compare import compare
 from .runs.run import Run, find_runs
 from .runs.weights import load_weights
 from .states import Judgement, RunStatus
@@ -59,6 +60,7 @@ __all__ = [
     "__version__",
     "allow_code",
     "batch_size",
+    "compare",
     "evaluate",
     "find_runs",
     "interpolate",

@@ -23,6 +23,8 @@ class RunStatus(StrEnum):
     """Somebody stopped it, and it can be gone on with."""
     CRASHED = "crashed"
     """Its files say that it runs, and no process does."""
+    DAMAGED = "damaged"
+    """In a list of runs: its files cannot be read, or are not what they were when it ended."""
 
     @property
     def is_over(self) -> bool:

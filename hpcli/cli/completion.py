@@ -1,4 +1,4 @@
-"""What a shell completes: keys, shipped configs, devices. Nothing here imports torch."""
+"""What a shell completes: keys, shipped configs, devices, run folders. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -30,13 +30,25 @@ def devices(incomplete: str) -> list[str]:
     return _beginning(["auto", "cpu", *(f"cuda:{number}" for number in numbers)], incomplete)
 
 
-def runs(incomplete: str) -> list[str]:
-    """Run folders, and folders on the way to them."""
-    beginning = Path(incomplete)
-    folder = beginning if incomplete[-1:] in ("", "/") else beginning.parent
-    below = sorted(each for each in folder.glob("[!.]*/") if each.is_dir())
-    names = [f"{each}{'' if (each / 'status.json').is_file() else '/'}" for each in below]
-    return _beginning(names, incomplete)
+def orders(incomplete: str) -> list[str]:
+    """What a list of runs is put in order by."""
+    from hpcli.runs.listing import Order
+
+    return _beginning([*Order, *keys(incomplete)], incomplete)
+
+
+def run_folders(incomplete: str) -> list[str]:
+    """Run folders, and folders on the way to some, that begin so."""
+    from hpcli.runs.glance import is_run
+
+    head, slash, tail = incomplete.rpartition("/")
+    hidden = tail[:1] == "."
+    try:
+        inner = sorted(each for each in Path(head or slash or ".").iterdir() if each.is_dir())
+    except OSError:
+        return []
+    shown = {each.name: each for each in inner if hidden or each.name[:1] != "."}
+    return [f"{head}{slash}{name}{'' if is_run(shown[name]) else '/'}" for name in _beginning(list(shown), tail)]
 
 
 def _beginning(names: list[str], incomplete: str) -> list[str]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
@@ -25,6 +25,8 @@ from hpcli.config.varying import written
 from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
+from hpcli.recording.status import json_value
+from hpcli.views.cells import one_line
 from hpcli.views.progress import Pace, epoch_text
 from hpcli.views.summary import fact_tables, plain, shown_facts
 
@@ -121,6 +123,18 @@ class Terminal:
             return
         for each in fact_tables(title, facts):
             self.out.print(each)
+
+    def comparison(self, summary: Mapping[str, object], tables: Sequence[RenderableType], notes: Sequence[str]) -> None:
+        """Runs side by side, in tables that are folded to fit, and what is to be said of them; or as JSON."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(json_value({**summary, "notes": list(notes)})) + "\n")
+            return
+        if summary.get("sentence"):
+            self.out.print(Text(one_line(summary["sentence"]), style="bold"))
+        for each in tables:
+            self.out.print(each, soft_wrap=False)
+        for line in notes:
+            self.out.print(one_line(line), markup=False)
 
     def keys(self, found: Sequence[Described]) -> None:
         """Keys of the config, each with its default, and under it what it is for."""

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from hpcli.commands import module_of
 from hpcli.plots.batch_size import batch_size
 from hpcli.plots.caption import say_at_corner, what_ran
+from hpcli.plots.compare import compare
 from hpcli.plots.evaluate import confusion
 from hpcli.plots.interpolate import interpolation, interpolations, plane
 from hpcli.plots.lr_find import lr_find
@@ -24,6 +25,7 @@ __all__ = [
     "accuracy",
     "batch",
     "batch_size",
+    "compare",
     "confusion",
     "curves",
     "differences",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -170,20 +171,27 @@ class DiskRecorder(FolderRecorder):
 
     def keep_figure(self, name: str, figure: Figure) -> None:
         """Save a figure as `<name>.png`. One that fails is a warning: its numbers are in the CSV."""
-        with warnings.catch_warnings(record=True) as said:
-            warnings.simplefilter("always")
+        with glyphs_in_a_line(f"{name}.png"):
             try:
                 figure.savefig(self.path / f"{name}.png")
             except Exception as error:
                 text = f"{name}.png was not drawn: {error}; its numbers are in the CSV"
                 warnings.warn(text, HpcliWarning, stacklevel=2)
-        missing = {str(each.message) for each in said if _MISSING_GLYPH in str(each.message)}
-        if missing:
-            text = f"{name}.png: the font lacks {len(missing)} of its characters; the names are in the CSV"
-            warnings.warn(text, HpcliWarning, stacklevel=2)
-        for each in said:
-            if str(each.message) not in missing:
-                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+
+
+@contextmanager
+def glyphs_in_a_line(name: str) -> Iterator[None]:
+    """While a picture of this name is drawn: characters that the font lacks are one warning, not one each."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        yield
+    missing = {str(each.message) for each in said if _MISSING_GLYPH in str(each.message)}
+    if missing:
+        text = f"{name}: the font lacks {len(missing)} of its characters; the names are in the CSV"
+        warnings.warn(text, HpcliWarning, stacklevel=2)
+    for each in said:
+        if str(each.message) not in missing:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def _knows_its_data(folder: Folder) -> bool:

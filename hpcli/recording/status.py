@@ -33,6 +33,7 @@ class Standing:
     config: Mapping[str, object] | None = field(default=None, compare=False)  # as it was asked for; None: not noted
     replaced: Mapping[str, object] | None = field(default=None, compare=False)  # config.yaml may still be it
     files: Mapping[str, str] = field(default_factory=dict, compare=False)  # SHA-256 by file, of a run that has ended
+    updated: str | None = field(default=None, compare=False)  # when this was written, as ISO 8601; read, never given
 
 
 def write_standing(folder: Path, standing: Standing) -> None:
@@ -76,11 +77,13 @@ def _standing(about: dict[str, object]) -> Standing:
         raise ValueError("its checksum differs")
     numbers = {name: about.get(name) for name in ("exit_code", "step", "seconds", "saved")}
     config, replaced, files = about.get("config"), about.get("replaced"), about.get("files", {})
+    updated = about.get("updated")
     is_number = [each is None or (isinstance(each, int | float) and math.isfinite(each)) for each in numbers.values()]
     if not all(is_number) or not all(isinstance(each, dict | None) for each in (config, replaced, files or None)):
         raise ValueError("values of other types")
     status = RunStatus(str(about["status"]))
-    return Standing(status, str(about["command"]), config=config, replaced=replaced, files=files, **numbers)  # type: ignore[arg-type]
+    given = {"config": config, "replaced": replaced, "files": files, "updated": updated and str(updated)}
+    return Standing(status, str(about["command"]), **given, **numbers)  # type: ignore[arg-type]
 
 
 def _digest(about: Mapping[str, object]) -> str:

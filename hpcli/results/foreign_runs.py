@@ -178,7 +178,7 @@ class _Reader:
     def _loss(self, record: Record, text: str, status: RunStatus | None) -> float | None:
         if status == RunStatus.DIVERGED:
             return math.inf
-        if status in (RunStatus.FAILED, RunStatus.CRASHED):
+        if status in (RunStatus.FAILED, RunStatus.CRASHED, RunStatus.DAMAGED):
             return math.nan
         if text.lower() in NO_NUMBER:
             return None

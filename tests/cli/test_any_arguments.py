@@ -123,7 +123,7 @@ def command(name: str) -> Any:
 @st.composite
 def command_lines(draw: st.DrawFn) -> list[str]:
     """A command, its arguments and up to three of its options, each with any word; it trains nothing."""
-    name = draw(st.sampled_from([*COMMANDS, "verdict", "suggest", "init", "keys"]))
+    name = draw(st.sampled_from([*COMMANDS, "runs", "compare", "verdict", "suggest", "init", "keys"]))
     arguments = [each for each in command(name).params if each.param_type_name == "argument"]
     options = [each for each in command(name).params if each.param_type_name == "option"]
     line = [name, *(draw(WORDS) for _ in arguments if draw(st.integers(0, 4)))]

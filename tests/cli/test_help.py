@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from hpcli.config import load_config
 from hpcli.config.grids import HELP, grid
 from hpcli.config.momentum import Momentum
 from hpcli.config.varying import written
+from tests.runs.made import made
 
 
 def helped(capsys: pytest.CaptureFixture[str], command: str) -> str:
@@ -121,8 +123,13 @@ def test_all_experiments_take_what_the_readme_says(capsys: pytest.CaptureFixture
         ("hpcli init fi", ["finetune-resnet18"]),
         ("hpcli evaluate --device c", ["cpu"]),
         ("hpcli sweep-", ["sweep-mom", "sweep-wd"]),
+        ("hpcli runs --sort du", ["duration"]),
+        ("hpcli runs --sort optimizer.e", ["optimizer.eps"]),
+        ("hpcli compare made/on", ["made/one"]),
+        ("hpcli compare ma", ["made/"]),
     ],
 )
 def test_shells_complete(words: str, offered: list[str]) -> None:
+    made(Path("made/one"), [0.5])
     found = [each for each in completed(words) if not each.startswith("cuda")]
     assert sorted(found) == sorted(offered)
