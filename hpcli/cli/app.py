@@ -14,6 +14,7 @@ import typer
 
 from hpcli.cli.init import init
 from hpcli.cli.keys import keys
+from hpcli.cli.predict import predict
 from hpcli.cli.suggest import suggest
 from hpcli.cli.verdict import verdict
 from hpcli.commands import COMMANDS
@@ -37,7 +38,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
             app.command(name, help=about.about)(typer_callback(name))
         else:
             app.command(name, help=about.about)(_not_called)
-    for other in (verdict, suggest, init, keys):
+    for other in (predict, verdict, suggest, init, keys):
         app.command(other.__name__)(other)
     return app
 
