@@ -11,6 +11,7 @@ from .experiments.batch_size import batch_size
 from .experiments.evaluate import evaluate
 from .experiments.interpolate import interpolate
 from .experiments.lr_find import lr_find
+from .experiments.predict import predict
 from .experiments.sweep import sweep
 from .experiments.train import train
 from .experiments.tune import tune
@@ -22,6 +23,7 @@ from .results.evaluate import EvaluateResult
 from .results.interpolate import InterpolateResult
 from .results.lr_find import LRFindResult
 from .results.plane import PlaneResult
+from .results.predict import PredictResult
 from .results.sweep import SweepResult
 from .results.train import TrainResult
 from .results.tune import TuneResult
@@ -48,6 +50,7 @@ __all__ = [
     "MemoryRecorder",
     "Optimizer",
     "PlaneResult",
+    "PredictResult",
     "Run",
     "RunStatus",
     "Split",
@@ -68,6 +71,7 @@ __all__ = [
     "load_weights",
     "lr_find",
     "plots",
+    "predict",
     "progress_bar",
     "suggest",
     "sweep",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,11 +33,24 @@ def evaluate(call: Call, checkpoint: Checkpoint = None) -> int:
     file = None if checkpoint is None else config_beside(checkpoint)
     if file is None and call.shared.config is None:
         raise UsageError(f"{checkpoint}: no run folder around it to take the config from; name one by -c FILE")
-    keys = {} if checkpoint is None else {"evaluate.checkpoint": checkpoint}
+    keys: dict[str, object] = {} if checkpoint is None else {"evaluate.checkpoint": checkpoint}
+    keys |= _folder_of(file or call.shared.config, call.keys.get("data.root"))
     session = call.session(keys, config=file)
     if session.config.evaluate.checkpoint is None:
         raise UsageError(f"CKPT: none given, and none in {call.shared.config}; name a run folder or a file")
     return session.run(_experiment, load=_load)
+
+
+BUILT_IN = ("digits", "cifar10", "cifar100")
+"""Data sets that are no folder."""
+
+
+def _folder_of(file: Path | None, root: object) -> dict[str, object]:
+    """The key that makes `--data DIR` a folder of images for a run of a data set that is none."""
+    from hpcli.config import read_config
+
+    is_folder = root is not None and file is not None and not any(Path(str(root)).glob("cifar-10*"))
+    return {"data.name": "folder"} if is_folder and file and read_config(file).data.name in BUILT_IN else {}
 
 
 def _load(config: Config, *, on_decode: OnDecode) -> Splits:

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
 from hpcli.recording.status import json_value
+from hpcli.results.predict import Answer
+from hpcli.views.answers import answer_lines
 from hpcli.views.cells import one_line
 from hpcli.views.progress import Pace, epoch_text
 from hpcli.views.summary import fact_tables, plain, shown_facts
@@ -153,6 +155,18 @@ class Terminal:
             if shown:
                 self.table(f"{summary['command']}: {summary['status']}", shown)
             self.out.print(plain(f"{summary['run_dir']}/  {'  '.join(files)}"), markup=False)
+
+    def answers(self, rows: Iterable[Answer], files: Sequence[Path], names: Sequence[str]) -> None:
+        """What images are taken for, a line each, as they come.
+
+        Args:
+            rows: the answers.
+            files: all that there will be.
+            names: of the classes.
+        """
+        for line in answer_lines(rows, files, names):
+            if not self.quiet:
+                self.out.print(line)
 
     def finding(self, command: str, file: Path, summary: Mapping[str, object], notes: Sequence[str]) -> None:
         """What a file of somebody else's says: the sentence, what it comes from, and what was made of the file."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hpcli import catalog
 from hpcli.config import Config
+from hpcli.data.decode import ImageFormat, White
 from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.data.fingerprint import fingerprint
 from hpcli.data.mapped import release_pages, taken
@@ -56,6 +57,7 @@ class ImageData:
     std: tuple[float, ...] = ()
     flip: bool = False  # a mirrored image still belongs to its class
     valid: Split | None = None  # a validation part of its own
+    white: White | None = None  # of files of more than 8 bits; see `decode`
 
     def completed(self) -> ImageData:
         """With what was left out."""
@@ -117,6 +119,7 @@ def load_splits(
     on_decode: OnDecode = silent,
     trains: bool = True,
     classes: Sequence[str] | None = None,
+    known: ImageFormat | None = None,
 ) -> Splits:
     """Load the data set that `config.data` names and divide it.
 
@@ -125,7 +128,8 @@ def load_splits(
         list_only: count the images of a folder without decoding any, for a plan.
         on_decode: told (files done, files in all) while a folder is decoded.
         trains: False: only to be measured on, so that there need not be images to train on.
-        classes: those that a network knows, for a folder without training images, which may lack some.
+        classes: those that a network knows, for a folder to measure it on, which may lack some.
+        known: the format of that network's images.
 
     Raises:
         DataError: the data cannot be read or is too small.
@@ -140,6 +144,7 @@ def load_splits(
         "on_decode": on_decode,
         "trains": trains,
         "known_classes": classes,
+        "known_format": known,
     }
     read = catalog.load_named(catalog.DATASETS, data.name, "data.name")
     source = _read(read, data.name, facts)

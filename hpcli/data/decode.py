@@ -43,6 +43,19 @@ class White:
     real: int = 1
 
 
+@dataclass(frozen=True)
+class ImageFormat:
+    """What a network knows of its images before it sees any; files are decoded to it."""
+
+    channels: int  # 1 for grey, 3 for colour
+    size: tuple[int, int] | None = None  # height, width; None: not known
+    white: White | None = None  # of greys of more than 8 bits; None: there were none, or it is not known
+
+    def suits(self, channels: int, white: White | None) -> bool:
+        """Whether images of so many channels, scaled by that white, are of this format as far as is known."""
+        return channels == self.channels and (white == self.white or None in (white, self.white))
+
+
 class Header(NamedTuple):
     """What is known of a file before it is decoded."""
 
@@ -75,6 +88,11 @@ def decode(file: Path, image_size: int | None, channels: int, white: White | Non
             picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
         pixels = np.asarray(picture, np.uint8)
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def why_unreadable(error: Exception) -> str:
+    """The reason in an exception that `decode` raised, without the name of the file."""
+    return str(error).split("'")[0].strip() or type(error).__name__
 
 
 def is_image(file: Path) -> bool:
@@ -114,10 +132,15 @@ def common_shape(
     return len(files), *size, channels
 
 
-def common_white(headers: Iterable[Header | None]) -> White:
-    """What is white in all images of more than 8 bits; a warning says it where it is not the whole of 16 bits, or 1."""
+def common_white(headers: Iterable[Header | None]) -> White | None:
+    """What is white in all images of more than 8 bits; a warning says it where it is not the whole of 16 bits, or 1.
+
+    None: there are no such images.
+    """
     deep = [(each.mode == "F", each.highest) for each in headers if each is not None and each.highest is not None]
     integers, reals = ([high for is_real, high in deep if is_real == wanted] for wanted in (False, True))
+    if not deep:
+        return None
     usual = White()
     white = White(
         next((each for each in INTEGERS if each >= max(integers)), INTEGERS[-1]) if integers else usual.integer,

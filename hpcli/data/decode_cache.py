@@ -17,12 +17,21 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hpcli.data.decode import Pixels, White, common_shape, common_white, decode, read_headers
+from hpcli.data.decode import (
+    ImageFormat,
+    Pixels,
+    White,
+    common_shape,
+    common_white,
+    decode,
+    read_headers,
+    why_unreadable,
+)
 from hpcli.errors import DataError, HpcliWarning
 from hpcli.files import sync_folder, write_atomic
 
@@ -47,6 +56,7 @@ class Decoded:
 
     pixels: Pixels  # [N, H, W, C], C is 1 where all images are grey, else 3
     unreadable: dict[int, str]  # index → reason
+    white: White | None = None  # of greys of more than 8 bits; None: there are none, or an older hpcli decoded them
 
 
 def user_cache() -> Path:
@@ -56,7 +66,13 @@ def user_cache() -> Path:
 
 
 def decoded(
-    files: Sequence[Path], root: Path, *, image_size: int | None, cache_dir: Path | None, on_decode: OnDecode = silent
+    files: Sequence[Path],
+    root: Path,
+    *,
+    image_size: int | None,
+    cache_dir: Path | None,
+    on_decode: OnDecode = silent,
+    known: ImageFormat | None = None,
 ) -> Decoded:
     """Decode image files in parallel, or open what was decoded before.
 
@@ -66,17 +82,21 @@ def decoded(
         image_size: see `decode`.
         cache_dir: where arrays are kept; None: the user's cache. One that cannot be written is a warning.
         on_decode: told the progress; not called where nothing has to be decoded.
+        known: the channels and the white that a network knows; None: what the files themselves have.
 
     Raises:
         DataError: no image can be read, or they differ in size and no `image_size` is given.
     """
-    place = (cache_dir or user_cache()) / _key(files, root, image_size)
-    found = _open(place)
-    if found is not None:
-        return found
+    cache = cache_dir or user_cache()
+    for key in dict.fromkeys((_key(files, root, image_size), _key(files, root, image_size, known))):
+        found = _open(cache / key)
+        if found is not None and (known is None or known.suits(found.pixels.shape[3], found.white)):
+            return found
+    place = cache / key
     headers = read_headers(files)
     shape = common_shape(files, headers, image_size)
-    white = common_white(headers)
+    shape = shape if known is None else (*shape[:3], known.channels)
+    white = (known.white if known is not None else None) or common_white(headers)
     with _new_folder(place.parent) as unfinished:
         pixels = _new_array(unfinished, shape)
         unreadable = _decode_all(files, pixels, image_size, white, on_decode)
@@ -84,17 +104,19 @@ def decoded(
             first = f"{files[0]} ({unreadable[0]})"
             raise DataError(f"{root}: none of its {len(files)} files can be read as an image: {first}")
         if unfinished is None:
-            return Decoded(pixels, unreadable)
+            return Decoded(pixels, unreadable, white)
         if isinstance(pixels, np.memmap):
             pixels.flush()
         pixels = np.load(unfinished / "images.npy", mmap_mode="r")  # by this name nobody else removes it
-        _finish(unfinished, place, unreadable)
-        return Decoded(pixels, unreadable)
+        _finish(unfinished, place, unreadable, white)
+        return Decoded(pixels, unreadable, white)
 
 
-def _key(files: Sequence[Path], root: Path, image_size: int | None) -> str:
+def _key(files: Sequence[Path], root: Path, image_size: int | None, known: ImageFormat | None = None) -> str:
     named = sorted((str(file.relative_to(root)), *_state(file)) for file in files)
-    what = {"version": VERSION, "image_size": image_size, "files": named}
+    what: dict[str, object] = {"version": VERSION, "image_size": image_size, "files": named}
+    if known is not None:
+        what["known"] = [known.channels, known.white and astuple(known.white)]
     return hashlib.sha256(json.dumps(what).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -122,7 +144,8 @@ def _open(place: Path) -> Decoded | None:
         if index["own_sha256"] != _checksum(index) or index["sha256"] != _hash(place / "images.npy"):
             raise ValueError("another SHA-256")
         unreadable = {int(number): str(reason) for number, reason in index["unreadable"].items()}
-        return Decoded(np.load(place / "images.npy", mmap_mode="r"), unreadable)
+        white = White(*index["white"]) if index.get("white") else None
+        return Decoded(np.load(place / "images.npy", mmap_mode="r"), unreadable, white)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if place.exists():
             why = getattr(error, "strerror", None) or error
@@ -130,11 +153,12 @@ def _open(place: Path) -> Decoded | None:
         return None
 
 
-def _finish(unfinished: Path, place: Path, unreadable: dict[int, str]) -> None:
+def _finish(unfinished: Path, place: Path, unreadable: dict[int, str], white: White | None) -> None:
     """Put what has been decoded in its place, durably; the index is written last."""
     index: dict[str, object] = {
         "sha256": _hash(unfinished / "images.npy"),
         "unreadable": {str(number): reason for number, reason in unreadable.items()},
+        "white": white and list(astuple(white)),
     }
     write_atomic(unfinished / "index.json", json.dumps({**index, "own_sha256": _checksum(index)}).encode())
     if place.exists():  # damaged, or another process was quicker; either way this one is whole
@@ -200,13 +224,13 @@ def _new_array(folder: Path | None, shape: tuple[int, ...]) -> Pixels:
 
 
 def _decode_all(
-    files: Sequence[Path], pixels: Pixels, image_size: int | None, white: White, on_decode: OnDecode
+    files: Sequence[Path], pixels: Pixels, image_size: int | None, white: White | None, on_decode: OnDecode
 ) -> dict[int, str]:
     def put(index: int) -> str | None:
         try:
             pixels[index] = decode(files[index], image_size, pixels.shape[3], white)
         except Exception as error:  # Pillow raises whatever a damaged file leads it to
-            return str(error).split("'")[0].strip() or type(error).__name__
+            return why_unreadable(error)
         return None
 
     unreadable = {}

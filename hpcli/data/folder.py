@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from hpcli.data.dataset import ImageData, Split
-from hpcli.data.decode import common_shape, read_headers
+from hpcli.data.decode import ImageFormat, common_shape, read_headers
 from hpcli.data.decode_cache import Decoded, OnDecode, decoded, silent
 from hpcli.data.listing import FolderListing, Listing, list_folder, some
 from hpcli.data.statistics import channel_statistics
@@ -28,6 +29,7 @@ def folder(
     on_decode: OnDecode = silent,
     trains: bool = True,
     known_classes: Sequence[str] | None = None,
+    known_format: ImageFormat | None = None,
 ) -> ImageData:
     """Read an image folder.
 
@@ -38,7 +40,8 @@ def folder(
         list_only: count the files and decode none; the images are empty arrays. Their sizes are compared all the same.
         on_decode: told how many files are decoded, and of how many.
         trains: False: `train/` need not be there, nor `test/`, where the classes lie right in `root`.
-        known_classes: what there is without `train/`; None: those that are found.
+        known_classes: of a network that is measured: there may be fewer in the folder; None: those that are found.
+        known_format: to decode to, that network's; None: what the files themselves have.
 
     Raises:
         DataError: nothing to learn from, naming what is missing and where; or images that differ in size, and no
@@ -55,13 +58,14 @@ def folder(
         }
         splits.setdefault("train", Split(np.empty((0, 0, 0, 3), np.uint8), np.empty(0, np.int64)))
         return _image_data(splits, listing.classes, (0.0,) * 3, (1.0,) * 3)
-    images = decoded(files, root, image_size=image_size, cache_dir=cache_dir, on_decode=on_decode)
+    images = decoded(files, root, image_size=image_size, cache_dir=cache_dir, on_decode=on_decode, known=known_format)
     splits = _cut(images, listing.parts)
     _check_readable(listing, splits)
     _report_unreadable(root, files, images.unreadable)
     first = next(iter(splits.values()))
     splits.setdefault("train", first.take(np.arange(0)))
-    return _image_data(splits, listing.classes, *channel_statistics(first.images))
+    found = _image_data(splits, listing.classes, *channel_statistics(first.images))
+    return replace(found, white=images.white)
 
 
 def _cut(images: Decoded, listings: dict[str, Listing]) -> dict[str, Split]:

@@ -56,7 +56,7 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
 
     Args:
         root: the folder.
-        known: the classes, where there is no `train/` and all that are found are among them.
+        known: the classes, where nothing is trained and all that are found are among them.
         trains: False: the images are only measured on. The classes may then lie right in `root`: it is the test part.
 
     Raises:
@@ -64,7 +64,7 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
     """
     _check_root(root)
     folders = _parts(root)
-    if trains or "train" in folders:
+    if trains or ("train" in folders and known is None):
         classes = _classes(root, folders)
     else:
         folders = folders or {"test": root}
@@ -76,7 +76,7 @@ def list_folder(root: Path, known: Sequence[str] | None = None, *, trains: bool 
             continue
         listing.folders[part] = folder
         listing.parts[part] = _listed(folder, classes, listing.passed_over)
-        _check_classes(part, folder, listing.parts[part].labels, classes)
+        _check_classes(part, folder, listing.parts[part].labels, classes, trains=trains or known is None)
     if listing.passed_over:
         files, count = [_shown(file, root) for file in listing.passed_over], len(listing.passed_over)
         what = "1 file that is no image, or lies" if count == 1 else f"{count} files that are no images, or lie"
@@ -152,24 +152,33 @@ def _listed(folder: Path, classes: tuple[str, ...], passed_over: list[Path]) -> 
     labels: list[int] = []
     for label, name in enumerate(classes):
         if (folder / name).is_dir():
-            for file in _walk(folder / name):
-                if _is_listed(file):
-                    files.append(file)
-                    labels.append(label)
-                else:
-                    passed_over.append(file)
+            images, others = image_files(folder / name)
+            files += images
+            labels += [label] * len(images)
+            passed_over += others
     passed_over += sorted(each for each in folder.iterdir() if not each.is_dir() and not _is_left_behind(each.name))
     return Listing(files, np.array(labels, np.int64))
 
 
-def _check_classes(part: str, folder: Path, labels: NDArray[np.int64], classes: tuple[str, ...]) -> None:
+def _check_classes(
+    part: str, folder: Path, labels: NDArray[np.int64], classes: tuple[str, ...], *, trains: bool
+) -> None:
     counts = np.bincount(labels, minlength=len(classes))
     missing = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if part == "train" and missing:
+    if trains and part == "train" and missing:
         raise DataError(f"{folder / missing[0]}: no image in it; add some, or remove the folder")
     if missing:
         names = some([f'"{name}"' for name in missing])
         _warn(f"{folder}: no images of {names}; what is measured there says nothing of them")
+
+
+def image_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """All image files under a folder, ordered by path, and the files that are none; what is left behind is neither."""
+    images: list[Path] = []
+    others: list[Path] = []
+    for file in _walk(folder):
+        (images if _is_listed(file) else others).append(file)
+    return images, others
 
 
 def _walk(folder: Path) -> Iterator[Path]:

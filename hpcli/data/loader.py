@@ -5,7 +5,7 @@ Letters: N images, B in a batch, H × W pixels, C channels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -27,9 +27,11 @@ class Normalize:
     A row at a time, which is many times as fast as a pixel's few channels.
     """
 
-    def __init__(self, source: ImageData, device: torch.device, width: int) -> None:
-        mean = torch.tensor(source.mean, dtype=torch.float32, device=device)
-        std = torch.tensor(source.std, dtype=torch.float32, device=device)
+    def __init__(
+        self, mean_by_channel: Sequence[float], std_by_channel: Sequence[float], device: torch.device, width: int
+    ) -> None:
+        mean = torch.tensor(mean_by_channel, dtype=torch.float32, device=device)
+        std = torch.tensor(std_by_channel, dtype=torch.float32, device=device)
         self.scale = (1 / (255 * std)).repeat(width)  # [W × C]
         self.shift = (-mean / std).repeat(width)
 
@@ -55,7 +57,7 @@ class TrainLoader:
     ) -> None:
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.size = split.images.shape[1:3]
-        self.normalize = Normalize(source, device, self.size[1])
+        self.normalize = Normalize(source.mean, source.std, device, self.size[1])
         self.labels = torch.from_numpy(split.labels).to(device)
         self.pixels = pixels_of(split.images, device, resident)
         self.augmentation = augmentation_of(augmentation, size=self.size, flip=source.flip)
@@ -129,7 +131,8 @@ class EvalLoader:
         pixels = pixels_of(split.images, device, resident)
         index = torch.arange(len(split), device=pixels.place)
         labels = torch.from_numpy(split.labels).to(device)
-        return cls(pixels, index, labels, Normalize(source, device, split.images.shape[2]), batch_size)
+        normalize = Normalize(source.mean, source.std, device, split.images.shape[2])
+        return cls(pixels, index, labels, normalize, batch_size)
 
     @classmethod
     def sample(cls, train: TrainLoader, which: NDArray[np.int64], *, batch_size: int) -> EvalLoader:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,16 +12,31 @@ import numpy as np
 from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.decode_cache import OnDecode, silent
-from hpcli.errors import CheckpointError, UsageError
+from hpcli.errors import CheckpointError, HpcliWarning, UsageError
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
-from hpcli.results.evaluate import ClassScore, EvaluateResult, Guess, Score, class_scores, guesses
+from hpcli.results.evaluate import (
+    MISTAKES,
+    ClassScore,
+    EvaluateResult,
+    Guess,
+    Mistake,
+    Score,
+    class_scores,
+    guesses,
+)
 from hpcli.runs.trained_on import fitting
 from hpcli.runs.weights import Stored, read_weights
 from hpcli.states import RunStatus
+from hpcli.training.evaluation import Evaluation
 from hpcli.training.trainer import Trainer, Weights
 from hpcli.training.weights import first_not_finite
+
+MOST_MISTAKES = 16
+"""So many images are shown of those that are taken for something else, those of highest loss."""
+LARGEST = 256
+"""Pixels along the longer side, up to which they are kept as they are; of larger ones every second, third … pixel."""
 
 
 def evaluate(
@@ -65,7 +81,7 @@ def evaluate(
     try:
         if weights is not None:
             trainer.load_weights(weights)
-        _check_finite(trainer.model.state_dict(), stored.name if isinstance(stored, Stored) else "weights")
+        check_numbers(trainer.model.state_dict(), stored.name if isinstance(stored, Stored) else "weights")
         _measure(trainer, split, recorder)
     finally:
         trainer.load_state_dict(before)
@@ -93,10 +109,15 @@ def check_finite(checkpoint: str | None) -> None:
     """
     if checkpoint is not None:
         stored = read_weights(checkpoint)
-        _check_finite(stored.weights, stored.name)
+        check_numbers(stored.weights, stored.name)
 
 
-def _check_finite(weights: Weights, name: str) -> None:
+def check_numbers(weights: Weights, name: str) -> None:
+    """Check that weights, called by that name, are finite.
+
+    Raises:
+        CheckpointError: some are not.
+    """
     broken = first_not_finite(weights)
     if broken is not None:
         raise CheckpointError(
@@ -107,13 +128,20 @@ def _check_finite(weights: Weights, name: str) -> None:
 
 def _load(config: Config, about: DataFacts | None, *, on_decode: OnDecode = silent, list_only: bool = False) -> Splits:
     classes = None if about is None else about.names
-    return load_splits(config, on_decode=on_decode, list_only=list_only, trains=False, classes=classes)
+    known = None if about is None else about.format
+    return load_splits(config, on_decode=on_decode, list_only=list_only, trains=False, classes=classes, known=known)
 
 
 def _normalised(splits: Splits, about: DataFacts | None) -> Splits:
     """The images, to be normalised as those were that the weights were trained on, where that is known."""
     if about is None or len(about.mean) != len(splits.source.mean):
         return splits
+    height, width = splits.train.images.shape[1:3]
+    if about.size is not None and about.size != (height, width):
+        then = f"{about.size[1]}×{about.size[0]}"
+        advice = f"--set data.image_size={min(about.size)} scales them"
+        text = f"images are {width}×{height}, the network was trained on {then}; {advice}"
+        warnings.warn(text, HpcliWarning, stacklevel=3)
     return replace(splits, source=replace(splits.source, mean=about.mean, std=about.std))
 
 
@@ -126,3 +154,27 @@ def _measure(trainer: Trainer, split: str | None, recorder: Recorder) -> None:
     recorder.replace(ClassScore, list(class_scores(confusion, classes)))
     recorder.replace(Guess, list(guesses(confusion, classes)))
     recorder.replace(Score, [Score(split, int(confusion.sum()), scores.loss, scores.accuracy, scores.top5)])
+    _keep_mistakes(trainer, split, scores, recorder)
+
+
+def _keep_mistakes(trainer: Trainer, split: str, scores: Evaluation, recorder: Recorder) -> None:
+    """Record the images that the network is most wrong about, as people see them."""
+    if scores.guesses is None or not math.isfinite(scores.loss):
+        return
+    loader = trainer.data.eval_loader(split)
+    labels, guesses = loader.labels.cpu().numpy(), scores.guesses
+    order = np.argsort(-scores.losses, kind="stable")
+    worst = order[guesses.labels[order] != labels[order]][:MOST_MISTAKES]
+    places, classes = loader.index.cpu().numpy()[worst], trainer.data.splits.source.classes
+    rows = [
+        Mistake(
+            int(place), classes[labels[each]], classes[guesses.labels[each]],
+            float(guesses.probabilities[each]), float(scores.losses[each]),
+        )
+        for place, each in zip(places, worst, strict=True)
+    ]  # fmt: skip
+    recorder.replace(Mistake, rows)
+    if rows:
+        images = trainer.data.splits.part(split).images[places]
+        step = -(-max(images.shape[1:3]) // LARGEST)
+        recorder.keep_arrays(MISTAKES, {"images": np.ascontiguousarray(images[:, ::step, ::step])})

@@ -1,4 +1,4 @@
-"""The picture of an evaluation: what is taken for what."""
+"""The pictures of an evaluation: what is taken for what, and the images that it is most wrong about."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from hpcli.plots.style import shortened, styled
+from hpcli.plots.grid import picture_grid
+from hpcli.plots.style import INK, RED, shortened, styled
 from hpcli.results.evaluate import SPLIT_WORDS, EvaluateResult
 
 MOST_NAMED = 30
@@ -16,8 +17,11 @@ MOST_NAMED = 30
 
 
 def figures(result: EvaluateResult) -> dict[str, Figure]:
-    """The picture of an evaluation; none where it is not finished, or the loss is not a number."""
-    return {"confusion": confusion(result)} if result.score and math.isfinite(result.score.loss) else {}
+    """The pictures of an evaluation; none where it is not finished, or the loss is not a number."""
+    if not result.score or not math.isfinite(result.score.loss):
+        return {}
+    drawn = {"confusion": confusion(result)}
+    return drawn if result.mistaken_images is None else {**drawn, "mistakes": mistakes(result)}
 
 
 @styled
@@ -49,3 +53,16 @@ def confusion(result: EvaluateResult) -> Figure:
                 axes.text(column, row, f"{100 * share:.0f}", ha="center", va="center", color=colour, fontsize=7.5)
     figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1), label="share of the class")
     return figure
+
+
+@styled
+def mistakes(result: EvaluateResult) -> Figure:
+    """The images of highest loss that are taken for something else: what each is, and for what it is taken."""
+    images = result.mistaken_images
+    if images is None:
+        raise ValueError("this evaluation has kept no images of mistakes")
+    captions = [
+        [(shortened(each.class_, 17), INK), (f"→ {shortened(each.taken_for, 13)} {each.probability:.0%}", RED)]
+        for each in result.mistakes
+    ]
+    return picture_grid(images, captions, "The highest losses, and what was seen", width=1.5)

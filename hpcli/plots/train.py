@@ -8,9 +8,11 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from hpcli.analysis.curves import smooth
+from hpcli.plots.grid import picture_grid
 from hpcli.plots.style import (
     BLUE,
     GREY,
+    INK,
     ORANGE,
     count_epochs,
     epochs_on_top,
@@ -117,24 +119,5 @@ def batch(images: ArrayLike, labels: ArrayLike, classes: tuple[str, ...], *, mos
         most: show so many.
     """
     pixels, numbers = np.asarray(images)[:most], np.asarray(labels)[:most]
-    side = max(1, int(np.ceil(np.sqrt(len(pixels)))))
-    width, height, above = 1.05, 1.22, 0.35  # inches: a cell's, and the title's
-    size = max(3.6, width * side), height * -(-len(pixels) // side) + above  # as wide as the title, too
-    figure = Figure(figsize=size)
-    figure.set_layout_engine("none")
-    # One set of axes, in inches: one for each image takes seconds to lay out.
-    axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-    axes.set_axis_off()
-    box = 0.97 / max(pixels.shape[1:3])
-    for place, (picture, number) in enumerate(zip(pixels, numbers, strict=True)):
-        middle, bottom = (place % side + 0.5) * width, above + (place // side + 1) * height - 0.06
-        tall, wide = box * picture.shape[0], box * picture.shape[1]
-        extent = (middle - wide / 2, middle + wide / 2, bottom, bottom - tall)
-        image = picture.squeeze(-1) if picture.shape[-1] == 1 else picture
-        axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=extent)
-        axes.text(
-            middle, bottom - tall - 0.03, shortened(classes[number], 14), fontsize=8.5, ha="center", va="baseline"
-        )
-    axes.text(0.06, 0.2, "A training batch, as the network sees it", fontsize=11, weight="bold", va="center")
-    axes.set(xlim=(0, figure.get_figwidth()), ylim=(figure.get_figheight(), 0))
-    return figure
+    captions = [[(shortened(classes[number], 14), INK)] for number in numbers]
+    return picture_grid(pixels, captions, "A training batch, as the network sees it")

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpcli.config.schema import DataConfig
 from hpcli.data.dataset import Split, Splits
+from hpcli.data.decode import ImageFormat, White
 from hpcli.data.statistics import entropy
 from hpcli.errors import DataError
 from hpcli.recording.recorder import RowRecorder, Rows
@@ -47,6 +48,8 @@ class DataFacts:
     parts: tuple[PartImages, ...] = ()  # none where it is not known
     mean: tuple[float, ...] = ()  # a channel, of pixels in [0, 1]: what a network's images are normalised by
     std: tuple[float, ...] = ()
+    size: tuple[int, int] | None = None  # of the images, height and width; None: not known
+    white: White | None = None  # of files of more than 8 bits; None: there were none, or it is not known
 
     @classmethod
     def from_rows(cls, rows: Rows) -> DataFacts:
@@ -60,19 +63,22 @@ class DataFacts:
             classes = [ClassImages(*each) for each in plain["classes"]]  # type: ignore[index]
             parts = [PartImages(*each) for each in plain["parts"]]  # type: ignore[index]
             mean, std = (tuple(map(float, plain[each])) for each in ("mean", "std"))  # type: ignore[index]
-            return cls(tuple(classes), tuple(parts), mean, std)
-        except (TypeError, KeyError, ValueError):
+            size, white = ([int(each) for each in plain.get(key) or ()] for key in ("size", "white"))  # type: ignore[attr-defined]
+        except (TypeError, KeyError, ValueError, AttributeError):
             return None
+        known = (size[0], size[1]) if len(size) == 2 else None
+        return cls(tuple(classes), tuple(parts), mean, std, known, White(*white) if len(white) == 2 else None)
 
     def plain(self) -> Mapping[str, object]:
         """The facts in plain values, for weights to carry."""
         tables = {name: [list(astuple(each)) for each in getattr(self, name)] for name in ("classes", "parts")}
-        return {**tables, "mean": list(self.mean), "std": list(self.std)}
+        files = {"size": self.size and list(self.size), "white": self.white and list(astuple(self.white))}
+        return {**tables, "mean": list(self.mean), "std": list(self.std), **files}
 
     @classmethod
     def of(cls, splits: Splits) -> DataFacts:
         """The facts of loaded images."""
-        names = splits.source.classes
+        names, size = splits.source.classes, splits.train.images.shape[1:3]
         parts = [_counts(part, len(names)) for part in (splits.train, splits.valid, splits.test)]
         counts = dict(zip(("train", "valid", "test"), map(sum, parts), strict=True))
         return cls(
@@ -80,6 +86,8 @@ class DataFacts:
             tuple(PartImages(part, counts[part], sha256) for part, sha256 in splits.fingerprints.items()),
             splits.source.mean,
             splits.source.std,
+            None if 0 in size else size,
+            splits.source.white,
         )
 
     def record(self, rows: RowRecorder) -> None:
@@ -137,6 +145,11 @@ class DataFacts:
     def names(self) -> tuple[str, ...]:
         """Of the classes, by label."""
         return tuple(each.class_ for each in self.classes)
+
+    @property
+    def format(self) -> ImageFormat | None:
+        """What the images are decoded to; None: not known."""
+        return ImageFormat(len(self.mean), self.size, self.white) if self.mean else None
 
     @property
     def num_train_images(self) -> int:

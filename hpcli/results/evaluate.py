@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hpcli.config import Config
+from hpcli.errors import CheckpointError
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row
 from hpcli.results import Summary
@@ -18,6 +19,9 @@ from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
 Counts = NDArray[np.int64]
+Images = NDArray[np.uint8]
+MISTAKES = "mistakes"
+"""The name of the arrays with the images of the table of mistakes."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,17 @@ class Score(Row, table="score"):
 
 
 @dataclass(frozen=True)
+class Mistake(Row, table="mistakes"):
+    """An image that is taken for something else; the highest loss comes first."""
+
+    image: int  # its place in the evaluated part, from 0
+    class_: str
+    taken_for: str
+    probability: float  # that the network gives what it takes it for
+    loss: float
+
+
+@dataclass(frozen=True)
 class EvaluateResult(InNotebook):
     """An evaluation in plain numbers. Losses in nats, accuracies as fractions."""
 
@@ -62,6 +77,8 @@ class EvaluateResult(InNotebook):
     confusion: Counts  # [K, K]: images of the class of the row that were taken for the column's
     scores: tuple[ClassScore, ...]
     score: Score | None  # None: not finished
+    mistakes: tuple[Mistake, ...] = ()  # M, those of highest loss
+    mistaken_images: Images | None = None  # [M, H, W, C], theirs; None: there are none
 
     @classmethod
     def from_rows(cls, config: Config | None, status: RunStatus, rows: Rows) -> EvaluateResult:
@@ -71,7 +88,9 @@ class EvaluateResult(InNotebook):
         for each in rows.rows(Guess):
             confusion[each.label, each.guess] = each.images
         score = next(iter(rows.rows(Score)), None)
-        return cls(status, config, classes, confusion, tuple(rows.rows(ClassScore)), score)
+        mistakes = tuple(rows.rows(Mistake))
+        images = _images_of(rows, len(mistakes))
+        return cls(status, config, classes, confusion, tuple(rows.rows(ClassScore)), score, mistakes, images)
 
     @classmethod
     def from_run(cls, run: Record) -> EvaluateResult:
@@ -108,6 +127,21 @@ class EvaluateResult(InNotebook):
 
 SPLIT_WORDS = {"train": "training", "valid": "validation", "test": "test"}
 """What the images of a split are called in a sentence."""
+
+
+def _images_of(rows: Rows, count: int) -> Images | None:
+    """The pictures of so many mistakes.
+
+    Raises:
+        CheckpointError: what is kept is something else.
+    """
+    arrays = rows.arrays(MISTAKES)
+    if arrays is None:
+        return None
+    images = arrays.get("images")
+    if images is None or images.dtype != np.uint8 or images.ndim != 4 or len(images) != count:
+        raise CheckpointError(f"{MISTAKES}.npz: damaged, it does not hold the images of mistakes.csv; delete it")
+    return images  # type: ignore[return-value]
 
 
 def class_scores(confusion: Counts, classes: tuple[str, ...]) -> Iterable[ClassScore]:

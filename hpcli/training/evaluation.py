@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,14 @@ Network = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
+class Guesses:
+    """What each image is taken for, in their order."""
+
+    labels: NDArray[np.int64]  # [n], the likeliest class
+    probabilities: NDArray[np.float64]  # [n], its probability
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Means over the images of a split; accuracies are fractions."""
 
@@ -28,6 +36,7 @@ class Evaluation:
     standard_error: float  # of the loss, from how it varies over the images
     losses: NDArray[np.float64] = field(compare=False, repr=False)  # [n] of every image, in their order
     confusion: NDArray[np.int64] | None = None  # [K, K]: how often images of the row's class are taken for the column's
+    guesses: Guesses | None = field(default=None, compare=False, repr=False)
 
 
 @torch.inference_mode()
@@ -46,19 +55,28 @@ def measure(
     device, size = loader.labels.device, num_classes
     right = torch.zeros(2, dtype=torch.float64, device=device)
     counts = torch.zeros(size * size, dtype=torch.int64, device=device)
-    kept = []
+    kept, likeliest = [], []
     for images, labels in loader:
         with numerics.autocast():
             logits = network(images).float()
         kept.append(F.cross_entropy(logits, labels, reduction="none").double())
         right += _right(logits, labels)
         if by_class:
+            likeliest.append(logits.softmax(1).max(1))
             counts.index_add_(0, labels * size + logits.argmax(1), torch.ones_like(labels))  # bincount would wait
     losses = torch.cat(kept)  # summed at the end: sums by batches would depend on their size
     spread = ((losses - losses.mean()).square().mean() / len(losses)).sqrt()  # 0 for one image
     loss, first, first5, error = torch.stack((losses.mean(), *right / len(losses), spread)).tolist()
     confusion = counts.view(size, size).cpu().numpy() if by_class else None
-    return Evaluation(loss, first, first5, error, losses.cpu().numpy(), confusion)
+    return Evaluation(loss, first, first5, error, losses.cpu().numpy(), confusion, _guesses(likeliest))
+
+
+def _guesses(likeliest: Sequence[tuple[Tensor, Tensor]]) -> Guesses | None:
+    """Of every batch's largest probabilities [B] and their classes; None: they were not asked for."""
+    if not likeliest:
+        return None
+    probabilities, labels = (torch.cat(each) for each in zip(*likeliest, strict=True))
+    return Guesses(labels.cpu().numpy(), probabilities.double().cpu().numpy())
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:

@@ -117,10 +117,40 @@ def test_the_result_comes_back_from_what_was_recorded(trainer: Trainer, longer: 
 def test_the_picture_shows_every_class(trainer: Trainer, tmp_path: Path) -> None:
     result = evaluate(trainer)
     drawn = plots.figures(result)
-    assert list(drawn) == ["confusion"]
+    assert list(drawn) == ["confusion", "mistakes"]
     axes = drawn["confusion"].axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == list("0123456789")
     assert np.allclose(np.asarray(axes.images[0].get_array()).sum(1), 1)
     assert f"{result.summary()['accuracy']:.1%} of 359 test images right" in axes.get_title("left")
     drawn["confusion"].savefig(tmp_path / "confusion.png")
     assert (tmp_path / "confusion.png").stat().st_size > 0
+
+
+def test_the_mistakes_are_the_wrong_images_of_highest_loss(trainer: Trainer) -> None:
+    """Against the network asked directly, one image at a time; pictures are of those images."""
+    recorder = MemoryRecorder()
+    result = evaluate(trainer, recorder=recorder)
+    test = trainer.data.splits.test
+    assert test is not None
+    with torch.inference_mode():
+        trainer.model.eval()
+        logits = torch.cat([trainer.model(images) for images, _ in trainer.data.eval_loader("test", batch_size=1)])
+    chances, labels = logits.double().softmax(1).numpy(), test.labels
+    losses = -np.log(chances[np.arange(len(labels)), labels])
+    wrong = [each for each in np.argsort(-losses) if chances[each].argmax() != labels[each]][:16]
+    assert 0 < len(wrong) == len(result.mistakes) <= 16
+    assert [each.image for each in result.mistakes] == wrong
+    for found, place in zip(result.mistakes, wrong, strict=True):
+        assert (found.class_, found.taken_for) == (str(labels[place]), str(chances[place].argmax()))
+        assert found.probability == pytest.approx(chances[place].max(), rel=1e-4)
+        assert found.loss == pytest.approx(losses[place], rel=1e-4)
+    assert result.mistaken_images is not None
+    assert np.array_equal(result.mistaken_images, test.images[wrong])
+
+
+def test_pictures_of_mistakes_that_were_changed_are_refused(trainer: Trainer) -> None:
+    recorder = MemoryRecorder()
+    evaluate(trainer, recorder=recorder)
+    recorder.keep_arrays("mistakes", {"images": np.zeros((1, 8, 8, 1))})
+    with pytest.raises(CheckpointError, match=r"mistakes\.npz: damaged"):
+        EvaluateResult.from_rows(None, RunStatus.FINISHED, recorder)

@@ -74,7 +74,8 @@ USES = {
     ("use", "classes", "why"),
     [
         *((use, ("airplane", "cat", "dog"), "the data lack ship and have airplane (3 classes now, 3") for use in USES),
-        ("evaluate", ("cat", "dog"), "the data lack ship (2 classes now, 3 then)"),
+        ("--init", ("cat", "dog"), "the data lack ship (2 classes now, 3 then)"),
+        ("evaluate", ("cat", "dog", "yak"), "the data lack ship and have yak (3 classes now, 3 then)"),
         ("--init", ("cat", "dog", "ship", "yak"), "the data have yak (4 classes now, 3 then)"),
     ],
 )
