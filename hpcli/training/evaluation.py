@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -68,15 +68,11 @@ def measure(
     spread = ((losses - losses.mean()).square().mean() / len(losses)).sqrt()  # 0 for one image
     loss, first, first5, error = torch.stack((losses.mean(), *right / len(losses), spread)).tolist()
     confusion = counts.view(size, size).cpu().numpy() if by_class else None
-    return Evaluation(loss, first, first5, error, losses.cpu().numpy(), confusion, _guesses(likeliest))
-
-
-def _guesses(likeliest: Sequence[tuple[Tensor, Tensor]]) -> Guesses | None:
-    """Of every batch's largest probabilities [B] and their classes; None: they were not asked for."""
-    if not likeliest:
-        return None
-    probabilities, labels = (torch.cat(each) for each in zip(*likeliest, strict=True))
-    return Guesses(labels.cpu().numpy(), probabilities.double().cpu().numpy())
+    guesses = None
+    if by_class:
+        chances, labels = (torch.cat(each).cpu().numpy() for each in zip(*likeliest, strict=True))
+        guesses = Guesses(labels, chances.astype(np.float64))
+    return Evaluation(loss, first, first5, error, losses.cpu().numpy(), confusion, guesses)
 
 
 def _right(logits: Tensor, labels: Tensor) -> Tensor:
