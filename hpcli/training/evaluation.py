@@ -70,8 +70,8 @@ def measure(
     confusion = counts.view(size, size).cpu().numpy() if by_class else None
     guesses = None
     if by_class:
-        chances, labels = (torch.cat(each).cpu().numpy() for each in zip(*likeliest, strict=True))
-        guesses = Guesses(labels, chances.astype(np.float64))
+        chances, firsts = zip(*likeliest, strict=True)
+        guesses = Guesses(torch.cat(firsts).cpu().numpy(), torch.cat(chances).double().cpu().numpy())
     return Evaluation(loss, first, first5, error, losses.cpu().numpy(), confusion, guesses)
 
 
