@@ -60,8 +60,6 @@ def _draw(compared: Comparison, out: Path) -> None:
     from hpcli.cli.terminal import show_warnings
     from hpcli.plots import compare as draw
     from hpcli.plots.saving import save
-    from hpcli.recording.disk import glyphs_in_a_line
 
     show_warnings()
-    with glyphs_in_a_line("compare.png"):
-        save(draw(compared), out / "compare.png")
+    save(draw(compared), out / "compare.png")

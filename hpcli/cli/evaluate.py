@@ -41,16 +41,14 @@ def evaluate(call: Call, checkpoint: Checkpoint = None) -> int:
     return session.run(_experiment, load=_load)
 
 
-BUILT_IN = ("digits", "cifar10", "cifar100")
-"""Data sets that are no folder."""
-
-
 def _folder_of(file: Path | None, root: object) -> dict[str, object]:
     """The key that makes `--data DIR` a folder of images for a run of a data set that is none."""
+    from hpcli.catalog import DATASETS
     from hpcli.config import read_config
 
-    is_folder = root is not None and file is not None and not any(Path(str(root)).glob("cifar-10*"))
-    return {"data.name": "folder"} if is_folder and file and read_config(file).data.name in BUILT_IN else {}
+    if root is None or file is None or any(Path(str(root)).glob("cifar-10*")):
+        return {}
+    return {"data.name": "folder"} if read_config(file).data.name in DATASETS else {}
 
 
 def _load(config: Config, *, on_decode: OnDecode) -> Splits:

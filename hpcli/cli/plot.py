@@ -21,7 +21,6 @@ def plot(run: RunDir, out: Into = None, kind: Kind = "png", dark: Dark = False) 
     from hpcli.cli.terminal import Terminal, show_warnings
     from hpcli.errors import DataError
     from hpcli.plots.saving import save
-    from hpcli.recording.disk import glyphs_in_a_line
     from hpcli.runs.run import Run
 
     show_warnings()
@@ -29,8 +28,7 @@ def plot(run: RunDir, out: Into = None, kind: Kind = "png", dark: Dark = False) 
     figures, folder = plots.figures(opened.result), out or opened.path
     files = [folder / f"{name}{'-dark' * dark}.{kind}" for name in figures]
     for file, figure in zip(files, figures.values(), strict=True):
-        with glyphs_in_a_line(file.name):
-            save(figure, file, dark=dark)
+        save(figure, file, dark=dark)
     if not files:
         raise DataError(f"{run}: nothing to draw yet; the run is {opened.status}")
     Terminal().note("  ".join(str(file) for file in files))

@@ -57,13 +57,10 @@ def _config(run: str, file: Path | None, *, allowed: bool) -> Config:
     """The config that describes the network: the one that is named, or the run's."""
     from hpcli.config import load_config
     from hpcli.config.code import check_code
-    from hpcli.runs.weights import config_beside, reference
+    from hpcli.runs.weights import reference, shared_config
 
-    found = file or config_beside(run)
-    if found is None:
-        there = reference(run).path.exists()
-        why = "no run folder around it to take the config from; name one by -c FILE" if there else "no such run or file"
-        raise UsageError(f"{run}: {why}")
-    config = load_config(found)
+    if file is None and not reference(run).path.exists():
+        raise UsageError(f"{run}: no such run or file")
+    config = load_config(file or shared_config([run]))
     check_code(config, allowed=allowed)
     return config

@@ -88,11 +88,13 @@ def decoded(
         DataError: no image can be read, or they differ in size and no `image_size` is given.
     """
     cache = cache_dir or user_cache()
-    for key in dict.fromkeys((_key(files, root, image_size), _key(files, root, image_size, known))):
-        found = _open(cache / key)
+    named = sorted((str(file.relative_to(root)), *_state(file)) for file in files)
+    as_they_are = cache / _key(named, image_size)
+    place = as_they_are if known is None else cache / _key(named, image_size, known)
+    for each in dict.fromkeys((as_they_are, place)):
+        found = _open(each)
         if found is not None and (known is None or known.suits(found.pixels.shape[3], found.white)):
             return found
-    place = cache / key
     headers = read_headers(files)
     shape = common_shape(files, headers, image_size)
     shape = shape if known is None else (*shape[:3], known.channels)
@@ -112,8 +114,7 @@ def decoded(
         return Decoded(pixels, unreadable, white)
 
 
-def _key(files: Sequence[Path], root: Path, image_size: int | None, known: ImageFormat | None = None) -> str:
-    named = sorted((str(file.relative_to(root)), *_state(file)) for file in files)
+def _key(named: Sequence[tuple[object, ...]], image_size: int | None, known: ImageFormat | None = None) -> str:
     what: dict[str, object] = {"version": VERSION, "image_size": image_size, "files": named}
     if known is not None:
         what["known"] = [known.channels, known.white and astuple(known.white)]

@@ -69,7 +69,8 @@ def size_of_first(files: Sequence[Path]) -> tuple[int, int]:
         (header,) = read_headers([file])
         if header is not None:
             return header.size
-    raise DataError(f"{files[0]}: neither it nor another of {len(files)} files can be read as an image")
+    more = f", nor can {len(files) - 1} others" if len(files) > 1 else ""
+    raise DataError(f"{files[0]}: cannot be read as an image{more}; name photographs or drawings")
 
 
 def read_batches(
@@ -85,6 +86,7 @@ def read_batches(
     """
 
     def read(file: Path) -> Pixels | str:
+        """A file as the network wants it, or the reason why not."""
         try:
             pixels = decode(file, image_size, form.channels, form.white)
         except Exception as error:  # Pillow raises whatever a damaged file leads it to
@@ -93,7 +95,7 @@ def read_batches(
 
     parts = [tuple(files[start : start + at_once]) for start in range(0, len(files), at_once)]
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
-        warnings.simplefilter("ignore")  # Pillow's, of single files
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of single files; the caller's own go on
         waiting = _submitted(pool, read, parts[0]) if parts else []
         for part, after in zip(parts, [*parts[1:], ()], strict=True):
             here, waiting = waiting, _submitted(pool, read, after)

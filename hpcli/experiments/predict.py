@@ -13,11 +13,11 @@ from hpcli.config import Config, load_config
 from hpcli.data.dataset import load_splits
 from hpcli.data.decode import ImageFormat, common_white, read_headers
 from hpcli.data.unlabelled import PictureBatch, find_images, read_batches, size_of_first
-from hpcli.errors import CheckpointError, DataError, UsageError
+from hpcli.errors import CheckpointError, DataError
 from hpcli.experiments.evaluate import check_numbers
 from hpcli.results.data import DataFacts
 from hpcli.results.predict import Answer, PredictResult, answers
-from hpcli.runs.weights import Stored, config_beside, read_weights
+from hpcli.runs.weights import Stored, read_weights, shared_config
 from hpcli.training.classifier import Classifier
 
 
@@ -87,7 +87,7 @@ class Predictor:
     ) -> Predictor:
         """Read a run's network; see `predict`."""
         stored = read_weights(run)
-        config = config or _config_of(run)
+        config = config or load_config(shared_config([run]))
         check_numbers(stored.weights, stored.name)
         facts = _facts(stored, config)
         size = image_size or config.data.image_size
@@ -113,13 +113,6 @@ class Predictor:
         """A row a file: its `count` likeliest classes, or why it cannot be read. One batch is in memory at a time."""
         for batch, probabilities in self.batches():
             yield from answers(batch.files, probabilities, batch.unreadable, self.names, count)
-
-
-def _config_of(run: Path | str) -> Config:
-    file = config_beside(run)
-    if file is None:
-        raise UsageError(f"{run}: no run folder around it to take the config from; name one by -c FILE")
-    return load_config(file)
 
 
 def _facts(stored: Stored, config: Config) -> DataFacts:

@@ -15,7 +15,7 @@ LONGEST = 32
 FADED = "#6b747d"
 HEIGHT = 0.17
 """Inches of the line."""
-ONE_SEED = ("train", "evaluate", "interpolate")
+ONE_SEED = ("train", "evaluate", "interpolate", "batch_size")
 
 
 def what_ran(config: Config, module: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from hpcli.files import storing, write_atomic
 from hpcli.plots.dark import darken
+from hpcli.recording.glyphs import glyphs_in_a_line
 
 NO_DATE: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 """A file that says when it was drawn differs each time."""
@@ -31,7 +32,8 @@ def save(figure: Figure, path: Path, *, dark: bool = False) -> Path:
     """
     if dark:
         darken(figure)
-    content = drawn(figure, path.suffix[1:])
+    with glyphs_in_a_line(path.name):
+        content = drawn(figure, path.suffix[1:])
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hpcli.analysis.profile import Profile
 from hpcli.config.space import Dimension
 from hpcli.plots.dimension import loss_ticks, scale, x_of
-from hpcli.plots.style import BLUE, GREEN, GREY, INK, ORANGE, RED, legend_below, plain, shortened, styled
+from hpcli.plots.style import BLUE, GREEN, GREY, INK, ORANGE, RED, legend_below, styled
 from hpcli.plots.tune_maps import maps
 from hpcli.results.tune import TuneResult
 from hpcli.results.tune_trials import LOST
@@ -43,7 +43,7 @@ def keys(result: TuneResult) -> Figure:
         _key(axes, result, place)
     for row in grid:
         row[0].set_ylabel("validation loss (nats)")
-    figure.suptitle(_title(result), x=0.01, ha="left", fontsize=11.5, fontweight="bold")
+    figure.suptitle(f"What {_short_runs(result)} tell of each key", x=0.01, ha="left", fontsize=11.5, fontweight="bold")
     legend_below(figure)
     return figure
 
@@ -110,7 +110,7 @@ def progress(result: TuneResult) -> Figure:
         left.plot(order, np.minimum.accumulate(losses), color=GREEN, drawstyle="steps-post", label="lowest so far")
         left.scatter(order[~lost], losses[~lost], s=22, color=BLUE, lw=0, zorder=3, label="a run of the search")
     _mark_lost(left, order[lost], losses[lost])
-    left.set(xlabel="run", ylabel="validation loss (nats)", title=_title(result))
+    left.set(xlabel="run", ylabel="validation loss (nats)", title=f"{_short_runs(result)}, in their order")
     left.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     loss_ticks(left)
     if len(pairs):
@@ -126,9 +126,6 @@ def _race(axes: Axes, pairs: NDArray[np.float64]) -> None:
         axes.plot([0, 1], pair, color=ORANGE, marker="x", lw=1.2, label=None if number else "a pair on a fresh seed")
 
 
-def _title(result: TuneResult) -> str:
-    config = result.config
+def _short_runs(result: TuneResult) -> str:
     runs = len(result.searched.over)
-    return plain(
-        f"{config.model.name} on {shortened(config.data.name, 24)}, {config.optimizer.name}: {runs} short runs"
-    )
+    return f"{runs} short run{'s' * (runs != 1)}"

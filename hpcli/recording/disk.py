@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from hpcli.recording.child import ChildFolder
 from hpcli.recording.failed_start import clear_failed_start
 from hpcli.recording.folder import CHILDREN, MOVES, Folder
 from hpcli.recording.folder_recorder import FolderRecorder
+from hpcli.recording.glyphs import glyphs_in_a_line
 from hpcli.recording.recorder import State
 from hpcli.recording.seal import check_seal
 from hpcli.recording.status import LOCK
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 RESUMED = ("train", "sweep")
 """Commands that go on with a run, also under longer names; the others run it again."""
-_MISSING_GLYPH = "missing from font"
-"""In matplotlib's warnings, one for each character that it has no picture of."""
 
 
 class DiskRecorder(FolderRecorder):
@@ -177,21 +175,6 @@ class DiskRecorder(FolderRecorder):
             except Exception as error:
                 text = f"{name}.png was not drawn: {error}; its numbers are in the CSV"
                 warnings.warn(text, HpcliWarning, stacklevel=2)
-
-
-@contextmanager
-def glyphs_in_a_line(name: str) -> Iterator[None]:
-    """While a picture of this name is drawn: characters that the font lacks are one warning, not one each."""
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        yield
-    missing = {str(each.message) for each in said if _MISSING_GLYPH in str(each.message)}
-    if missing:
-        text = f"{name}: the font lacks {len(missing)} of its characters; the names are in the CSV"
-        warnings.warn(text, HpcliWarning, stacklevel=2)
-    for each in said:
-        if str(each.message) not in missing:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
 
 
 def _knows_its_data(folder: Folder) -> bool:

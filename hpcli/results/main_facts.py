@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from hpcli.config.varying import JOINED
 from hpcli.results.facts import HIDDEN, Facts
 
 MOST_FACTS = 3
@@ -57,10 +58,14 @@ def _trained(summary: Facts) -> Facts:
 
 
 def _chosen(summary: Facts) -> Facts:
-    """A sweep's key and the value chosen; None: none is left to choose."""
+    """A sweep's keys and the values chosen, or that none is left to choose."""
     if "choice" not in summary:
         return {}
-    return {str(summary.get("parameter")): summary["choice"]}
+    keys, choice = str(summary.get("parameter")).split(JOINED), summary["choice"]
+    if choice is None:
+        return {"choice": "none"}
+    values = choice if len(keys) > 1 and isinstance(choice, list) else [choice]
+    return dict(zip(keys, values, strict=True)) if len(keys) == len(values) else {}
 
 
 def _between(summary: Facts) -> Facts:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ class Reestimation:
             numerics: the precision to compute in, that of the evaluation to come; None: that of the model.
             graph: makes what a forward pass is captured by, for every size of batch; None: kernel by kernel.
         """
-        self.model, self.numerics, self.graph = model, numerics, graph
+        self.graph = graph
+        self._forward = partial(_forward, model, numerics)  # not a method: a circle would keep the model in memory
         self.norms = list(tracked_norms(model).values())
         self._sums = [_Sums(norm) for norm in self.norms]
         self._passes: dict[torch.Size, Callable[[Tensor], Tensor]] = {}
@@ -86,10 +88,11 @@ class Reestimation:
             self._passes[images.shape] = Captured(self._forward, graph(), warm_up=1) if graph else self._forward
         self._passes[images.shape](images)
 
-    def _forward(self, images: Tensor) -> Tensor:
-        with self.numerics.autocast() if self.numerics else nullcontext():
-            logits: Tensor = self.model(images)
-        return logits
+
+def _forward(model: nn.Module, numerics: Numerics | None, images: Tensor) -> Tensor:
+    with numerics.autocast() if numerics else nullcontext():
+        logits: Tensor = model(images)
+    return logits
 
 
 def steps_to_settle(model: nn.Module) -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
-from hpcli.results.facts import plain
 from hpcli.results.predict import Answer
+from hpcli.views.cells import one_line
 
 WIDEST = 60
 """Columns that a name may take before the lines stop standing under each other."""
@@ -25,16 +25,17 @@ def answer_lines(rows: Iterable[Answer], files: Sequence[Path], names: Sequence[
     """
     file_width, class_width = (_widest(map(str, each)) for each in (files, names))
     for row in rows:
-        line = Text(_padded(plain(row.file), file_width))
+        line = Text(_padded(one_line(row.file), file_width))
         if row.reason is not None:
-            line.append(f"  cannot be read: {plain(row.reason)}", style="red")
+            line.append(f"  cannot be read: {one_line(row.reason)}", style="red")
         for place, (name, probability) in enumerate(row.guesses):
-            line.append(f"  {_padded(plain(name), class_width)} {probability:>6.1%}", style="dim" if place else "bold")
+            shown = f"  {_padded(one_line(name), class_width)} {probability:>6.1%}"
+            line.append(shown, style="dim" if place else "bold")
         yield line
 
 
 def _widest(texts: Iterable[str]) -> int:
-    return min(WIDEST, max((cell_len(plain(each)) for each in texts), default=0))
+    return min(WIDEST, max((cell_len(one_line(each)) for each in texts), default=0))
 
 
 def _padded(text: str, width: int) -> str:

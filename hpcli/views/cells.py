@@ -67,7 +67,7 @@ def facts_text(facts: Facts) -> str:
         if name in (_LOW, _HIGH):
             continue
         text = readable(name, value) if isinstance(value, float) else value_text(name, value)
-        word = NAMES.get(name, name.replace("_", " ").rpartition(".")[2])
+        word = NAMES.get(name, name.rpartition(".")[2] if "." in name else name.replace("_", " "))
         is_share = name.endswith("accuracy")
         parts.append(text if is_share or not word else f"{word} {text.replace('_', ' ') if word == 'none:' else text}")
     if isinstance(low, float) and isinstance(high, float):

@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from hpcli import plots
 from hpcli.cli import main
+from hpcli.errors import HpcliWarning
 from hpcli.plots.colours import DARK_PAPER
+from hpcli.plots.saving import save
+from hpcli.recording.disk import DiskRecorder
+from hpcli.runs.run import Run
 
 SMALL = ("-q", "--device", "cpu", "--set", "schedule.max_lr=0.03", "--set", "model.name=shallow3")
 
@@ -84,3 +89,22 @@ def test_what_cannot_be_drawn_says_so(runs: Path, tmp_path: Path, capsys: pytest
     (tmp_path / "file").write_text("")
     assert main(["plot", str(runs / "train"), "--out", str(tmp_path / "file")]) == 7
     assert main(["plot", str(runs / "train"), "--format", "gif"]) == 2
+
+
+def test_a_run_that_has_nothing_to_draw_yet_says_how_it_stands(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sweep that was stopped before its first trial was over."""
+    with DiskRecorder.create("sweep-wd", Run.open(runs / "sweep").config, tmp_path / "begun"):
+        assert main(["plot", str(tmp_path / "begun")]) == 3
+        line = f"error: {tmp_path}/begun: nothing to draw yet; the run is running\n"
+        assert capsys.readouterr().err == line
+
+
+def test_letters_that_no_font_has_are_a_line(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = shutil.copytree(runs / "train", tmp_path / "copy")
+    figures = plots.figures(Run.open(copy).result)
+    figures["loss"].text(0, 0, "\U00013000\U00013001")
+    with pytest.warns(HpcliWarning, match=r"loss\.png: the font lacks 2 of its characters") as said:
+        save(figures["loss"], tmp_path / "loss.png")
+    assert len(said) == 1

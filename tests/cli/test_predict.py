@@ -6,6 +6,7 @@ import contextlib
 import csv
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from hpcli import predict
 from hpcli.cli import main
 from hpcli.data.unlabelled import find_images
 from hpcli.errors import DataError, HpcliWarning
+from hpcli.experiments.predict import Predictor
 
 CLASSES = ("bright", "dark $x$", "猫")
 
@@ -236,3 +238,21 @@ def test_files_under_folders_each_once(tmp_path: Path) -> None:
     assert [each.name for each in found] == ["two.png", "one.png"]
     with pytest.raises(DataError, match="no such file or folder"):
         find_images([tmp_path / "c"])
+
+
+def test_a_name_that_breaks_the_line_stays_in_its_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = next(Path("photos/test").rglob("*.*"))
+    shutil.copy(first, f"one\ntwo\u202e{first.suffix}")
+    capsys.readouterr()
+    assert main(["predict", "run", f"one\ntwo\u202e{first.suffix}", "--device=cpu"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"one\\ntwo\\u202e{first.suffix}  ")
+
+
+def test_warnings_of_whoever_uses_the_answers_are_not_silenced(here: Path) -> None:
+    """Those of Pillow are, which say nothing of what to do."""
+    predictor = Predictor.open("run", find_images([Path("photos/test")]), device="cpu")
+    for _ in predictor.answers(1):
+        with pytest.raises(UserWarning, match="mine"):  # in these tests a warning is an error
+            warnings.warn("mine", stacklevel=1)
+        break

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hpcli.data import decode_cache
+from hpcli.data.decode import ImageFormat
 from hpcli.data.decode_cache import Decoded, decoded
 from hpcli.errors import HpcliWarning
 
@@ -150,3 +152,20 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(OSError, match="No space left"):
         read(files, tmp_path / "cache")
     assert not list((tmp_path / "cache").iterdir())
+
+
+def test_each_file_is_looked_at_once_also_where_a_network_knows_its_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, looked, state = write(tmp_path / "images", 0), [], decode_cache._state
+
+    def counted(file: Path) -> tuple[int, int, int, str]:
+        looked.append(file)
+        return state(file)
+
+    monkeypatch.setattr(decode_cache, "_state", counted)
+    for known in (None, ImageFormat(1), ImageFormat(1)):
+        found = decoded(files, tmp_path / "images", image_size=None, cache_dir=tmp_path / "cache", known=known)
+        assert found.pixels.shape[3] == (3 if known is None else 1)
+    assert looked == 3 * files
+    assert len(list((tmp_path / "cache").iterdir())) == 2

@@ -124,14 +124,17 @@ def _own_code(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_dropped_is_gone_at_once(config: Config) -> None:
     """The memory of a GPU is wanted for the next trainer: it does not wait until Python looks for circles."""
     for steps in (2, 6):
-        trainer = Trainer.from_config(config)
-        captured(trainer)
+        trainer = Trainer.from_config(with_overrides(config, RESNET))
+        graph = captured(trainer)
+        trainer._reestimation = Reestimation(trainer.model, graph=lambda graph=graph: graph)  # type: ignore[misc]
         run(config, trainer, 0, steps)
-        dropped = weakref.ref(trainer.take_step)
+        trainer.evaluate("valid", bn_images=50)
+        dropped = [weakref.ref(each) for each in (trainer.take_step, trainer.model)]
+        del graph
         gc.disable()
         try:
             del trainer
-            assert dropped() is None
+            assert [each() for each in dropped] == [None, None]
         finally:
             gc.enable()
 
