@@ -17,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from hpcli.errors import CheckpointError, HpcliWarning
-from hpcli.files import make_folders, write_atomic
+from hpcli.files import make_folders, storing, write_atomic
 from hpcli.recording.checkpoint import Entry, load_state, serialised
 from hpcli.recording.recorder import State
 from hpcli.states import Label
@@ -83,7 +83,8 @@ class Checkpoints:
 
     def _write(self, *more: tuple[Entry, bytes]) -> None:
         if not (self.folder / INDEX).exists():
-            make_folders(self.folder)
+            with storing(self.folder):
+                make_folders(self.folder)
             self._write_index()  # first of all: a checkpoint without an index has lost it
         new = [*([self._held()] if self._held else []), *more]
         files = {entry.file for entry, _ in new}
@@ -184,9 +185,10 @@ class Checkpoints:
 
     def _delete_others(self) -> None:
         keep = {entry.file for entry in self.entries} | {INDEX}
-        for path in self.folder.iterdir():
-            if path.name not in keep and _OWN.fullmatch(path.name):
-                path.unlink(missing_ok=True)
+        with storing(self.folder):
+            for path in self.folder.iterdir():
+                if path.name not in keep and _OWN.fullmatch(path.name):
+                    path.unlink(missing_ok=True)
 
 
 def _best(entries: Sequence[Entry]) -> Entry | None:

@@ -78,7 +78,8 @@ class ChildFolder(FolderRecorder):
         full = super().finish(status, summary)
         if status != RunStatus.INTERRUPTED:
             shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-            (self.path / "error.log").unlink(missing_ok=True)
+            with storing(self.path / "error.log"):
+                (self.path / "error.log").unlink(missing_ok=True)
         return full
 
 

@@ -178,7 +178,8 @@ class FolderRecorder:
         if self.summary is None:
             self._note(RunStatus.RUNNING)
         if self._extends:
-            (self.path / SUMMARY).unlink(missing_ok=True)
+            with storing(self.path / SUMMARY):
+                (self.path / SUMMARY).unlink(missing_ok=True)
             self._write_config()
         if not self.resumed:
             write_atomic(self.path / "environment.json", json.dumps(environment(), indent=2).encode())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pickle
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from hpcli.config import Config
-from hpcli.errors import CheckpointError, HpcliWarning
+from hpcli.errors import CheckpointError, HpcliWarning, StorageError
 from hpcli.recording.checkpoint import load_state
 from hpcli.recording.checkpoints import Checkpoints
 from hpcli.recording.disk import DiskRecorder
@@ -322,3 +323,24 @@ def test_a_state_that_is_held_is_written_with_the_next(tmp_path: Path) -> None:
     best = Checkpoints(tmp_path / "c").find("best")
     assert best is not None
     assert torch.equal(load_state(checkpoints.read(best), tmp_path)["weights"], state(7)["weights"])
+
+
+def test_a_folder_that_cannot_be_made_is_the_disks_fault_and_not_the_runs(tmp_path: Path) -> None:
+    """A sweep goes on after a trial that failed; of a full disk it must end."""
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(StorageError, match="checkpoints: "):
+        Checkpoints(tmp_path / "checkpoints").save({}, step=1, labels=(), valid_loss=1.0, tables={})
+
+
+def test_an_old_file_that_cannot_be_deleted_is_the_disks_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for step in (1, 2):
+        checkpoints.save({}, step=step, labels=(), valid_loss=float(step), tables={})
+
+    def refused(path: Path, missing_ok: bool = False) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refused)
+    with pytest.raises(StorageError):
+        for step in (3, 4):
+            checkpoints.save({}, step=step, labels=(), valid_loss=float(step), tables={})
