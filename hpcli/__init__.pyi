@@ -8,6 +8,7 @@ from .config import Config, load_config, with_overrides
 from .data.dataset import ImageData, Split
 from .data.on_device import DeviceData
 from .experiments.batch_size import batch_size
+from .experiments.check import check
 from .experiments.evaluate import evaluate
 from .experiments.interpolate import interpolate
 from .experiments.lr_find import lr_find
@@ -19,6 +20,7 @@ from .recording.disk import DiskRecorder
 from .recording.fan_out import FanOut
 from .recording.memory import MemoryRecorder
 from .results.batch_size import BatchSizeResult
+from .results.check import CheckResult
 from .results.evaluate import EvaluateResult
 from .results.interpolate import InterpolateResult
 from .results.lr_find import LRFindResult
@@ -38,6 +40,7 @@ from .views.progress import progress_bar
 
 __all__ = [
     "BatchSizeResult",
+    "CheckResult",
     "Config",
     "DeviceData",
     "DiskRecorder",
@@ -63,6 +66,7 @@ __all__ = [
     "__version__",
     "allow_code",
     "batch_size",
+    "check",
     "compare",
     "evaluate",
     "find_runs",

@@ -82,6 +82,10 @@ SOME_FAILED = 9
 """Exit code of a sweep that is done, some of its trials failed: recorded, too."""
 
 
+CHECK_FAILED = 10
+"""Exit code of checks before training of which one is bad: recorded, too."""
+
+
 class HpcliWarning(UserWarning):
     """A warning of something that works and is probably not meant."""
 

@@ -117,6 +117,16 @@ class BatchNorm(StrEnum):
     """Averaged like the weights."""
 
 
+class Finding(StrEnum):
+    """What a check before training comes to."""
+
+    OK = "ok"
+    LOOK = "look"
+    """It may be meant; look at it."""
+    BAD = "bad"
+    """Training would fail, or what it says would be wrong."""
+
+
 class Label(StrEnum):
     """Labels that every run with checkpoints has."""
 

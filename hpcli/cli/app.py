@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from hpcli.cli.check import check
 from hpcli.cli.compare import compare
 from hpcli.cli.init import init
 from hpcli.cli.keys import keys
@@ -41,7 +42,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
             app.command(name, help=about.about)(typer_callback(name))
         else:
             app.command(name, help=about.about)(_not_called)
-    for other in (predict, runs, compare, plot, verdict, suggest, init, keys):
+    for other in (check, predict, runs, compare, plot, verdict, suggest, init, keys):
         app.command(other.__name__)(other)
     return app
 

@@ -26,9 +26,11 @@ from hpcli.errors import HpcliWarning
 from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
 from hpcli.recording.status import json_value
+from hpcli.results.check import CheckResult
 from hpcli.results.predict import Answer
 from hpcli.views.answers import answer_lines
 from hpcli.views.cells import one_line
+from hpcli.views.checks import check_table
 from hpcli.views.progress import Pace, epoch_text
 from hpcli.views.summary import fact_tables, plain, shown_facts
 
@@ -167,6 +169,15 @@ class Terminal:
         for line in answer_lines(rows, files, names):
             if not self.quiet:
                 self.out.print(line)
+
+    def checks(self, result: CheckResult) -> None:
+        """What was looked at before a training, and what it comes to."""
+        summary = result.summary()
+        if self.as_json:
+            sys.stdout.write(json.dumps({"command": "check", **summary}) + "\n")
+            return
+        self.out.print(check_table(result), soft_wrap=False)
+        self.out.print(Text(plain(summary["sentence"]), style="bold"))
 
     def finding(self, command: str, file: Path, summary: Mapping[str, object], notes: Sequence[str]) -> None:
         """What a file of somebody else's says: the sentence, what it comes from, and what was made of the file."""

@@ -1,0 +1,26 @@
+"""The checks before a training as a table that fits a screen."""
+
+from __future__ import annotations
+
+from rich.table import Table
+from rich.text import Text
+
+from hpcli.results.check import CheckResult
+from hpcli.results.facts import plain
+from hpcli.states import Finding
+
+COLOURS = {Finding.OK: "green", Finding.LOOK: "yellow", Finding.BAD: "bold red"}
+
+
+def check_table(result: CheckResult) -> Table:
+    """A line a check, under it what to do where it is not ok; last, how long training takes."""
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(3):
+        table.add_column(vertical="top")
+    for each in result.checks:
+        text = Text(plain(each.text))
+        if each.finding != Finding.OK and each.remedy:
+            text.append(f"\n{plain(each.remedy)}", style="italic")
+        table.add_row(Text(str(each.finding), style=COLOURS[each.finding]), Text(each.name), text)
+    table.add_row("", Text("training"), Text(result.forecast))
+    return table
