@@ -28,7 +28,7 @@ FEW_IMAGES = 100
 """The same of validation images."""
 SURE, LIKELY = 4.0, 2.0
 """Standard errors that make a fault, and that show that all is well."""
-NOTICEABLE = 0.05
+MEANINGFUL = 0.05
 """A share of the loss that means something."""
 UNEVEN = 1e4
 """Times the gradient of one layer in another, per weight, that is worth a look."""
@@ -140,7 +140,7 @@ def blank_input(real: ArrayLike, blank: ArrayLike) -> Check:
     """
     mine, other = (_end(np.asarray(each, float)) for each in (real, blank))
     text = f"one batch by heart {mine:.3g}, with black images {other:.3g}"
-    if mine < (1 - NOTICEABLE) * other:
+    if mine < (1 - MEANINGFUL) * other:
         return Check("input is used", Finding.OK, text, "", mine)
     remedy = "the images make no difference: does the network use them? are they all alike?"
     return Check("input is used", Finding.BAD, text, remedy, mine)
@@ -169,7 +169,7 @@ def shuffled_labels(real: Measured, shuffled: Measured, *, chance: float, steps:
     """
     name = "labels mean something"
     text = f"validation loss {real.loss:.3g} after {steps} steps, {shuffled.loss:.3g} on shuffled labels"
-    if shuffled.loss < (1 - NOTICEABLE) * chance - SURE * shuffled.standard_error:
+    if shuffled.loss < (1 - MEANINGFUL) * chance - SURE * shuffled.standard_error:
         remedy = f"nonsense beats chance, {chance:.3g}: do the validation labels go with what is trained on?"
         return Check(name, Finding.BAD, text, remedy, shuffled.loss)
     if real.loss < chance - LIKELY * real.standard_error and real.loss < shuffled.loss:

@@ -27,13 +27,13 @@ from hpcli.training.probe import first_gradients, switch_off_dropout
 from hpcli.training.schedules import constant
 from hpcli.training.trainer import Trainer, Weights
 
-BATCH = 16
+IMAGES_A_STEP = 16
 """Images a step in the short trainings, at most."""
 BY_HEART = 120
 """Steps on the one batch, at most: it ends where the batch is learnt."""
 SHORT, SHORTEST = 150, 20
 """Steps of a short training, and the fewest where steps are slow."""
-SECONDS = 3.5
+SHORT_SECONDS = 3.5
 """That a short training may take."""
 MOST_TRAINED, MOST_VALID, FOR_BATCHNORM = 4096, 512, 256
 """Images of a short training, that it is measured on, and that BatchNorm is measured anew on for that."""
@@ -99,7 +99,7 @@ class _Probe:
     def _trainer(self, splits: Splits, keys: Mapping[str, object]) -> Trainer:
         plain: dict[str, object] = {
             "train.compile": False, "train.cuda_graph": False, "data.steps_per_epoch": None,
-            "data.batch_size": min(BATCH, len(splits.train), self.config.data.batch_size),
+            "data.batch_size": min(IMAGES_A_STEP, len(splits.train), self.config.data.batch_size),
         }  # fmt: skip
         own = with_overrides(self.config, {**plain, **keys})
         return Trainer.from_config(own, device=self.device, splits=splits, weights=self.weights)
@@ -132,7 +132,7 @@ class _Probe:
                 began = time.monotonic()
                 continue
             taken = report.step
-            if time.monotonic() - began > SECONDS / 2 and taken >= 2:
+            if time.monotonic() - began > SHORT_SECONDS / 2 and taken >= 2:
                 break
         step = (time.monotonic() - began) / max(taken, 1)
         batch, config = self.config.data.batch_size, self.config
@@ -142,7 +142,7 @@ class _Probe:
 
     def one_batch(self) -> Iterator[Check]:
         """Whether a batch can be learnt by heart, and without its images; the learning rate that can is kept."""
-        first = self.splits.train.take(shuffled(len(self.splits.train), SAMPLE)[:BATCH])
+        first = self.splits.train.take(shuffled(len(self.splits.train), SAMPLE)[:IMAGES_A_STEP])
         began = time.monotonic()
         losses, safe, safe_lr = self._by_heart(first, self.lr), None, SAFE[self.config.optimizer.name]
         self.step = (time.monotonic() - began) / len(losses)
@@ -155,7 +155,7 @@ class _Probe:
 
     def labels(self) -> Check:
         """Short trainings with the labels as they are, and shuffled."""
-        steps, splits = int(min(SHORT, max(SHORTEST, SECONDS / max(self.step, 1e-6)))), self.splits
+        steps, splits = int(min(SHORT, max(SHORTEST, SHORT_SECONDS / max(self.step, 1e-6)))), self.splits
         train = splits.train.take(shuffled(len(splits.train), SAMPLE, 1)[:MOST_TRAINED])
         valid = splits.valid.take(shuffled(len(splits.valid), SAMPLE, 2)[:MOST_VALID])
         mixed = Split(train.images, train.labels[shuffled(len(train), SAMPLE, 3)])

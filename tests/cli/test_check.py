@@ -60,7 +60,7 @@ NET = ["--set=model.name=shallow3", "--device=cpu"]
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("hpcli.experiments.check.SECONDS", 0.2)
+    monkeypatch.setattr("hpcli.experiments.check.SHORT_SECONDS", 0.2)
     monkeypatch.setattr("hpcli.experiments.check.SHORTEST", 60)
     Path("broken_check.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)
