@@ -110,16 +110,14 @@ def one_batch(losses: ArrayLike, lr: float, safe: ArrayLike | None, safe_lr: flo
         safe_lr: a learning rate that suits most networks.
     """
     name, curve = "one batch by heart", np.asarray(losses, float)
-    begin, end = float(curve[0]), _end(curve)
+    begin, end = float(curve[0]), end_of(curve)
     text = f"{begin:.3g} → {end:.3g} in {len(curve)} steps at {lr:.2g}, a tenth of max_lr"
     if is_learnt(curve):
         return Check(name, Finding.OK, text, "", end)
     if safe is not None and is_learnt(safe):
-        remedy = (
-            f"at {safe_lr:g} it works ({_end(np.asarray(safe, float)):.3g}): schedule.max_lr is wrong; hpcli lr-find"
-        )
+        remedy = f"at {safe_lr:g} it works ({end_of(safe):.3g}): schedule.max_lr is wrong; hpcli lr-find"
         return Check(name, Finding.BAD, text, remedy, end)
-    best = min(end, math.inf if safe is None else _end(np.asarray(safe, float)))
+    best = min(end, math.inf if safe is None else end_of(safe))
     if best < HARDLY * begin:
         return Check(name, Finding.LOOK, text, "it falls, slowly: try hpcli lr-find", end)
     return Check(name, Finding.BAD, text, "the network cannot learn: does its output depend on the images?", end)
@@ -128,7 +126,7 @@ def one_batch(losses: ArrayLike, lr: float, safe: ArrayLike | None, safe_lr: flo
 def is_learnt(losses: ArrayLike) -> bool:
     """Whether the losses [S] of one batch end well below where they began."""
     curve = np.asarray(losses, float)
-    return len(curve) > LAST and _end(curve) < LEARNT * float(curve[0])
+    return len(curve) > LAST and end_of(curve) < LEARNT * float(curve[0])
 
 
 def blank_input(real: ArrayLike, blank: ArrayLike) -> Check:
@@ -138,7 +136,7 @@ def blank_input(real: ArrayLike, blank: ArrayLike) -> Check:
         real: [S] training losses.
         blank: [S] the same with every image black; they cannot end below what the batch's labels alone tell.
     """
-    mine, other = (_end(np.asarray(each, float)) for each in (real, blank))
+    mine, other = (end_of(each) for each in (real, blank))
     text = f"one batch by heart {mine:.3g}, with black images {other:.3g}"
     if mine < (1 - MEANINGFUL) * other:
         return Check("input is used", Finding.OK, text, "", mine)
@@ -148,10 +146,11 @@ def blank_input(real: ArrayLike, blank: ArrayLike) -> Check:
 
 @dataclass(frozen=True)
 class Measured:
-    """A network on the validation images."""
+    """A network after a short training, on the validation images."""
 
     loss: float
     standard_error: float  # of the loss
+    train: ArrayLike  # [S] the losses in training
 
 
 def shuffled_labels(real: Measured, shuffled: Measured, *, chance: float, steps: int, images: int) -> Check:
@@ -174,6 +173,11 @@ def shuffled_labels(real: Measured, shuffled: Measured, *, chance: float, steps:
         return Check(name, Finding.BAD, text, remedy, shuffled.loss)
     if real.loss < chance - LIKELY * real.standard_error and real.loss < shuffled.loss:
         return Check(name, Finding.OK, text, "", real.loss)
+    if not end_of(real.train) < START_OK * chance:
+        remedy = (
+            f"in training it is {end_of(real.train):.3g}, chance is {chance:.3g}: lower schedule.max_lr; hpcli lr-find"
+        )
+        return Check(name, Finding.BAD, text, remedy, real.loss)
     is_short = steps < FEW_STEPS or images < FEW_IMAGES
     wrong = f"true labels teach no more than chance, {chance:.3g}: are they right?"
     remedy = "so few steps or images may not show it" if is_short else wrong
@@ -216,6 +220,8 @@ def balance(counts: Mapping[str, int]) -> Check:
     return Check("class balance", Finding.OK, text, "", share)
 
 
-def _end(curve: np.ndarray) -> float:
+def end_of(losses: ArrayLike) -> float:
+    """The mean of the last few losses of [S]; infinite where it is no number."""
+    curve = np.asarray(losses, float)
     end = float(np.mean(curve[-min(LAST, len(curve)) :]))
     return end if math.isfinite(end) else math.inf

@@ -171,9 +171,9 @@ class _Probe:
 
     def _short(self, splits: Splits, steps: int) -> Measured:
         trainer = self._trainer(splits, {"data.augment": "none"})
-        self._losses(trainer, steps, self.lr)
+        losses = self._losses(trainer, steps, self.lr)
         found = trainer.evaluate("valid", bn_images=min(FOR_BATCHNORM, len(splits.train)))
-        return Measured(found.loss, found.standard_error)
+        return Measured(found.loss, found.standard_error, losses)
 
 
 def _black(part: Split) -> Split:

@@ -25,13 +25,6 @@ class CheckResult:
         found = {each.finding for each in self.checks}
         return next((each for each in (Finding.BAD, Finding.LOOK) if each in found), Finding.OK)
 
-    @property
-    def forecast(self) -> str:
-        """How long `train` takes, in words."""
-        return (
-            f"{self.images_per_second:,.0f} images/s: {self.epochs} epochs take about {_duration(self.train_seconds)}"
-        )
-
     def summary(self) -> Summary:
         """The result in plain values."""
         return {
@@ -58,10 +51,3 @@ class CheckResult:
             return f"All {len(self.checks)} checks are ok."
         parts = [f"{count} {each}" for each, count in counts.items() if count]
         return f"Of {len(self.checks)} checks: {', '.join(parts)}."
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds:.2g} s"

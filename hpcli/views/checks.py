@@ -8,6 +8,7 @@ from rich.text import Text
 from hpcli.results.check import CheckResult
 from hpcli.results.facts import plain
 from hpcli.states import Finding
+from hpcli.views.cells import time_text
 
 COLOURS = {Finding.OK: "green", Finding.LOOK: "yellow", Finding.BAD: "bold red"}
 
@@ -22,5 +23,8 @@ def check_table(result: CheckResult) -> Table:
         if each.finding != Finding.OK and each.remedy:
             text.append(f"\n{plain(each.remedy)}", style="italic")
         table.add_row(Text(str(each.finding), style=COLOURS[each.finding]), Text(each.name), text)
-    table.add_row("", Text("training"), Text(result.forecast))
+    takes = (
+        f"{result.images_per_second:,.0f} images/s: {result.epochs} epochs take about {time_text(result.train_seconds)}"
+    )
+    table.add_row("", Text("training"), Text(takes))
     return table

@@ -83,8 +83,17 @@ def test_black_images_must_be_worse() -> None:
 def test_true_labels_teach_and_shuffled_ones_do_not(
     real: float, shuffled: float, steps: int, images: int, finding: Finding
 ) -> None:
-    measured = [Measured(loss, 0.03) for loss in (real, shuffled)]
+    measured = [Measured(loss, 0.03, [2.3, min(loss, 2.3)]) for loss in (real, shuffled)]
     assert shuffled_labels(*measured, chance=math.log(10), steps=steps, images=images).finding == finding
+
+
+def test_a_short_training_that_blows_up_blames_the_learning_rate_not_the_labels() -> None:
+    shuffled = Measured(2.5, 0.03, [2.3, 2.3])
+    for losses in ([2.3, 4e5], [2.3, math.nan]):
+        found = shuffled_labels(Measured(8e5, 9.0, losses), shuffled, chance=math.log(10), steps=150, images=500)
+        assert (found.finding, "lower schedule.max_lr" in found.remedy) == (BAD, True)
+    by_heart = shuffled_labels(Measured(9.0, 0.3, [2.3, 0.1]), shuffled, chance=math.log(10), steps=150, images=500)
+    assert (by_heart.finding, "are they right?" in by_heart.remedy) == (BAD, True)
 
 
 def test_duplicates_and_balance() -> None:
