@@ -97,6 +97,32 @@ class Refusal(StrEnum):
     STILL_FALLING = "still_falling"
 
 
+class Sign(StrEnum):
+    """What the curves of a training run show."""
+
+    DIVERGED = "diverged"
+    COLLAPSED = "collapsed"
+    """What had been learnt is gone, as where every image is taken for one class."""
+    AT_CHANCE = "at chance"
+    """It has learnt nothing."""
+    UNSTABLE = "unstable"
+    """The loss jumps, and recovers."""
+    LR_TOO_HIGH = "lr too high"
+    LR_TOO_LOW = "lr too low"
+    LR_NOT_ANNEALED = "lr not annealed"
+    BN_LAG = "batchnorm lag"
+    """BatchNorm's running statistics are behind the weights."""
+    OVERFITTING = "overfitting"
+    UNDERFITTING = "underfitting"
+    REGULARISED = "regularised"
+    """The training loss is above the validation loss for dropout or augmentation: no fault."""
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether something is to be changed."""
+        return self != Sign.REGULARISED
+
+
 class Connection(StrEnum):
     """Whether low loss leads from one checkpoint to another along a line."""
 
