@@ -29,7 +29,7 @@ _SIGNS: tuple[Callable[[Curves], Finding | None], ...] = (
 )
 _EXPLAINED = {
     Sign.BN_LAG: {Sign.OVERFITTING, Sign.UNDERFITTING},
-    Sign.LR_TOO_HIGH: {Sign.UNDERFITTING},
+    Sign.LR_TOO_HIGH: {Sign.UNSTABLE, Sign.UNDERFITTING},
     Sign.LR_TOO_LOW: {Sign.UNDERFITTING},
     Sign.LR_NOT_ANNEALED: {Sign.UNDERFITTING},
 }

@@ -117,7 +117,9 @@ def fall(values: ArrayLike) -> float:
     """By how much the straight line through a curve falls from its first point to its last.
 
     Args:
-        values: [n], two at least.
+        values: [n]; NaN of fewer than two, or where one is not finite.
     """
     found = np.asarray(values, float)
+    if len(found) < 2 or not np.isfinite(found).all():
+        return math.nan
     return float(-np.polyfit(np.arange(len(found)), found, 1)[0] * (len(found) - 1))

@@ -49,13 +49,8 @@ def lr_too_high(curves: Curves) -> Finding | None:
         rise = float(course[high] - course[low])
         if rise < 0.2 * curves.chance or curves.end(curves.own) < HIGH * curves.chance:
             return None
-    numbers = {
-        "before": float(course[low]),
-        "highest": float(course[high]),
-        "last": end,
-        "peak_lr": float(curves.lr.max()),
-    }
-    return Finding(Sign.LR_TOO_HIGH, numbers, (low, high) if rise else (last,))
+    numbers = {"before": float(course[low]), "highest": float(course[high]), "last": end}
+    return Finding(Sign.LR_TOO_HIGH, numbers | {"peak_lr": float(curves.lr.max())}, (low, high) if rise else (last,))
 
 
 def _hot_rise(curves: Curves) -> tuple[int, int, float]:
@@ -76,7 +71,7 @@ def _is_burst(curves: Curves, low: int, high: int) -> bool:
 
 
 def _first_heat(curves: Curves) -> int:
-    """The last epoch of the first time that the rate is above half of its highest: in a second cycle a loss has to rise."""
+    """The last epoch of the first time that the rate is above half its highest: in a second cycle the loss rises."""
     hot = np.flatnonzero(curves.lr >= 0.5 * curves.lr.max())
     cools = np.flatnonzero(np.diff(hot) > 1)
     return int(hot[cools[0]] if cools.size else hot[-1])
@@ -90,11 +85,11 @@ def _highest_rise(course: Array) -> tuple[int, int]:
 
 
 def lr_too_low(curves: Curves) -> Finding | None:
-    """The training loss falls along a straight line over what has been learnt with (the sum of rates), and ends high.
+    """The training loss falls along a straight line over the sum of the learning rates, and ends above half of chance.
 
-    A curve that nears its end falls most at first, and hardly at all in the last third.
+    A curve that nears its end falls most at first, and hardly at all in the last third. Too few epochs look the same.
     """
-    if len(curves) < 5 or curves.end(curves.own) < HIGH * curves.chance:
+    if len(curves) < 5 or curves.end(curves.own) < 0.5 * curves.chance or not curves.lr.sum() > 0:
         return None
     begun = float(curves.steps[0]) if curves.steps.size else max(curves.chance, float(curves.train[0]))
     course = np.concatenate(([begun], steady(curves.train, 3)))
@@ -103,12 +98,8 @@ def lr_too_low(curves: Curves) -> Finding | None:
     whole = begun - float(course[-1])
     low, high = _highest_rise(course)
     rough = max(curves.train_noise, noise(curves.valid), float(course[high] - course[low]))
-    if (
-        rough > 0.02 * curves.chance
-        or whole < 4 * curves.train_noise
-        or begun - first > 0.5 * whole
-        or second - course[-1] < 0.2 * whole
-    ):
+    is_smooth = rough < 0.02 * curves.chance and whole > 4 * curves.train_noise
+    if not is_smooth or begun - first > 0.5 * whole or second - course[-1] < 0.2 * whole:
         return None
     numbers = {"first": begun, "last": float(course[-1]), "peak_lr": float(curves.lr.max())}
     return Finding(Sign.LR_TOO_LOW, numbers, (len(curves) - 1,))
@@ -121,7 +112,7 @@ def lr_not_annealed(curves: Curves) -> Finding | None:
         return None
     late = curves.valid[half:]
     level, wild = float(np.median(late)), noise(late)
-    if abs(fall(late)) > 2 * wild or wild < max(0.1 * level, MATTERS * curves.chance):
+    if not abs(fall(late)) <= 2 * wild or wild < max(0.1 * level, MATTERS * curves.chance):
         return None
     numbers = {"low": float(np.min(late)), "high": float(np.max(late)), "level": level, "lr": float(curves.lr[-1])}
     return Finding(Sign.LR_NOT_ANNEALED, numbers, (half, len(curves) - 1))

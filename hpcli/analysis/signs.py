@@ -20,6 +20,8 @@ HIGH = 0.35
 """A training loss is high above so many chance losses. 1 is an untrained network."""
 NEAR = 0.15
 """A validation loss is near the training loss where no more of it lies above."""
+WINDOW = 6
+"""So many epochs, at both sides of one, tell the noise there."""
 LEARNT = 0.1
 """An accuracy so far above chance is more than chance."""
 
@@ -49,17 +51,14 @@ def diverged(curves: Curves) -> Finding | None:
 
 def collapsed(curves: Curves) -> Finding | None:
     """What had been learnt is gone: accuracy and training loss are back at chance."""
-    best, last = int(np.argmax(steady(curves.accuracy * -1, 1) * -1)), curves.end(curves.accuracy)
+    best, last = int(np.argmin(steady(-curves.accuracy, 1))), curves.end(curves.accuracy)
     had_learnt = curves.accuracy[best] > curves.chance_accuracy + LEARNT
     if not had_learnt or last > curves.chance_accuracy + 0.02 or curves.end(curves.train) < 0.9 * curves.chance:
         return None
     half = (curves.accuracy[best] + curves.chance_accuracy) / 2
-    gone = int(np.flatnonzero(curves.accuracy > half)[-1]) + 1
-    return Finding(
-        Sign.COLLAPSED,
-        {"best_accuracy": float(curves.accuracy[best]), "accuracy": last, "train_loss": curves.end(curves.train)},
-        (best, gone),
-    )
+    gone = min(int(np.flatnonzero(curves.accuracy > half)[-1]) + 1, len(curves) - 1)
+    numbers = {"best_accuracy": float(curves.accuracy[best]), "accuracy": last}
+    return Finding(Sign.COLLAPSED, numbers | {"train_loss": curves.end(curves.train)}, (best, gone))
 
 
 def at_chance(curves: Curves) -> Finding | None:
@@ -102,19 +101,25 @@ def overfitting(curves: Curves) -> Finding | None:
 
 
 def _has_risen(curves: Curves, course: Array, best: int, width: int) -> bool:
-    """Whether the validation loss ends above its lowest level by more than noise.
+    """Whether the validation loss ends above its lowest level by more than noise, and by more than 5 %.
 
-    Both levels are medians, of `width` epochs and of the last few. The lowest of n of them is low by about √(2 ln n) of
-    their standard deviations; two more are asked for. A median's variance is π / 2 times a mean's.
+    Both levels are medians, of `width` epochs and of the last quarter of what follows. The noise is that around each, or
+    that of all that follows, whichever is less: single epochs are wild where the learning rate is high. The lowest of n medians is low by about √(2 ln n) of their standard
+    deviations; two more are asked for. A median's variance is π / 2 times a mean's.
     """
-    after, few = curves.valid[best:], max(2, curves.few)
-    if len(after) < 4:
+    valid, after = curves.valid, len(curves) - best
+    if after < 4:
         return False
-    wild = noise(after if len(after) > 5 else curves.valid[-6:])
-    lucky = 2 + math.sqrt(2 * math.log(1 + len(after) / width))
-    wild *= lucky * math.sqrt(math.pi / 2 * (1 / width + 1 / few))
-    rise = float(np.median(curves.valid[-few:])) - float(course[best])
-    return rise > max(wild, 0.05 * float(course[best]), MATTERS * curves.chance)
+    few = max(2, after // 4)
+    ends = [valid[max(0, best - WINDOW) : best + WINDOW + 1], valid[-max(WINDOW, 2 * few) :]]
+    local = noise(ends[0]) ** 2 / width + noise(ends[1]) ** 2 / few
+    overall = noise(valid[best:] if after > WINDOW else valid[-WINDOW:]) ** 2 * (1 / width + 1 / few)
+    wild = math.sqrt(math.pi / 2 * min(local, overall))
+    lucky = 2 + math.sqrt(2 * math.log(1 + after / width))
+    level = float(course[best])
+    matters = max(0.05 * level, MATTERS * curves.chance)
+    rise, last = (float(np.median(valid[-count:])) - level for count in (few, max(2, curves.few)))
+    return rise > max(lucky * wild, matters) and last > matters
 
 
 def underfitting(curves: Curves) -> Finding | None:

@@ -195,10 +195,8 @@ class Session:
             self.terminal.summary(full, sorted(file.name for file in recorder.path.glob("*.png")))
         if result.status == RunStatus.DIVERGED:
             where = "" if recorder.step is None else f" at step {recorder.step}"
-            self.terminal.note(
-                f"{result.status}{where}: lower schedule.max_lr (hpcli lr-find shows how far it can go), or set "
-                "train.clip_norm: 1.0"
-            )
+            advice = ": lower schedule.max_lr (hpcli lr-find shows how far it can go), or set train.clip_norm: 1.0"
+            self.terminal.note(f"{result.status}{where}{'' if full.get('diagnosis') else advice}")
         if full.get("failed"):
             self.terminal.note(
                 f"{full['failed']} trials failed: their error.log in {recorder.path}/trials says why; "

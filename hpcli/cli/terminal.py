@@ -27,6 +27,7 @@ from hpcli.recording.progress import OnProgress, silent
 from hpcli.recording.progress import Progress as Report
 from hpcli.recording.status import json_value
 from hpcli.results.check import CheckResult
+from hpcli.results.facts import diagnosis_lines
 from hpcli.results.predict import Answer
 from hpcli.views.answers import answer_lines
 from hpcli.views.cells import one_line
@@ -153,6 +154,8 @@ class Terminal:
         elif not self.quiet:
             if "sentence" in summary:
                 self.out.print(Text(plain(summary["sentence"]), style="bold"))
+            for line in diagnosis_lines(summary):
+                self.out.print(plain(line), markup=False)
             shown = shown_facts(summary, every="sentence" not in summary or self.verbose)
             if shown:
                 self.table(f"{summary['command']}: {summary['status']}", shown)

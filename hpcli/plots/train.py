@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
@@ -22,6 +23,7 @@ from hpcli.plots.style import (
     shortened,
     styled,
 )
+from hpcli.results.diagnosis import mark
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule
@@ -82,12 +84,24 @@ def loss(result: TrainResult) -> Figure:
     if best is not None and valid[best] < axes.get_ylim()[1]:
         lowest = f"lowest: {valid[best]:#.3g}"
         axes.plot(at[best], valid[best], "o", color=ORANGE, markersize=10, mfc="none", label=lowest)
+    _mark_signs(axes, result)
     title = "Loss" if result.status == RunStatus.FINISHED else f"Loss ({result.status})"
     axes.set(xlabel="step", ylabel="cross-entropy (nats)", title=title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     epochs_on_top(axes, result.steps_per_epoch, len(result.schedule))
     legend_below(figure)
     return figure
+
+
+def _mark_signs(axes: Axes, result: TrainResult) -> None:
+    """A quiet line at the epoch of each sign that has one, named in the legend."""
+    ends = result.epochs["step"]
+    for index, found in enumerate(each for each in result.diagnosis if mark(each) is not None):
+        epoch = found.epochs[0]
+        name = f"epoch {epoch + 1}: {mark(found)}"
+        axes.axvline(
+            ends[epoch], color=INK, linewidth=0.9, linestyle=("--", ":", "-.")[index % 3], label=name, zorder=1
+        )
 
 
 @styled

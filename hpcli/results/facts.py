@@ -24,6 +24,7 @@ HIDDEN = (
     "extend",
     "best",
     "endpoints",
+    "diagnosis",
 )
 """What a summary holds for programs; a person reads it elsewhere or not at all."""
 
@@ -46,6 +47,12 @@ def shown_facts(summary: Facts, *, every: bool = True) -> Facts:
     shown = {name: value for name, value in summary.items() if name not in HIDDEN and value not in ([], {})}
     ranking = shown.get("ranking")
     return shown if not is_table(ranking) else {**shown, "ranking": [_ranked(line) for line in ranking]}
+
+
+def diagnosis_lines(summary: Facts) -> list[str]:
+    """What ails a training run, by its summary: a line a sign, what it says and the remedy."""
+    found = summary.get("diagnosis")
+    return [f"{each['says']} {each['remedy']}" for each in found] if is_table(found) else []
 
 
 def is_table(value: object) -> TypeGuard[list[Facts]]:

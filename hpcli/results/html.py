@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Protocol
 
-from hpcli.results.facts import columns_of, is_table, plain, readable, shown_facts
+from hpcli.results.facts import columns_of, diagnosis_lines, is_table, plain, readable, shown_facts
 from hpcli.states import RunStatus
 
 
@@ -33,6 +33,7 @@ def html_of(summary: Mapping[str, object], *, status: str) -> str:
     parts = [f"<p><b>{_text(summary.get('sentence', status))}</b></p>"]
     if status != RunStatus.FINISHED and "sentence" in summary:
         parts.append(f"<p>{_text(status)}</p>")
+    parts += [f"<p>{_text(line)}</p>" for line in diagnosis_lines(summary)]
     shown = shown_facts(summary)
     single = {name: value for name, value in shown.items() if value is not None and not is_table(value)}
     for lines in filter(is_table, shown.values()):

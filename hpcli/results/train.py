@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcli.analysis.signs import Finding
 from hpcli.config import Config
 from hpcli.errors import CheckpointError
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.diagnosis import findings, plain_findings
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule, training_schedule
@@ -167,6 +169,12 @@ class TrainResult(InNotebook):
         losses = self.epochs["valid_loss"]
         return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
 
+    @property
+    def diagnosis(self) -> tuple[Finding, ...]:
+        """What ails the run, each sign with its evidence; nothing: it is sound, or not over."""
+        anew = None if self.reestimated is None else self.reestimated.loss
+        return findings(self.epochs, self.steps, self.data, self.status, anew)
+
     def summary(self) -> Summary:
         """The result in plain values."""
         names = ("train_loss", "train_eval_loss", "valid_loss", "valid_accuracy", "valid_top5")
@@ -187,6 +195,7 @@ class TrainResult(InNotebook):
             summary |= score
         if self.status == RunStatus.FINISHED and self.valid_loss is not None:
             summary["sentence"] = self._sentence()
+        summary["diagnosis"] = plain_findings(self.diagnosis)
         return summary
 
     def _sentence(self) -> str:
