@@ -15,7 +15,7 @@ from hpcli.analysis.epochs import Curves
 from hpcli.analysis.signs import Finding
 from hpcli.states import Sign
 
-_ALONE: tuple[Callable[[Curves], Finding | None], ...] = (signs.diverged, signs.collapsed, signs.at_chance)
+_ALONE: tuple[Callable[[Curves], Finding | None], ...] = (signs.collapsed, signs.at_chance)
 """Where one of these holds, the other curves say nothing."""
 _SIGNS: tuple[Callable[[Curves], Finding | None], ...] = (
     lr_signs.unstable,
@@ -44,6 +44,10 @@ def diagnose(curves: Curves) -> tuple[Finding, ...]:
     """
     if not len(curves):
         return (Finding(Sign.DIVERGED, {}, ()),) if curves.diverged else ()
+    lost = signs.diverged(curves)
+    if lost is not None:
+        return (lost,)
+    curves = curves.bounded()
     alone = next((found for each in _ALONE if (found := each(curves)) is not None), None)
     if alone is not None:
         return (alone,)

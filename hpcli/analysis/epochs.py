@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+HUGE = 1e9
+"""A loss in the place of one that is no number."""
 _NONE = np.empty(0)
 
 
@@ -54,6 +56,12 @@ class Curves:
 
     def __len__(self) -> int:
         return len(self.train)
+
+    def bounded(self) -> Curves:
+        """The curves with a very high number for every loss that is none, and no accuracy for one that is none."""
+        train, valid, steps = (np.where(np.isfinite(each), each, HUGE) for each in (self.train, self.valid, self.steps))
+        accuracy = np.where(np.isfinite(self.accuracy), self.accuracy, 0.0)
+        return replace(self, train=train, valid=valid, steps=steps, accuracy=accuracy)
 
     @property
     def own(self) -> Array:

@@ -103,9 +103,10 @@ def overfitting(curves: Curves) -> Finding | None:
 def _has_risen(curves: Curves, course: Array, best: int, width: int) -> bool:
     """Whether the validation loss ends above its lowest level by more than noise, and by more than 5 %.
 
-    Both levels are medians, of `width` epochs and of the last quarter of what follows. The noise is that around each, or
-    that of all that follows, whichever is less: single epochs are wild where the learning rate is high. The lowest of n medians is low by about √(2 ln n) of their standard
-    deviations; two more are asked for. A median's variance is π / 2 times a mean's.
+    Both levels are medians, of `width` epochs and of the last quarter of what follows. The noise is that around each,
+    or that of all that follows, whichever is less: single epochs are wild where the learning rate is high. The lowest
+    of n medians is low by about √(2 ln n) of their standard deviations; two more are asked for. A median's variance is
+    π / 2 times a mean's.
     """
     valid, after = curves.valid, len(curves) - best
     if after < 4:

@@ -243,7 +243,9 @@ def test_divergence_is_exit_6_with_advice(capsys: pytest.CaptureFixture[str]) ->
         *(f"--set={each}" for each in settings),
     ]
     assert main(arguments) == 6
-    assert "lower schedule.max_lr" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "Lower schedule.max_lr" in printed.out
+    assert "diverged" in printed.err
     assert json.loads(Path("d/summary.json").read_text())["status"] == RunStatus.DIVERGED
     assert json.loads(Path("d/status.json").read_text())["exit_code"] == 6
 
