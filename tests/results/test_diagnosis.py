@@ -26,7 +26,7 @@ def made_result(*, status: RunStatus = RunStatus.FINISHED, epochs: int = 30, ris
     """A run whose validation loss is lowest about epoch 12 and rises from there by `rise`."""
     x, per_epoch = np.linspace(0, 1, epochs), 5
     random = np.random.default_rng(0)
-    train = 0.05 + 2.2 * np.exp(-9 * x)
+    train = np.asarray(0.05 + 2.2 * np.exp(-9 * x), np.float64)
     valid = 0.3 + 2.0 * np.exp(-9 * x) + rise * np.clip(x - 0.4, 0, None) + random.normal(0, 0.005, epochs)
     columns: Columns = {
         "epoch": np.arange(epochs, dtype=float),
