@@ -85,7 +85,8 @@ def main(folder: Path, names: list[str]) -> None:
                     values = [f"{result.epochs[column][index]:.4g}" for column in COLUMNS]
                     by_epoch.writerow([name, seed, str(result.status), index, *values, anew])
                 by_step.writerow([name, seed, *(f"{loss:.3g}" for loss in result.steps["train_loss"])])
-                epochs.flush(), steps.flush()
+                epochs.flush()
+                steps.flush()
                 print(name, seed, result.status, result.valid_loss, flush=True)
 
 

@@ -22,7 +22,7 @@ NEAR = 0.15
 """A validation loss is near the training loss where no more of it lies above."""
 WINDOW = 6
 """So many epochs, at both sides of one, tell the noise there."""
-LEARNT = 0.1
+ABOVE_CHANCE = 0.1
 """An accuracy so far above chance is more than chance."""
 
 
@@ -52,7 +52,7 @@ def diverged(curves: Curves) -> Finding | None:
 def collapsed(curves: Curves) -> Finding | None:
     """What had been learnt is gone: accuracy and training loss are back at chance."""
     best, last = int(np.argmin(steady(-curves.accuracy, 1))), curves.end(curves.accuracy)
-    had_learnt = curves.accuracy[best] > curves.chance_accuracy + LEARNT
+    had_learnt = curves.accuracy[best] > curves.chance_accuracy + ABOVE_CHANCE
     if not had_learnt or last > curves.chance_accuracy + 0.02 or curves.end(curves.train) < 0.9 * curves.chance:
         return None
     half = (curves.accuracy[best] + curves.chance_accuracy) / 2
@@ -65,7 +65,7 @@ def at_chance(curves: Curves) -> Finding | None:
     """Nothing has been learnt: the training loss has never left chance, and the accuracy has not."""
     accuracy = curves.end(curves.accuracy)
     lowest = float(np.nanmin(np.concatenate((curves.train, curves.own))))
-    if lowest < 0.95 * curves.chance or accuracy > curves.chance_accuracy + LEARNT:
+    if lowest < 0.95 * curves.chance or accuracy > curves.chance_accuracy + ABOVE_CHANCE:
         return None
     return Finding(Sign.AT_CHANCE, {"train_loss": lowest, "accuracy": accuracy, "chance": curves.chance}, ())
 

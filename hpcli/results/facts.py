@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypeGuard
 
 from hpcli.config.varying import JOINED, written
-from hpcli.states import Judgement
+from hpcli.states import Judgement, Sign
 
 Facts = Mapping[str, object]
 """Names and plain values, as in `summary.json`."""
@@ -50,9 +50,13 @@ def shown_facts(summary: Facts, *, every: bool = True) -> Facts:
 
 
 def diagnosis_lines(summary: Facts) -> list[str]:
-    """What ails a training run, by its summary: a line a sign, what it says and the remedy."""
+    """What ails a training run, by its summary: a line a sign, what it says and the remedy.
+
+    Of a short run the sentence tells of BatchNorm that lags.
+    """
     found = summary.get("diagnosis")
-    return [f"{each['says']} {each['remedy']}" for each in found] if is_table(found) else []
+    told = {Sign.BN_LAG} if "reestimated_loss" in summary else set()
+    return [f"{each['says']} {each['remedy']}" for each in found if each["sign"] not in told] if is_table(found) else []
 
 
 def is_table(value: object) -> TypeGuard[list[Facts]]:

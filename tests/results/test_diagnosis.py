@@ -15,7 +15,7 @@ from hpcli.results.data import ClassImages, DataFacts
 from hpcli.results.diagnosis import REMEDIES, mark, plain_findings, says
 from hpcli.results.facts import diagnosis_lines, shown_facts
 from hpcli.results.html import html_of
-from hpcli.results.train import TrainResult
+from hpcli.results.train import Reestimated, TrainResult
 from hpcli.states import RunStatus, Sign
 from tests.analysis.diagnosed import one_cycle, real_runs, smiths_runs
 
@@ -26,11 +26,11 @@ def made_result(*, status: RunStatus = RunStatus.FINISHED, epochs: int = 30, ris
     """A run whose validation loss is lowest about epoch 12 and rises from there by `rise`."""
     x, per_epoch = np.linspace(0, 1, epochs), 5
     random = np.random.default_rng(0)
-    train = np.asarray(0.05 + 2.2 * np.exp(-9 * x), np.float64)
+    train = 0.05 + 2.2 * np.exp(-9 * x)
     valid = 0.3 + 2.0 * np.exp(-9 * x) + rise * np.clip(x - 0.4, 0, None) + random.normal(0, 0.005, epochs)
     columns: Columns = {
         "epoch": np.arange(epochs, dtype=float),
-        "step": np.arange(1, epochs + 1) * per_epoch - 1.0,
+        "step": np.arange(per_epoch - 1, epochs * per_epoch, per_epoch, dtype=float),
         "train_loss": train,
         "train_eval_loss": train,
         "valid_loss": valid,
@@ -95,6 +95,15 @@ def test_a_person_reads_a_line_a_sign_and_no_table() -> None:
     assert line == f"{plain['says']} {plain['remedy']}"
     assert "diagnosis" not in shown_facts(summary)
     assert line.replace("'", "&#x27;") in html_of(summary, status="finished")
+
+
+def test_a_lag_that_the_sentence_tells_is_not_told_again() -> None:
+    result = made_result(rise=0.0)
+    short = replace(result, reestimated=Reestimated(0.1, 0.9, 1.0, 50))
+    summary = short.summary()
+    assert [found.sign for found in short.diagnosis] == [Sign.BN_LAG]
+    assert "running averages" in str(summary["sentence"])
+    assert diagnosis_lines(summary) == []
 
 
 def test_every_sign_has_words_and_a_remedy() -> None:
