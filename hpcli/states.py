@@ -143,7 +143,7 @@ class BatchNorm(StrEnum):
     """Averaged like the weights."""
 
 
-class Finding(StrEnum):
+class CheckStatus(StrEnum):
     """What a check before training comes to."""
 
     OK = "ok"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpcli.states import Finding
+from hpcli.states import CheckStatus
 
 START_OK, START_BAD = 1.5, 4.0
 """Times ln K, up to which a loss at the start is usual, and from which it is broken."""
@@ -43,7 +43,7 @@ class Check:
     """One thing that was looked at."""
 
     name: str
-    finding: Finding
+    status: CheckStatus
     text: str  # what was found, with its numbers
     remedy: str = ""  # what to do about it
     value: float | None = None  # the number that was judged; None: it is not one
@@ -61,13 +61,13 @@ def start_loss(loss: float, num_classes: int, *, is_fresh: bool) -> Check:
     text = f"{loss:.3g}; equal chances of {num_classes} classes have {chance:.3g}"
     if not math.isfinite(loss) or loss > START_BAD * chance:
         remedy = "the last layer's weights are too large, or the images are not what the weights expect"
-        return Check("loss at the start", Finding.BAD, text, remedy, loss)
+        return Check("loss at the start", CheckStatus.BAD, text, remedy, loss)
     if loss > START_OK * chance:
-        return Check("loss at the start", Finding.LOOK, text, "smaller initial weights in the last layer", loss)
+        return Check("loss at the start", CheckStatus.LOOK, text, "smaller initial weights in the last layer", loss)
     if is_fresh and loss < chance / START_OK:
         remedy = "fresh weights know something already: does the input hold the label?"
-        return Check("loss at the start", Finding.LOOK, text, remedy, loss)
-    return Check("loss at the start", Finding.OK, text, "", loss)
+        return Check("loss at the start", CheckStatus.LOOK, text, remedy, loss)
+    return Check("loss at the start", CheckStatus.OK, text, "", loss)
 
 
 def gradients(rms: Mapping[str, float | None]) -> Check:
@@ -83,21 +83,23 @@ def gradients(rms: Mapping[str, float | None]) -> Check:
     dead = [each for each, value in known.items() if value == 0]
     if broken:
         text = f"not finite in {len(broken)} of {len(rms)} layers, first {broken[0]}"
-        return Check(name, Finding.BAD, text, "lower the initial weights; train.precision: fp32")
+        return Check(name, CheckStatus.BAD, text, "lower the initial weights; train.precision: fp32")
     if dead:
         text = f"zero in {len(dead)} of {len(rms)} layers, first {dead[0]}"
-        return Check(name, Finding.BAD, text, "they learn nothing: initial weights of zero, dead ReLUs, or a detach()")
+        return Check(
+            name, CheckStatus.BAD, text, "they learn nothing: initial weights of zero, dead ReLUs, or a detach()"
+        )
     if unused or not known:
         text = f"the loss does not depend on {unused[0]}" if unused else "there is no layer to train"
         return Check(
-            name, Finding.LOOK if known else Finding.BAD, text, "is the layer used in forward()? is it frozen?"
+            name, CheckStatus.LOOK if known else CheckStatus.BAD, text, "is the layer used in forward()? is it frozen?"
         )
     low, high = min(known, key=lambda each: known[each]), max(known, key=lambda each: known[each])
     ratio = known[high] / known[low]
     text = f"{len(known)} layers, {known[low]:.2g} ({low}) to {known[high]:.2g} ({high})"
     if ratio > UNEVEN:
-        return Check(name, Finding.LOOK, text, "normalise between layers, or scale their initial weights", ratio)
-    return Check(name, Finding.OK, text, "", ratio)
+        return Check(name, CheckStatus.LOOK, text, "normalise between layers, or scale their initial weights", ratio)
+    return Check(name, CheckStatus.OK, text, "", ratio)
 
 
 def one_batch(losses: ArrayLike, lr: float, safe: ArrayLike | None, safe_lr: float) -> Check:
@@ -113,14 +115,14 @@ def one_batch(losses: ArrayLike, lr: float, safe: ArrayLike | None, safe_lr: flo
     begin, end = float(curve[0]), end_of(curve)
     text = f"{begin:.3g} → {end:.3g} in {len(curve)} steps at {lr:.2g}, a tenth of max_lr"
     if is_learnt(curve):
-        return Check(name, Finding.OK, text, "", end)
+        return Check(name, CheckStatus.OK, text, "", end)
     if safe is not None and is_learnt(safe):
         remedy = f"at {safe_lr:g} it works ({end_of(safe):.3g}): schedule.max_lr is wrong; hpcli lr-find"
-        return Check(name, Finding.BAD, text, remedy, end)
+        return Check(name, CheckStatus.BAD, text, remedy, end)
     best = min(end, math.inf if safe is None else end_of(safe))
     if best < HARDLY * begin:
-        return Check(name, Finding.LOOK, text, "it falls, slowly: try hpcli lr-find", end)
-    return Check(name, Finding.BAD, text, "the network cannot learn: does its output depend on the images?", end)
+        return Check(name, CheckStatus.LOOK, text, "it falls, slowly: try hpcli lr-find", end)
+    return Check(name, CheckStatus.BAD, text, "the network cannot learn: does its output depend on the images?", end)
 
 
 def is_learnt(losses: ArrayLike) -> bool:
@@ -139,9 +141,9 @@ def blank_input(real: ArrayLike, blank: ArrayLike) -> Check:
     mine, other = (end_of(each) for each in (real, blank))
     text = f"one batch by heart {mine:.3g}, with black images {other:.3g}"
     if mine < (1 - MEANINGFUL) * other:
-        return Check("input is used", Finding.OK, text, "", mine)
+        return Check("input is used", CheckStatus.OK, text, "", mine)
     remedy = "the images make no difference: does the network use them? are they all alike?"
-    return Check("input is used", Finding.BAD, text, remedy, mine)
+    return Check("input is used", CheckStatus.BAD, text, remedy, mine)
 
 
 @dataclass(frozen=True)
@@ -170,18 +172,18 @@ def shuffled_labels(real: Measured, shuffled: Measured, *, chance: float, steps:
     text = f"validation loss {real.loss:.3g} after {steps} steps, {shuffled.loss:.3g} on shuffled labels"
     if shuffled.loss < (1 - MEANINGFUL) * chance - SURE * shuffled.standard_error:
         remedy = f"nonsense beats chance, {chance:.3g}: do the validation labels go with what is trained on?"
-        return Check(name, Finding.BAD, text, remedy, shuffled.loss)
+        return Check(name, CheckStatus.BAD, text, remedy, shuffled.loss)
     if real.loss < chance - LIKELY * real.standard_error and real.loss < shuffled.loss:
-        return Check(name, Finding.OK, text, "", real.loss)
+        return Check(name, CheckStatus.OK, text, "", real.loss)
     if not end_of(real.train) < START_OK * chance:
         remedy = (
             f"in training it is {end_of(real.train):.3g}, chance is {chance:.3g}: lower schedule.max_lr; hpcli lr-find"
         )
-        return Check(name, Finding.BAD, text, remedy, real.loss)
+        return Check(name, CheckStatus.BAD, text, remedy, real.loss)
     is_short = steps < FEW_STEPS or images < FEW_IMAGES
     wrong = f"true labels teach no more than chance, {chance:.3g}: are they right?"
     remedy = "so few steps or images may not show it" if is_short else wrong
-    return Check(name, Finding.LOOK if is_short else Finding.BAD, text, remedy, real.loss)
+    return Check(name, CheckStatus.LOOK if is_short else CheckStatus.BAD, text, remedy, real.loss)
 
 
 def shared_images(counts: Mapping[str, tuple[int, int]], named: Sequence[str]) -> Check:
@@ -194,9 +196,9 @@ def shared_images(counts: Mapping[str, tuple[int, int]], named: Sequence[str]) -
     shared = sum(count for count, _ in counts.values())
     text = ", ".join(f"{count:,} of {total:,} {part}" for part, (count, total) in counts.items())
     if not shared:
-        return Check("duplicates", Finding.OK, f"{text} images are training images, too", "", 0.0)
+        return Check("duplicates", CheckStatus.OK, f"{text} images are training images, too", "", 0.0)
     share = max(count / max(total, 1) for count, total in counts.values())
-    found = Finding.BAD if share >= MANY_SHARED else Finding.LOOK
+    found = CheckStatus.BAD if share >= MANY_SHARED else CheckStatus.LOOK
     text = f"{text} images are training images, too: {'; '.join(named)}"
     return Check("duplicates", found, text, "take them out of one of the two", share)
 
@@ -213,11 +215,11 @@ def balance(counts: Mapping[str, int]) -> Check:
     text = f"{span if counts[least] < counts[most] else f'{counts[most]:,}'} training images a class"
     if not counts[least] or share > ALMOST_ALL:
         remedy = f"always answering {most} is {share:.0%} right; add images of the others, or remove their classes"
-        return Check("class balance", Finding.BAD, text, remedy, share)
+        return Check("class balance", CheckStatus.BAD, text, remedy, share)
     if counts[most] > IMBALANCE * counts[least]:
         remedy = f"always answering {most} is {share:.0%} right; look at accuracy by class: hpcli evaluate"
-        return Check("class balance", Finding.LOOK, text, remedy, share)
-    return Check("class balance", Finding.OK, text, "", share)
+        return Check("class balance", CheckStatus.LOOK, text, remedy, share)
+    return Check("class balance", CheckStatus.OK, text, "", share)
 
 
 def end_of(losses: ArrayLike) -> float:

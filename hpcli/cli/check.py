@@ -17,7 +17,7 @@ def check(
     from hpcli.config import load_config
     from hpcli.config.code import check_code
     from hpcli.errors import CHECK_FAILED
-    from hpcli.states import Finding
+    from hpcli.states import CheckStatus
 
     show_warnings()
     terminal, described = Terminal(as_json=as_json), load_config(config, assigned(assignments))
@@ -29,4 +29,4 @@ def check(
         splits = load_splits(described, on_decode=on_decode)
     found = experiment(described, device=device, splits=splits)
     terminal.checks(found)
-    return CHECK_FAILED if found.finding == Finding.BAD else 0
+    return CHECK_FAILED if found.status == CheckStatus.BAD else 0

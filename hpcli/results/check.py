@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hpcli.analysis.sanity import Check
 from hpcli.results import Summary
-from hpcli.states import Finding
+from hpcli.states import CheckStatus
 
 
 @dataclass(frozen=True)
@@ -20,23 +20,23 @@ class CheckResult:
     seconds: float  # the checks themselves
 
     @property
-    def finding(self) -> Finding:
+    def status(self) -> CheckStatus:
         """The worst of all."""
-        found = {each.finding for each in self.checks}
-        return next((each for each in (Finding.BAD, Finding.LOOK) if each in found), Finding.OK)
+        found = {each.status for each in self.checks}
+        return next((each for each in (CheckStatus.BAD, CheckStatus.LOOK) if each in found), CheckStatus.OK)
 
     def summary(self) -> Summary:
         """The result in plain values."""
         return {
             "sentence": self._sentence(),
-            "finding": str(self.finding),
+            "status": str(self.status),
             "images_per_second": self.images_per_second,
             "train_seconds": self.train_seconds,
             "seconds": self.seconds,
             "checks": [
                 {
                     "name": each.name,
-                    "finding": str(each.finding),
+                    "status": str(each.status),
                     "text": each.text,
                     "remedy": each.remedy or None,
                     "value": each.value,
@@ -46,8 +46,8 @@ class CheckResult:
         }
 
     def _sentence(self) -> str:
-        counts = {each: sum(one.finding == each for one in self.checks) for each in Finding}
-        if self.finding == Finding.OK:
+        counts = {each: sum(one.status == each for one in self.checks) for each in CheckStatus}
+        if self.status == CheckStatus.OK:
             return f"All {len(self.checks)} checks are ok."
         parts = [f"{count} {each}" for each, count in counts.items() if count]
         return f"Of {len(self.checks)} checks: {', '.join(parts)}."

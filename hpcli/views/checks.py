@@ -7,10 +7,10 @@ from rich.text import Text
 
 from hpcli.results.check import CheckResult
 from hpcli.results.facts import plain
-from hpcli.states import Finding
+from hpcli.states import CheckStatus
 from hpcli.views.cells import time_text
 
-COLOURS = {Finding.OK: "green", Finding.LOOK: "yellow", Finding.BAD: "bold red"}
+COLOURS = {CheckStatus.OK: "green", CheckStatus.LOOK: "yellow", CheckStatus.BAD: "bold red"}
 
 
 def check_table(result: CheckResult) -> Table:
@@ -20,9 +20,9 @@ def check_table(result: CheckResult) -> Table:
         table.add_column(vertical="top")
     for each in result.checks:
         text = Text(plain(each.text))
-        if each.finding != Finding.OK and each.remedy:
+        if each.status != CheckStatus.OK and each.remedy:
             text.append(f"\n{plain(each.remedy)}", style="italic")
-        table.add_row(Text(str(each.finding), style=COLOURS[each.finding]), Text(each.name), text)
+        table.add_row(Text(str(each.status), style=COLOURS[each.status]), Text(each.name), text)
     takes = (
         f"{result.images_per_second:,.0f} images/s: {result.epochs} epochs take about {time_text(result.train_seconds)}"
     )

@@ -66,12 +66,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.syspath_prepend(tmp_path)
 
 
-def findings(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, str]]:
+def statuses(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, str]]:
     capsys.readouterr()
     code = main(["check", "--json", "--allow-code", "--device=cpu", *words])
     found = json.loads(capsys.readouterr().out)
     assert found["train_seconds"] > 0
-    return code, {each["name"]: each["finding"] for each in found["checks"]}
+    return code, {each["name"]: each["status"] for each in found["checks"]}
 
 
 def test_the_digits_are_fine_and_a_screen_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +101,7 @@ def test_the_digits_are_fine_and_a_screen_says_so(capsys: pytest.CaptureFixture[
 def test_what_is_broken_is_found_and_nothing_else(
     words: list[str], bad: set[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, found = findings(*words, capsys=capsys)
+    code, found = statuses(*words, capsys=capsys)
     assert code == CHECK_FAILED == 10
     assert {name for name, each in found.items() if each == "bad"} == bad
 
@@ -116,7 +116,7 @@ def test_a_folder_of_one_class_or_of_two_of_which_one_is_nearly_all(capsys: pyte
                 folder / f"{number}.png"
             )
     words = ["--set=data.name=folder", "--set=data.root=images", "--set=data.batch_size=16", *NET]
-    code, found = findings(*words, capsys=capsys)
+    code, found = statuses(*words, capsys=capsys)
     assert (code, found["class balance"]) == (CHECK_FAILED, "bad")
     (Path("images/train/few")).rename("few")
     assert main(["check", *words]) == 3
