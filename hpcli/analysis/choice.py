@@ -157,7 +157,7 @@ def in_words(
     says = f"keep {chosen.value}" if choice.reason == Reason.KEPT else f"use {chosen.value}"
     others = [found.comparisons[index] for index in found.eligible if index != choice.index]
     parts = [f"{says}, {choice.words}.", *_also(others, found, num_seeds, too_alike)]
-    parts += [_against_the_best(each) for each in found.comparisons if each not in others and each is not chosen]
+    parts += _against_the_best([each for each in found.comparisons if each not in others and each is not chosen])
     wild = [str(each.value) for each in found.comparisons if each.unstable]
     parts += [f"{_listed(wild)} {'is' if len(wild) == 1 else 'are'} far noisier than the others."] if wild else []
     if others and found.noise_sd is None:
@@ -208,7 +208,7 @@ def _cost(found: Verdict, num_seeds: int) -> list[str]:
     return [f"To find a difference of {found.margin:.1g}, which is what matters: {span} seeds."]
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
@@ -219,22 +219,31 @@ def _signed(difference: float | None) -> str:
 def _sight(found: Verdict, num_seeds: int) -> str:
     if found.resolution is None:
         return ""
-    shared = found.seed_correlation
-    share = (
-        f" ({shared:.0%} of the noise comes with the seed, and drops out)" if shared is not None and shared > 0 else ""
-    )
-    seen = f"; {num_seeds} seeds find a difference of {found.resolution:.2g} four times of five"
-    return f"{seen}{share.replace('%', ' %')}"
+    shared = 100 * (found.seed_correlation or 0)
+    share = f" ({shared:.0f} % of the noise comes with the seed, and drops out)" if shared > 0 else ""
+    return f"; {num_seeds} seeds find a difference of {found.resolution:.2g} four times of five{share}"
 
 
-def _against_the_best(each: Comparison) -> str:
-    if each.verdict == Judgement.WORSE:
-        interval = "" if each.low is None else f" [{each.low:.2g}, {each.high:.2g}]"
-        return f"{each.value} is worse by {each.difference:.2g}{interval}."
-    if each.verdict == Judgement.AT_CHANCE:
-        return f"{each.value} has learnt nothing (a loss of {each.mean:.3g})."
-    if each.verdict == Judgement.UNDECIDED:
-        return f"{each.value} is not the best ({each.difference:+.2g})."
-    if each.verdict == Judgement.MISSING:
-        return f"{each.value} misses runs, which failed or were not made."
-    return f"{each.value} {each.verdict}."
+def _against_the_best(behind: Sequence[Comparison]) -> list[str]:
+    """Those that are not to be used, and why: differences one by one, values that failed alike together."""
+    parts = []
+    for each in behind:
+        if each.verdict == Judgement.WORSE:
+            interval = "" if each.low is None else f" [{each.low:.2g}, {each.high:.2g}]"
+            parts.append(f"{each.value} is worse by {each.difference:.2g}{interval}.")
+        elif each.verdict == Judgement.UNDECIDED:
+            parts.append(f"{each.value} is not the best ({each.difference:+.2g}).")
+    failed = (Judgement.AT_CHANCE, Judgement.DIVERGED, Judgement.MISSING)
+    alike = {state: [each for each in behind if each.verdict == state] for state in failed}
+    return parts + [_failed(group, state) for state, group in alike.items() if group]
+
+
+def _failed(alike: Sequence[Comparison], state: Judgement) -> str:
+    names, is_one = _listed([str(each.value) for each in alike]), len(alike) == 1
+    if state == Judgement.AT_CHANCE:
+        losses = sorted({f"{each.mean:.3g}" for each in alike}, key=float)
+        level = f"a loss of {losses[0]}" if len(losses) == 1 else f"losses of {losses[0]} to {losses[-1]}"
+        return f"{names} {'has' if is_one else 'have'} learnt nothing ({level})."
+    if state == Judgement.MISSING:
+        return f"{names} {'misses' if is_one else 'miss'} runs, which failed or were not made."
+    return f"{names} {state}."

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hpcli.analysis.power import distributions
+from hpcli.analysis.distributions import t_point
 
 COVERAGE = 0.95
 DOUBT = 2.0
@@ -83,7 +83,7 @@ def gain(
     freedom = PRIOR_DF + count - 1
     pooled = math.sqrt((PRIOR_DF * 2 * noise**2 + (count - 1) * own) / freedom)
     fresh, fresh_error = float(differences.mean()), max(pooled / math.sqrt(count), 1e-9)
-    half = float(distributions().t.ppf((1 + level) / 2, freedom)) * fresh_error
+    half = t_point((1 + level) / 2, freedom) * fresh_error
     weights = np.array([1 / doubted**2, 1 / fresh_error**2])
     decided = float(weights @ np.array([mean, fresh]) / weights.sum())
     return Gain(fresh, fresh - half, fresh + half, decided, float(weights.sum()) ** -0.5, count, mean)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcli.analysis.power import MANY_SEEDS, distributions, dunnett, found_gap, studentized, unstable_ratio
+from hpcli.analysis.distributions import chi2_point
+from hpcli.analysis.power import MANY_SEEDS, dunnett, found_gap, studentized, unstable_ratio
 
 MOST_SEEDS = 1000
 NOISIER = 3.0
@@ -79,8 +80,7 @@ class Ruler:
         """The number of seeds at which a sweep finds the margin; None: unknown."""
         if self.sd is None or self.margin <= 0:
             return None
-        chi2 = distributions().chi2
-        low, high = (self.sd * math.sqrt(self.df / chi2.ppf(share, self.df)) for share in (0.95, 0.05))
+        low, high = (self.sd * np.sqrt(self.df / chi2_point([0.95, 0.05], self.df))).tolist()
         return SeedsNeeded(self._seeds_for(low), self._seeds_for(high))
 
     def _seeds_for(self, sd: float) -> int | None:

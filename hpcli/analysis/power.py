@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
+
+from hpcli.analysis.distributions import chi2_point, normal_below, studentized_point
 
 LEVEL = 0.05
 POWER = 0.8
@@ -19,7 +20,7 @@ MOST_DRAWN = 5 * 10**6
 @cache
 def studentized(num_values: int, df: int, level: float = LEVEL) -> float:
     """q(level; k, df) / √2."""
-    return float(distributions().studentized_range.ppf(1 - level, num_values, df)) / math.sqrt(2)
+    return studentized_point(1 - level, num_values, df) / math.sqrt(2)
 
 
 @cache
@@ -27,11 +28,10 @@ def dunnett(comparisons: int, df: int, level: float = LEVEL) -> float:
     """Dunnett's one-sided point: of `comparisons` differences from one mean, in standard errors."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(64)
     weights = weights / weights.sum()
-    normal = distributions().norm
-    scale = np.sqrt(distributions().chi2.ppf((np.arange(400) + 0.5) / 400, df) / df)
+    scale = np.sqrt(chi2_point((np.arange(400) + 0.5) / 400, df) / df)
 
     def below(point: float) -> float:
-        inside = normal.cdf(nodes[:, None] + math.sqrt(2) * point * scale)
+        inside = normal_below(nodes[:, None] + math.sqrt(2) * point * scale)
         return float((weights[:, None] * inside**comparisons).sum(0).mean()) - (1 - level)
 
     low, high = 0.0, 50.0
@@ -110,12 +110,5 @@ class Foreseen:
         seeds = min(num_seeds, MANY_SEEDS)
         found = found_gap(num_values, seeds, (num_values - 1) * (seeds - 1), level, draws=3_000)
         found *= sd * math.sqrt(seeds / num_seeds)
-        middle, low, high = (math.sqrt(df / distributions().chi2.ppf(share, df)) for share in (0.5, 0.95, 0.05))
+        middle, low, high = np.sqrt(df / chi2_point([0.5, 0.95, 0.05], df)).tolist()
         return cls(found * middle, found * low, found * high)
-
-
-def distributions() -> Any:
-    """Scipy's distributions, imported when the first table is judged: a second that training need not wait for."""
-    from scipy import stats
-
-    return stats

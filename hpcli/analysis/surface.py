@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hpcli.analysis.power import distributions
+from hpcli.analysis.distributions import normal_below, normal_point
 
 Array = NDArray[np.float64]
 
@@ -169,9 +169,11 @@ def squashed(losses: Array) -> Array:
 
 def sobol(count: int, dimensions: int, seed: int | np.random.Generator) -> Array:
     """[count, dimensions] numbers that fill the unit cube evenly (a scrambled Sobol sequence)."""
+    from scipy.stats import qmc  # a second and a half, which only a search has to wait for
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # balanced or not, a sequence cut at any place fills the space
-        return np.asarray(distributions().qmc.Sobol(dimensions, seed=seed).random(count))
+        return np.asarray(qmc.Sobol(dimensions, seed=seed).random(count))
 
 
 @dataclass(frozen=True)
@@ -188,12 +190,12 @@ def _prior(axes: tuple[Axis, ...]) -> _Kernels:
 @cache
 def _drawn(axes: tuple[tuple[float, float, int], ...]) -> _Kernels:
     """Kernels drawn from the prior, the same in every process."""
-    normal = distributions().norm.ppf(np.clip(sobol(KERNELS, len(axes) + 2, 0), 1e-3, 1 - 1e-3))
+    normal = normal_point(np.clip(sobol(KERNELS, len(axes) + 2, 0), 1e-3, 1 - 1e-3))
     lengths = [
         np.repeat(length * np.exp(spread * normal[:, [place]]), max(choices, 1), axis=1)
         for place, (length, spread, choices) in enumerate(axes)
     ]
-    share = distributions().norm.cdf(-0.6 + 0.8 * normal[:, -1])
+    share = normal_below(-0.6 + 0.8 * normal[:, -1])
     return _Kernels(np.concatenate(lengths, axis=1), 0.15 * np.exp(normal[:, -2]), share)
 
 

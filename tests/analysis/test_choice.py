@@ -103,6 +103,15 @@ def test_nothing_learnt_is_refused_with_what_to_do() -> None:
     assert words.endswith("1e-4, the best. 1e-5 has learnt nothing (a loss of 2.38).")
 
 
+def test_values_that_failed_alike_are_named_together() -> None:
+    losses = [[2.35, 2.4], [2.31, 2.32], [1.0, 1.1], [math.inf, 3.0], [math.inf, math.inf], [math.nan, 1.0]]
+    _, words = said(verdict(losses, ["a", "b", "c", "d", "e", "f"], chance=2.3026))
+    assert words.endswith(
+        "c, the best. a and b have learnt nothing (losses of 2.31 to 2.38). d and e diverged. "
+        "f misses runs, which failed or were not made."
+    )
+
+
 LANDSCAPES = {"flat bowl": 0.01, "bowl": 0.05}
 """Loss by decade² from the optimum, as a share of the lowest loss."""
 
