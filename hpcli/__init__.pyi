@@ -19,6 +19,8 @@ from .experiments.tune import tune
 from .recording.disk import DiskRecorder
 from .recording.fan_out import FanOut
 from .recording.memory import MemoryRecorder
+from .recording.tensorboard import TensorBoard
+from .recording.trackio import Trackio
 from .results.batch_size import BatchSizeResult
 from .results.check import CheckResult
 from .results.evaluate import EvaluateResult
@@ -60,6 +62,8 @@ __all__ = [
     "Suggestion",
     "SweepResult",
     "TrainResult",
+    "TensorBoard",
+    "Trackio",
     "Trainer",
     "TuneResult",
     "Verdict",

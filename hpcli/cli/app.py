@@ -14,6 +14,7 @@ import typer
 
 from hpcli.cli.check import check
 from hpcli.cli.compare import compare
+from hpcli.cli.export import export
 from hpcli.cli.init import init
 from hpcli.cli.keys import keys
 from hpcli.cli.plot import plot
@@ -42,7 +43,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
             app.command(name, help=about.about)(typer_callback(name))
         else:
             app.command(name, help=about.about)(_not_called)
-    for other in (check, predict, runs, compare, plot, verdict, suggest, init, keys):
+    for other in (check, predict, runs, compare, plot, export, verdict, suggest, init, keys):
         app.command(other.__name__)(other)
     return app
 

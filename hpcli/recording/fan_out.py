@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
-from hpcli.recording.recorder import Arrays, ChildContext, MethodRecorder, Record, RowRecorder, State, Stop
+from hpcli.recording.recorder import Arrays, ChildContext, MethodRecorder, Record, RowSink, State, Stop
 from hpcli.recording.rows import R, Row
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class FanOut:
     only take rows; one that can also ask to stop is asked.
     """
 
-    def __init__(self, first: MethodRecorder, *others: RowRecorder) -> None:
+    def __init__(self, first: MethodRecorder, *others: RowSink) -> None:
         self.first, self.others = first, others
 
     def add(self, row: Row, *, durable: bool = False) -> None:

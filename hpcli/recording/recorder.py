@@ -63,8 +63,8 @@ class Record(Rows, Steps, Protocol):
         """A run within this one, by its key; None: it has not begun."""
 
 
-class RowRecorder(Rows, Protocol):
-    """Where rows go."""
+class RowSink(Protocol):
+    """Where rows go; it need not give them back."""
 
     def add(self, row: Row, *, durable: bool = False) -> None:
         """Add a row to its table. With `durable` the row outlives a power cut once this returns."""
@@ -74,6 +74,10 @@ class RowRecorder(Rows, Protocol):
 
     def keep_arrays(self, name: str, arrays: Arrays) -> None:
         """Keep arrays that no table can hold, such as pictures, under a name."""
+
+
+class RowRecorder(RowSink, Rows, Protocol):
+    """Where rows go, and come back from."""
 
 
 class StateRecorder(Protocol):
