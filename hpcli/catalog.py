@@ -37,6 +37,9 @@ SCHEDULES = {
     "triangular": "hpcli.training.schedules:cyclical_table",
     "triangular2": "hpcli.training.schedules:cyclical_table",
     "exp_range": "hpcli.training.schedules:cyclical_table",
+    "cosine": "hpcli.training.decays:cosine_table",
+    "linear": "hpcli.training.decays:linear_table",
+    "wsd": "hpcli.training.decays:wsd_table",
     "piecewise": "hpcli.training.schedules:piecewise_table",
     "constant": "hpcli.training.schedules:constant_table",
 }

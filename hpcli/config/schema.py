@@ -52,6 +52,9 @@ DECAYS = OnlyWhere("optimizer.weight_decay", (0.0,), but=True)
 HAS_BATCHNORM = OnlyWhere("model.name", ("shallow3",), but=True)
 ONE_CYCLE = OnlyWhere("schedule.name", ("one_cycle",))
 CYCLES = OnlyWhere("schedule.name", MOMENTUM_CYCLES)
+FINAL = OnlyWhere("schedule.name", ("one_cycle", "cosine", "linear", "wsd"))
+WARMUP = OnlyWhere("schedule.name", ("cosine", "linear", "wsd", "piecewise", "constant"))
+WSD = OnlyWhere("schedule.name", ("wsd",))
 
 
 class DataConfig(Section):
@@ -138,7 +141,7 @@ class ScheduleConfig(Section):
     """Learning rate and momentum of every step."""
 
     name: Annotated[ScheduleName, LENGTH] = "one_cycle"
-    """The shape: one_cycle, triangular, triangular2, exp_range, piecewise or constant."""
+    """The shape: one_cycle, triangular, triangular2, exp_range, cosine, linear, wsd, piecewise or constant."""
     dialect: Annotated[Literal["fastai", "fastai2", "torch", "smith"], LENGTH, ONE_CYCLE] = "fastai"
     """Whose one_cycle: fastai v1's (cosine, peak at 0.30), fastai 2's (0.25), torch's OneCycleLR, Smith's (lines)."""
     max_lr: Annotated[Positive, LENGTH] = 1e-2
@@ -151,8 +154,9 @@ class ScheduleConfig(Section):
     """The learning rate a cycle starts from; null: max_lr / div_factor."""
     div_factor: Annotated[Annotated[float, Field(ge=1)] | None, LENGTH, CYCLES] = None
     """max_lr / base_lr; null: 25 (one_cycle), 10 (smith), 4 (triangular, triangular2, exp_range)."""
-    final_div_factor: Annotated[Annotated[float, Field(ge=1)] | None, LENGTH, ONE_CYCLE] = None
-    """one_cycle: max_lr / the final learning rate; null: 2.5e5 (fastai, torch), 1e5 (fastai2), 1e4 (smith)."""
+    final_div_factor: Annotated[Annotated[float, Field(ge=1)] | None, LENGTH, FINAL] = None
+    """max_lr / the final learning rate; null: 2.5e5 (one_cycle; fastai, torch), 1e5 (fastai2), 1e4 (smith); else
+    it falls to 0."""
     pct_start: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, LENGTH, ONE_CYCLE] = None
     """one_cycle: share of the cycle spent rising; null: 0.3 (fastai, torch), 0.25 (fastai2), 0.45 (smith)."""
     step_size: Annotated[PositiveInt | None, LENGTH, CYCLES] = None
@@ -160,6 +164,13 @@ class ScheduleConfig(Section):
     from the number of cycles."""
     gamma: Annotated[Fraction | None, LENGTH, OnlyWhere("schedule.name", ("piecewise", "exp_range"))] = None
     """piecewise: factor at each milestone, null 0.1; exp_range: shrinks the cycle by this a step, null 0.99994."""
+    warmup: Annotated[Annotated[float, Field(ge=0, lt=1)] | None, LENGTH, WARMUP] = None
+    """Share of the run, at its start, over which the learning rate rises in a line; null: 0.05 (cosine, linear, wsd), 0
+    (piecewise, constant)."""
+    decay_ratio: Annotated[Fraction | None, LENGTH, WSD] = None
+    """wsd: share of the run, at its end, over which the learning rate falls; null: 0.2."""
+    decay_type: Annotated[Literal["sqrt", "linear", "cosine"] | None, LENGTH, WSD] = None
+    """wsd: the shape of the fall; null: sqrt, 1 - √progress (2405.18392)."""
     milestones: Annotated[Milestones | None, LENGTH, OnlyWhere("schedule.name", ("piecewise",))] = None
     """piecewise: epochs at which the learning rate drops; null: at 1/2 and 3/4 of the run."""
 

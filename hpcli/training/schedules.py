@@ -78,6 +78,17 @@ def lr_find(num_steps: int, start_lr: float, end_lr: float, momentum: float, *, 
     return Schedule(space(start_lr, end_lr, num_steps), np.full(num_steps, momentum))
 
 
+def warmed_up(schedule: Schedule, num_steps: int) -> Schedule:
+    """A schedule whose first steps rise in a line to what it has there: step i has (i + 1) / (num_steps + 1) of it."""
+    share = np.minimum(1, (np.arange(len(schedule)) + 1) / (num_steps + 1))
+    return Schedule(schedule.lr * share, schedule.momentum, schedule.cycle_ends)
+
+
+def warmup_steps(share: float, num_steps: int) -> int:
+    """The number of steps of a share of the run; one is left."""
+    return min(round(share * num_steps), num_steps - 1)
+
+
 def mirrored(momentum: Momentum, position: Array) -> Array:
     """The momentum that falls where the learning rate rises: high at position 0, low at 1."""
     return momentum.high - (momentum.high - momentum.low) * position
@@ -117,9 +128,11 @@ def piecewise_table(schedule: ScheduleConfig, num_steps: int, steps_per_epoch: i
     epochs = num_steps // steps_per_epoch
     milestones = schedule.milestones or (epochs / 2, epochs * 3 / 4)
     steps = [round(epoch * steps_per_epoch) for epoch in milestones]
-    return piecewise(num_steps, schedule.max_lr, schedule.momentum.high, milestones=steps, gamma=schedule.gamma or 0.1)
+    found = piecewise(num_steps, schedule.max_lr, schedule.momentum.high, milestones=steps, gamma=schedule.gamma or 0.1)
+    return warmed_up(found, warmup_steps(schedule.warmup or 0.0, num_steps))
 
 
 def constant_table(schedule: ScheduleConfig, num_steps: int, _: int) -> Schedule:
     """The table of one learning rate."""
-    return constant(num_steps, schedule.max_lr, schedule.momentum.high)
+    found = constant(num_steps, schedule.max_lr, schedule.momentum.high)
+    return warmed_up(found, warmup_steps(schedule.warmup or 0.0, num_steps))

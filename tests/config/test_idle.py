@@ -25,6 +25,9 @@ VALUES: dict[str, list[object]] = {
     "pct_start": [0.6],
     "step_size": [11],
     "gamma": [0.3],
+    "warmup": [0.3],
+    "decay_ratio": [0.7],
+    "decay_type": ["linear"],
     "milestones": [[1.5]],
 }
 
@@ -49,7 +52,8 @@ def test_by_default_these_keys_do_nothing() -> None:
     config = load_config()
     assert [key for key, _ in fields() if why_idle(config, key)] == [
         "data.root", "data.cache_dir", "data.image_size", "data.eval_batch_size", "data.resident_mb",
-        "model.pretrained", "optimizer.nesterov", "schedule.gamma", "schedule.milestones", "train.cuda_graph",
+        "model.pretrained", "optimizer.nesterov", "schedule.gamma", "schedule.warmup", "schedule.decay_ratio",
+        "schedule.decay_type", "schedule.milestones", "train.cuda_graph",
     ]  # fmt: skip
 
 
