@@ -85,7 +85,7 @@ class SweepResult(InNotebook):
 
     @cached_property
     def grid(self) -> list[list[SweepTrial]]:
-        """[k][S] trials."""
+        """The trials `[k][S]`: a list a setting, a trial a seed."""
         by_place = {(trial.value, trial.seed): trial for trial in self.trials}
         return [[by_place[setting.name, seed] for seed in self.seeds] for setting in self.settings]
 
