@@ -30,6 +30,9 @@ ENDS = {"a": 0.0, "b": 1.0}
 """Checkpoint → its α."""
 
 
+SAME = "A and B have the same weights: there is no line between them. Name two checkpoints, or runs of two seeds."
+
+
 @dataclass(frozen=True)
 class Place(Row, table="interpolation"):
     """A place on the line. A loss that is not finite, and the accuracy beside it, are None."""
@@ -166,7 +169,9 @@ class InterpolateResult(InNotebook):
         losses = {mode: curve["valid_loss"] for mode, curve in self.curves.items()}
         distance, cosine = _geometry(self.products)
         summary: Summary = {
-            "sentence": in_words(judged, self.connections, self.standard_error, best[self.judged]),
+            "sentence": SAME
+            if distance == 0
+            else in_words(judged, self.connections, self.standard_error, best[self.judged]),
             "connection": self.connections[self.judged],
             "connected": self.connected,
             "barrier": {mode: {split: _known(b.height) for split, b in two.items()} for mode, two in heights.items()},

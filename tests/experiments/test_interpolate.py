@@ -90,6 +90,13 @@ def test_two_epochs_are_connected_and_two_seeds_are_not(small: Config) -> None:
     assert "separated along this line" in about_far["sentence"]
 
 
+def test_two_names_of_one_checkpoint_are_no_line(small: Config, run: TwoEpochs) -> None:
+    (one, _), _ = run
+    found = summary_of(interpolate(one, one, config=with_overrides(small, {"interpolate.alphas": "0:1:3"})))
+    assert found["distance"] == 0
+    assert found["sentence"].startswith("A and B have the same weights: there is no line between them.")
+
+
 def test_a_variance_that_turns_negative_at_a_known_alpha_is_named(small: Config) -> None:
     """bn1's variance goes 1, 0.5 … zero at α = 2 + 2·eps; layer1's goes 0.5, 1.5: zero at α = −0.5."""
     weights = [fresh(small) for _ in range(2)]
