@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -90,6 +91,7 @@ class InterpolateResult(InNotebook):
     zeros: dict[str, tuple[float | None, float | None]]  # of `analysis.interpolation.variance_zeros`, by layer
     average: Average | None
     plane: PlaneResult | None  # through three checkpoints
+    following: ClassVar[None] = None  # it leads to no command
 
     @classmethod
     def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> InterpolateResult:

@@ -15,6 +15,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.following import RUN, Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule, training_schedule
@@ -166,6 +167,12 @@ class TrainResult(InNotebook):
         """The epoch, from 0, with the lowest validation loss; None where none is a number."""
         losses = self.epochs["valid_loss"]
         return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
+
+    @property
+    def following(self) -> Following | None:
+        """Looking at what was trained, or for a learning rate at which it trains."""
+        words = {RunStatus.FINISHED: ("evaluate", RUN), RunStatus.DIVERGED: ("lr-find",)}.get(self.status)
+        return None if words is None else Following(words)
 
     def summary(self) -> Summary:
         """The result in plain values."""
