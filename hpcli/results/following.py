@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hpcli.config.keys import scope_of
+from hpcli.config.scope import Scope
+from hpcli.config.varying import written
+
 RUN = "{run}"
 """Stands for the run's folder, which a result does not know."""
 
@@ -31,3 +35,14 @@ class Following:
     def said(self, path: Path | str) -> list[str]:
         """The notes, of a run that lies at a path."""
         return [note.replace(RUN, str(path)) for note in self.notes]
+
+
+def set_words(keys: Mapping[str, object]) -> list[str]:
+    """`--set KEY=VALUE` for each key, as words of a command line; those that change no training run are left out."""
+    words = []
+    for key, value in keys.items():
+        if scope_of(key) & Scope.RUN:
+            short = written(value)
+            is_rounded = isinstance(value, float) and float(short) != value
+            words += ["--set", f"{key}={value if is_rounded else short}"]
+    return words
