@@ -32,7 +32,11 @@ if TYPE_CHECKING:
 
 MOST_IN_FULL = 6
 """Runs that a page shows with their pictures; of more it shows each by its answer and what made it."""
-WIDE = 10**6
+HOW_TO_READ = (
+    "Mean validation loss (nats) ± its standard error. In brackets: how far above the best a setting may lie; one "
+    "whose interval begins above 0 is worse, one that is undecided is not told apart from the best."
+)
+ENOUGH = 10**6
 """Cells of a terminal, in which every table is one."""
 
 
@@ -85,7 +89,7 @@ def _together(compared: Comparison) -> Together:
     drawn = {"compare": plots.compare(compared)} if len(compared.trained) > 1 else {}
     return Together(
         answer,
-        tuple(_plain(each) for each in all_tables(compared, WIDE)),
+        tuple(_plain(each) for each in all_tables(compared, ENOUGH)),
         tuple(pictures(drawn, prefix="together", label=answer)),
         tuple(said(compared)),
     )
@@ -96,7 +100,8 @@ def _plain(table: RichTable) -> Table:
     header = tuple(str(column.header) for column in table.columns)
     columns = [[str(cell) for cell in column.cells] for column in table.columns]
     titles = {"setting": "Settings, the lowest mean loss first", "run": "Runs, and what differs between them"}
-    return Table(titles.get(header[0], header[0]), header, tuple(zip(*columns, strict=True)))
+    note = HOW_TO_READ if "verdict" in header else ""
+    return Table(titles.get(header[0], header[0]), header, tuple(zip(*columns, strict=True)), note)
 
 
 def write_page(path: Path, page: str) -> None:

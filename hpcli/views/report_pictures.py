@@ -24,8 +24,8 @@ from hpcli.recording.glyphs import glyphs_in_a_line
 
 BLACK = "#000000"
 """What an SVG that names no colour means."""
-TALL = 0.8
-"""Height over width."""
+TALL, WIDE = 0.8, 9.0
+"""Height over width; inches."""
 _COLOUR = re.compile(r"#([0-9a-f]{6})\b")
 _FONT = re.compile(r"font-family: [^;]*(; )?")
 """Repeated at every word: the page's stylesheet says it once."""
@@ -38,7 +38,7 @@ class Picture:
 
     name: str  # as its file in the run folder is called
     html: Markup
-    is_tall: bool  # about as high as wide, or higher
+    shape: str  # tall, about as high as wide or higher; wide, of several beside each other; else empty
     colours: frozenset[str]  # literal colours, which the page's stylesheet gives a dark value each
 
     @property
@@ -81,11 +81,12 @@ def _image(name: str, figure: Figure, label: str) -> Picture:
     html = Markup(
         '<picture><source srcset="{}" media="screen and (prefers-color-scheme: dark)"><img src="{}" alt="{}"></picture>'
     ).format(dark, light, f"{words(name)}. {label}")
-    return Picture(name, html, _is_tall(figure), frozenset())
+    return Picture(name, html, _shape(figure), frozenset())
 
 
-def _is_tall(figure: Figure) -> bool:
-    return bool(figure.get_figheight() > TALL * figure.get_figwidth())
+def _shape(figure: Figure) -> str:
+    wide, high = figure.get_figwidth(), figure.get_figheight()
+    return "tall" if high > TALL * wide else "wide" if wide > WIDE else ""
 
 
 def _data(png: bytes) -> str:
@@ -116,7 +117,7 @@ def _svg(name: str, figure: Figure, prefix: str, label: str) -> Picture:
             "style": f"fill: {_by_variable(BLACK)}",
         }
     )
-    return Picture(name, Markup(ET.tostring(root, encoding="unicode")), _is_tall(figure), frozenset(colours))
+    return Picture(name, Markup(ET.tostring(root, encoding="unicode")), _shape(figure), frozenset(colours))
 
 
 def _tag(element: ET.Element) -> str:

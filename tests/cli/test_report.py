@@ -7,6 +7,11 @@ from pathlib import Path
 import pytest
 
 from hpcli.cli import main
+from hpcli.config import load_config
+from hpcli.recording.disk import DiskRecorder
+from hpcli.results.data import ClassImages
+from hpcli.results.train import Epoch, TrainResult
+from hpcli.states import RunStatus
 from tests.runs.made import made
 
 pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
@@ -51,3 +56,22 @@ def test_a_folder_that_is_no_run_is_refused_as_elsewhere(capsys: pytest.CaptureF
     made(Path("b"), [2.0])
     assert main(["report", "b", "b"]) == 0  # one run, named twice
     assert Path("b/report.html").exists()
+
+
+def test_a_run_that_goes_on_is_watched_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, pages = load_config(overrides={"train.epochs": 1}), []
+    with DiskRecorder.create("train", config, Path("a")) as run:
+        run.replace(ClassImages, [ClassImages(n, str(n), 100, 20, 0) for n in range(10)])
+
+        def end(_: float) -> None:
+            pages.append(Path("a/report.html").read_text())
+            run.add(Epoch(0, 9, 1.0, 1.0, 1.0, 0.5, 1.0, 0.01, 0.9, 1.0))
+            run.finish(RunStatus.FINISHED, TrainResult.from_rows(config, RunStatus.FINISHED, run).summary())
+
+        monkeypatch.setattr("hpcli.cli.report.time.sleep", end)
+        assert main(["report", "a", "--watch"]) == 0
+    (before,), after = pages, Path("a/report.html").read_text()
+    assert '<meta http-equiv="refresh" content="10">' in before
+    assert "This run is going on." in before
+    assert "refresh" not in after
+    assert "After 1 epoch 50.0%" in after
