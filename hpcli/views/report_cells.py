@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from hpcli.results.facts import Facts, columns_of, readable
 
@@ -20,7 +21,7 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     note: str = ""  # how it is read
 
-    @property
+    @cached_property
     def is_number(self) -> tuple[bool, ...]:
         """Of each column: whether it is put to the right; the first one names its row."""
         columns = zip(*self.rows, strict=True)
