@@ -222,6 +222,7 @@ class TallyResult:
     config: Config
     status: RunStatus
     counts: Columns
+    following: None = None
 
     @classmethod
     def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> TallyResult:

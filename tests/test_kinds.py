@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import math
 import subprocess
@@ -23,6 +24,7 @@ from hpcli.errors import DIVERGED
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.status import json_value
 from hpcli.results import Result
+from hpcli.runs.page import page_runs
 from hpcli.states import RunStatus
 
 pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
@@ -135,6 +137,7 @@ import json, sys
 from pathlib import Path
 from hpcli import Run, plots
 from hpcli.recording.status import json_value
+from hpcli.views.report import report
 
 for line in sys.stdin:
     source, target = map(Path, json.loads(line))
@@ -142,6 +145,7 @@ for line in sys.stdin:
     for name, figure in plots.figures(result).items():
         figure.savefig(target / f"{name}.png")
     (target / "summary.json").write_text(json.dumps(json_value(dict(result.summary()))))
+    (target / "report.html").write_text(report([Run.open(source)]))
     print(json.dumps(sorted({"torch", "torchvision"} & sys.modules.keys())), flush=True)
 """
 """A process that draws run folders again, as many as it is told, and says what it should not have loaded."""
@@ -233,6 +237,20 @@ def check_drawn_again(run: Run, target: Path, drawer: subprocess.Popen[str]) -> 
     for name in drawn:
         assert np.array_equal(pixels(target / name), pixels(run.path / name)), name
     assert json.loads((target / "summary.json").read_text()) == written(run.path)
+    check_reported(run, target / "report.html", drawn)
+
+
+def check_reported(run: Run, page: Path, drawn: set[str]) -> None:
+    """The page says what the summary says, shows every picture, and holds the run."""
+    text = page.read_text()
+    assert html.escape(str(written(run.path).get("sentence", ""))).replace("&#x27;", "&#39;") in text.replace(
+        "&#34;", "&quot;"
+    )
+    steps = [step for name in ("lr-find", "train") if (step := run.find_step(name)) is not None]
+    of_steps = sum(len(list(step.path.glob("*.png"))) for step in steps)
+    assert text.count('<figure class="picture') == len(drawn) + of_steps
+    ((look, _),) = page_runs(page)
+    assert (look.command, look.status, look.config) == (run.command, run.status, run.config)
 
 
 def test_there_is_a_kind_of_every_command() -> None:

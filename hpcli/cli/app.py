@@ -19,6 +19,7 @@ from hpcli.cli.init import init
 from hpcli.cli.keys import keys
 from hpcli.cli.plot import plot
 from hpcli.cli.predict import predict
+from hpcli.cli.report import report
 from hpcli.cli.runs import runs
 from hpcli.cli.suggest import suggest
 from hpcli.cli.verdict import verdict
@@ -43,7 +44,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
             app.command(name, help=about.about)(typer_callback(name))
         else:
             app.command(name, help=about.about)(_not_called)
-    for other in (check, predict, runs, compare, plot, export, verdict, suggest, init, keys):
+    for other in (check, predict, runs, compare, report, plot, export, verdict, suggest, init, keys):
         app.command(other.__name__)(other)
     return app
 

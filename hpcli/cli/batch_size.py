@@ -17,12 +17,7 @@ def batch_size(call: Call, sizes: Sizes = None) -> int:
     """Time training at each batch size: where throughput stops growing, and on a GPU the largest that fits."""
     session = call.session({} if sizes is None else {"batch_size.sizes": _numbers(sizes)})
     code = session.run()
-    from hpcli.results.batch_size import BatchSizeResult
-
-    if isinstance(session.result, BatchSizeResult):
-        fastest = session.result.fastest
-        around = [size for size in (fastest // 2, fastest, 2 * fastest) if 1 <= size <= session.num_train_images]
-        session.say_next(f"hpcli sweep data.batch_size --values {','.join(map(str, around))}")
+    session.go_on()
     return code
 
 

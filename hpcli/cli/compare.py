@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 Runs = Annotated[
     list[Path],
-    typer.Argument(metavar="RUN...", help="Run folders, two at least.", autocompletion=completion.run_folders),
+    typer.Argument(
+        metavar="RUN...",
+        help="Run folders, or pages of hpcli report; two runs at least.",
+        autocompletion=completion.run_folders,
+    ),
 ]
 Out = Annotated[
     Path | None, typer.Option(help="Draw compare.png into this folder, which is made; without it nothing is written.")

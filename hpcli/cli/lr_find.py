@@ -14,8 +14,6 @@ from hpcli.cli.session import Session
 from hpcli.errors import DIVERGED, UsageError
 
 KEYS = ("start_lr", "end_lr", "steps", "mode", "seeds", "valid")
-NARROW = 3.0
-"""A range whose ends differ by less than this factor is not worth sweeping."""
 Decays = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay: 1e-4,1e-2.")]
 Momenta = Annotated[str | None, typer.Option(metavar="LIST", help="One value, or several to overlay: 0.9,0.95.")]
 
@@ -29,7 +27,8 @@ def lr_find(
     session = call.session(_vary({key: text for key, text in lists.items() if text is not None}))
     _check_apply(session, apply)
     code = session.run()
-    _go_on(session, apply)
+    _apply(session, apply)
+    session.go_on()
     return DIVERGED if strict and code == 0 and session.summary.get("refusal") else code
 
 
@@ -61,18 +60,10 @@ def _check_apply(session: Session, apply: Path | None) -> None:
     check_apply(session, apply, ran, but={"data.steps_per_epoch"}, but_of=Scope.LENGTH | Scope.REPEAT)
 
 
-def _go_on(session: Session, apply: Path | None) -> None:
-    """Write the learning rate down, and say how to confirm it."""
+def _apply(session: Session, file: Path | None) -> None:
+    """Write the learning rate down."""
     from hpcli.results.lr_find import LRFindResult
 
-    found = session.result.suggestion if isinstance(session.result, LRFindResult) else None
-    if found is None or found.suggested_lr is None:
-        return
-    if apply is not None:
-        session.apply(apply, "schedule.max_lr", float(f"{found.suggested_lr:.2g}"))
-    values = [found.low or found.suggested_lr, found.suggested_lr, found.high or found.suggested_lr]
-    if values[-1] < 0.99 * NARROW * values[0]:  # a sweep of neighbours tells nothing, and beyond them is out of range
-        session.say_next("hpcli train", {"schedule.max_lr": float(f"{found.suggested_lr:.2g}")})
-        return
-    listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values))
-    session.say_next(f"hpcli sweep schedule.max_lr --values {listed}")
+    lr = session.result.suggested_lr if isinstance(session.result, LRFindResult) else None
+    if file is not None and lr is not None:
+        session.apply(file, "schedule.max_lr", lr)

@@ -151,17 +151,10 @@ def repeated(shared: Shared, keys: Given, *, config: bool) -> str:
         keys: that were set, or found; those that change no training run are left out.
         config: whether the config is repeated: the file that was named, or that of the run that was gone on with.
     """
-    from hpcli.config.keys import scope_of
-    from hpcli.config.scope import Scope
-    from hpcli.config.varying import written
+    from hpcli.results.following import set_words
 
     file = shared.config or (shared.resume and shared.resume / "config.yaml")
-    words = ["-c", str(file)] if file and config else []
-    for key, value in keys.items():
-        if scope_of(key) & Scope.RUN:
-            short = written(value)
-            is_rounded = isinstance(value, float) and float(short) != value
-            words += ["--set", f"{key}={value if is_rounded else short}"]
+    words = [*(["-c", str(file)] if file and config else []), *set_words(keys)]
     words += ["--device", shared.device] if shared.device != "auto" else []
     words += ["--allow-code"] if shared.allow_code else []
     return "".join(f" {shlex.quote(word)}" for word in words)

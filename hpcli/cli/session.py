@@ -47,9 +47,8 @@ class Session:
         self.given = {**assigned(shared.assignments), **keys}
         self.terminal = Terminal(quiet=shared.quiet, as_json=shared.as_json, verbose=shared.verbose)
         self.summary: Mapping[str, object] = {}
-        self.result: Result | None = None  # of a run that is finished: what to go on from
+        self.result: Result | None = None  # of a run that is over: what to go on from
         self.path: Path | None = None  # of the run folder
-        self.num_train_images = 0
         self._drawn: set[str] = set()  # names of the pictures that are in the folder
         self.config = self._pinned(self._read_config(config_file), options.checkpoints)
 
@@ -102,9 +101,8 @@ class Session:
         with self._recorder(again=again) as recorder:
             self.path = recorder.path
             if recorder.summary is not None:
-                return self._show_finished(recorder.summary)
+                return self._show_finished(recorder, recorder.summary)
             splits, experiment = self._splits(load, recorder.should_stop), experiment or self._experiment()
-            self.num_train_images = len(splits.train)
             self._adopt(recorder, splits)
             with self.terminal.progress(self.command, recorder.should_stop) as on_progress:
                 watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
@@ -122,16 +120,16 @@ class Session:
         set_in_file(file, key, value)
         self.terminal.note(f"wrote {key}: {written(value)} into {file}")
 
-    def say_next(self, command: str, keys: Mapping[str, object] | None = None, *, of_run: bool = False) -> None:
-        """The command to go on with.
-
-        Args:
-            command: with its own options; everything that made this run is added.
-            keys: that this run has found.
-            of_run: the command reads this run's folder, which has the config in it.
-        """
-        made_by = {} if of_run else {**self.given, **(keys or {})}
-        self.terminal.note(f"next: {command}{repeated(self.shared, made_by, config=not of_run)}")
+    def go_on(self) -> None:
+        """Say which command follows what came out, with everything that made this run."""
+        following = None if self.result is None else self.result.following
+        if following is None or self.path is None:
+            return
+        for note in following.said(self.path):
+            self.terminal.note(note)
+        made_by = {} if following.of_run else {**self.given, **following.keys}
+        more = repeated(self.shared, made_by, config=not following.of_run)
+        self.terminal.note(f"next: {following.line(self.path)}{more}")
 
     def _experiment(self) -> RunExperiment:
         module = COMMANDS[self.command].module
@@ -184,7 +182,7 @@ class Session:
 
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""
-        self.result = result if result.status == RunStatus.FINISHED else None
+        self.result = result if result.status.is_over else None
         full = self.summary = recorder.finish(result.status, result.summary())
         if result.status == RunStatus.INTERRUPTED:
             again = f"go on: hpcli {self.command} --resume {recorder.path}"
@@ -204,9 +202,9 @@ class Session:
             )
         return recorder.exit_code
 
-    def _show_finished(self, summary: Mapping[str, object]) -> int:
+    def _show_finished(self, recorder: DiskRecorder, summary: Mapping[str, object]) -> int:
         """Show the summary of a run that is finished already."""
-        self.summary = summary
+        self.summary, self.result = summary, result_class(self.command).from_run(recorder)
         self.terminal.note(f"{summary['run_dir']}: finished already; nothing to do")
         self.terminal.summary(summary, [])
         return DIVERGED if summary["status"] == RunStatus.DIVERGED else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +14,10 @@ from hpcli.cli.options import Apply, Given
 from hpcli.cli.session import Session
 from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
-from hpcli.states import Judgement, RunStatus
 
 if TYPE_CHECKING:
     from hpcli.config import Config
-    from hpcli.config.varying import Setting
-    from hpcli.results.sweep import SweepResult
 
-MANY_SEEDS = 30
-"""More are not advised."""
 OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds")
 Varied = Annotated[
     list[str] | None,
@@ -44,7 +38,9 @@ def sweep(call: Call, keys: Varied = None, values: Values = None, retune: Retune
     session.config = _with_grid(session.config, call.command)
     _check_apply(session, apply)
     code = session.run(again=True)
-    _go_on(session, apply)
+    _apply(session, apply)
+    _say_more_seeds(session)
+    session.go_on()
     return code
 
 
@@ -130,56 +126,23 @@ def _check_apply(session: Session, apply: Path | None) -> None:
         check_apply(session, apply, session.config, but={*found.values, *found.retune, *own}, but_of=Scope.REPEAT)
 
 
-def _go_on(session: Session, apply: Path | None) -> None:
-    """Write the choice down, and say how to find what matters, and how to go on."""
-    from hpcli.results import sweep as results
+def _apply(session: Session, file: Path | None) -> None:
+    """Write the choice down, and what goes with it."""
+    from hpcli.results.sweep import SweepResult
 
-    result = session.result
-    if session.summary.get("status") == RunStatus.DIVERGED:
-        session.say_next("hpcli lr-find")
-    if not isinstance(result, results.SweepResult) or result.choice is None:
-        return
-    chosen = result.settings[result.choice.index]
-    keys = {**dict(zip(result.keys, chosen.values, strict=True)), **chosen.also}
-    if apply is not None:
-        for key, value in keys.items():
-            session.apply(apply, key, value)
-    _say_more_seeds(session, result)
-    _say_longer(session, result, chosen, keys)
+    if file is not None and isinstance(session.result, SweepResult):
+        for key, value in session.result.chosen.items():
+            session.apply(file, key, value)
 
 
-def _say_more_seeds(session: Session, result: SweepResult) -> None:
-    found, now = result.verdict, len(result.seeds)
-    needed = None if found is None else found.seeds_for_matters
-    undecided = found is not None and any(each.verdict == Judgement.UNDECIDED for each in found.comparisons)
-    more = needed.low if needed else None
-    if undecided and more is not None and now < more <= MANY_SEEDS:
-        seconds = float(result.seconds.mean(1).sum()) * (more - now)
+def _say_more_seeds(session: Session) -> None:
+    """Say what it would cost to tell apart what is undecided."""
+    from hpcli.results.after_sweep import more_seeds
+    from hpcli.results.sweep import SweepResult
+
+    more = more_seeds(session.result) if isinstance(session.result, SweepResult) else None
+    if more is not None:
         session.terminal.note(
-            f"a difference of {result.margin:.1g} takes {more} seeds at least, about {seconds:.0f} s: "
-            f"hpcli {session.command} --resume {session.path} --seeds {more}"
+            f"a difference of {more.margin:.1g} takes {more.seeds} seeds at least, about {more.seconds:.0f} s: "
+            f"hpcli {session.command} --resume {session.path} --seeds {more.seeds}"
         )
-
-
-def _say_longer(session: Session, result: SweepResult, chosen: Setting, keys: Mapping[str, object]) -> None:
-    """The run to go on with: training, or three weight decays at full length where the sweep's runs were shorter."""
-    from hpcli.config.varying import written
-    from hpcli.results.budgets import KEY
-    from hpcli.results.horizon import longer
-
-    epochs = result.config.sweep.epochs
-    ahead = longer(chosen, result.data, session.config.train.epochs) if result.keys == (KEY,) else None
-    if ahead is not None and ahead.on_all_images is not None:
-        session.terminal.note(
-            f"on all images theory carries the weight decay by the sum of learning rates, to {ahead.on_all_images:.2g} "
-            "(2405.13698)"
-        )
-    if ahead is None or not ahead.brackets:
-        session.say_next("hpcli train", keys)
-        return
-    session.terminal.note(
-        f"found in cycles of {epochs} epoch{'s' * (epochs > 1)}, train takes {ahead.epochs}: on the same images a "
-        "weight decay is copied as it is, or three are compared at full length"
-    )
-    listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
-    session.say_next(f"hpcli sweep-wd --values {listed} --epochs {ahead.epochs} --seeds 3", chosen.also)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from hpcli.cli.command import Call, command
-from hpcli.cli.session import Session
-from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,16 +19,8 @@ def train(call: Call) -> int:
     """Train by the config's schedule, evaluating after every epoch."""
     session = call.session()
     code = session.run(early=_early)
-    _go_on(session)
+    session.go_on()
     return code
-
-
-def _go_on(session: Session) -> None:
-    """Say how to look at what was trained, or how to find a learning rate at which it trains."""
-    if session.result is not None:
-        session.say_next(f"hpcli evaluate {shlex.quote(str(session.path))}", of_run=True)
-    elif session.summary.get("status") == RunStatus.DIVERGED:
-        session.say_next("hpcli lr-find")
 
 
 def _early(result: Result) -> dict[str, Figure]:

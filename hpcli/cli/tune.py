@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,6 @@ import typer
 
 from hpcli.cli.command import Call, command
 from hpcli.cli.options import Given
-from hpcli.cli.session import Session
 from hpcli.errors import DIVERGED, UsageError
 
 if TYPE_CHECKING:
@@ -33,8 +31,8 @@ def tune(call: Call, budget: Budget = None) -> int:
     code = session.run(again=True)
     if not isinstance(session.result, TuneResult) or session.path is None:
         return code
-    trained = _draw_steps(session.path, session.result)
-    _go_on(session, session.path, session.result, trained)
+    _draw_steps(session.path, session.result)
+    session.go_on()
     return DIVERGED if session.result.trials and session.result.choice is None else code
 
 
@@ -59,32 +57,17 @@ def minutes(text: str) -> float:
     return float(match[1]) * UNITS[match[2]]
 
 
-def _draw_steps(path: Path, result: TuneResult) -> Path | None:
-    """Draw the pictures of range test and training, in their own folders. The folder of the training, if it began."""
+def _draw_steps(path: Path, result: TuneResult) -> None:
+    """Draw the pictures of range test and training, in their own folders."""
     from hpcli import plots
     from hpcli.recording.disk import DiskRecorder
     from hpcli.results.tuning import RANGE_TEST
     from hpcli.runs.run import Run
 
     run = Run.open(path)
-    training = result.training_step(run)
-    for name in (RANGE_TEST, training):
+    for name in (RANGE_TEST, result.trained_in):
         if run.find_step(name) is not None:
             step = Run.open(path / name)
             recorder = DiskRecorder.reopen(step.command, step.path, step.config)
             for picture, figure in plots.figures(step.result).items():
                 recorder.keep_figure(picture, figure)
-    return None if run.find_step(training) is None else path / training
-
-
-def _go_on(session: Session, path: Path, result: TuneResult, trained: Path | None) -> None:
-    """Say where the config with what was found lies, and what can be done with it."""
-    best = path / "best.yaml"
-    if result.choice is None and result.trials:
-        return
-    if result.choice is None or not best.exists():
-        session.say_next(f"hpcli tune --resume {shlex.quote(str(path))} --until train", of_run=True)
-        return
-    session.terminal.note(f"what was found, each value with its reason: {best}")
-    following = f"train -c {shlex.quote(str(best))}" if trained is None else f"evaluate {shlex.quote(str(trained))}"
-    session.say_next(f"hpcli {following}", of_run=True)

@@ -26,7 +26,7 @@ from hpcli.results.tune import TuneResult
 from hpcli.results.tune_budget import bounded, divided, in_words, range_test_keys, ranges_lr, short_epochs
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
 from hpcli.results.tune_words import best_yaml
-from hpcli.results.tuning import RANGE_TEST
+from hpcli.results.tuning import RANGE_TEST, TRAINING
 from hpcli.states import RunStatus
 from hpcli.training.device import generators_kept
 from hpcli.trials.serial import SerialExecutor
@@ -90,6 +90,7 @@ class _Tune:
         self.data.record(recorder)
         self.ranged: LRFindResult | None = None
         self.trained: TrainResult | None = None
+        self.trained_in = TRAINING
         self.is_stopped = False
         self.epochs = short_epochs(self.base, self.data)
         self.steps = self.data.steps_per_epoch(self.base.data) * self.epochs
@@ -164,7 +165,8 @@ class _Tune:
         own = result.training_config
         if own is None:
             return
-        with self.recorder.step_of(result.training_step(self.recorder), "train", own) as step:
+        self.trained_in = result.training_step(self.recorder)
+        with self.recorder.step_of(self.trained_in, "train", own) as step:
             if not step.status.is_over:
                 found = train(own, recorder=step, on_progress=self.on_progress, device=self.device, splits=self.splits)
                 step.finish(found.status, found.summary())
@@ -187,7 +189,9 @@ class _Tune:
             status = RunStatus.FAILED if states == {RunStatus.FAILED} else RunStatus.DIVERGED
         else:
             status = RunStatus.FINISHED
-        return TuneResult.from_rows(self.config, status, self.recorder, range_test=self.ranged, trained=self.trained)
+        return TuneResult.from_rows(
+            self.config, status, self.recorder, range_test=self.ranged, trained=self.trained, trained_in=self.trained_in
+        )
 
     def say(self, line: str) -> None:
         """Say something, beside the progress."""

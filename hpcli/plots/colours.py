@@ -61,8 +61,8 @@ def in_dark(color: str) -> str:
 
 def _first(lightness: list[float], hue: list[float], paper: str, least: float) -> str:
     """The first colour with so much contrast, else the last."""
-    found = [_color(each, hue) for each in lightness]
-    return next((each for each in found if contrast(each, paper) >= least), found[-1])
+    found = (_color(each, hue) for each in lightness)
+    return next((each for each in found if contrast(each, paper) >= least), _color(lightness[-1], hue))
 
 
 def _linear(color: str) -> NDArray[np.float64]:

@@ -79,8 +79,16 @@ def lying_on_images(figure: Figure) -> set[Artist]:
         if has_image(axes)
         for group in (axes.lines, axes.collections, axes.texts, axes.images, axes.patches)
         for drawn in group
+        if not (isinstance(drawn, Text) and _is_beside_images(drawn, axes))
         for each in drawn.findobj()
     }
+
+
+def _is_beside_images(text: Text, axes: Axes) -> bool:
+    """Whether words stand beside the images of their axes, as those under the pictures of a grid do."""
+    x, y = map(float, text.get_position())
+    boxes = [(*sorted(each.get_extent()[:2]), *sorted(each.get_extent()[2:])) for each in axes.images]
+    return bool(boxes) and not any(left <= x <= right and low <= y <= high for left, right, low, high in boxes)
 
 
 def has_image(axes: Axes) -> bool:

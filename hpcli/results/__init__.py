@@ -10,6 +10,7 @@ from typing import Protocol, Self
 
 from hpcli.config import Config
 from hpcli.recording.recorder import Record
+from hpcli.results.following import Following
 from hpcli.states import RunStatus
 
 Summary = dict[str, object]
@@ -26,6 +27,10 @@ class Result(Protocol):
     @property
     def status(self) -> RunStatus:
         """How the experiment ended."""
+
+    @property
+    def following(self) -> Following | None:
+        """The command to go on with; None: this result leads to none."""
 
     def summary(self) -> Mapping[str, object]:
         """The result in plain values, for `summary.json`."""

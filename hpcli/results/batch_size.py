@@ -10,6 +10,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.following import Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
@@ -66,6 +67,14 @@ class BatchSizeResult(InNotebook):
         """The largest that fits with a margin; None on a CPU."""
         on_gpu = any(each.memory_gib is not None for each in self.rows)
         return max(self.rates) if on_gpu else None
+
+    @property
+    def following(self) -> Following | None:
+        """A comparison of the sizes around the fastest."""
+        if self.status != RunStatus.FINISHED or not self.rates or self.images is None:
+            return None
+        around = [size for size in (self.fastest // 2, self.fastest, 2 * self.fastest) if 1 <= size <= self.images]
+        return Following(("sweep", "data.batch_size", "--values", ",".join(map(str, around))))
 
     def summary(self) -> Summary:
         """The result in plain values."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,7 @@ class EvaluateResult(InNotebook):
     score: Score | None  # None: not finished
     mistakes: tuple[Mistake, ...] = ()  # M, those of highest loss
     mistaken_images: Images | None = None  # [M, H, W, C], theirs; None: there are none
+    following: ClassVar[None] = None  # it leads to no command
 
     @classmethod
     def from_rows(cls, config: Config | None, status: RunStatus, rows: Rows) -> EvaluateResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -30,7 +31,9 @@ ENDS = {"a": 0.0, "b": 1.0}
 """Checkpoint → its α."""
 
 
-SAME = "A and B have the same weights: there is no line between them. Name two checkpoints, or runs of two seeds."
+SAME_WEIGHTS = (
+    "A and B have the same weights: there is no line between them. Name two checkpoints, or runs of two seeds."
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class InterpolateResult(InNotebook):
     zeros: dict[str, tuple[float | None, float | None]]  # of `analysis.interpolation.variance_zeros`, by layer
     average: Average | None
     plane: PlaneResult | None  # through three checkpoints
+    following: ClassVar[None] = None  # it leads to no command
 
     @classmethod
     def from_rows(cls, config: Config, status: RunStatus, rows: Rows) -> InterpolateResult:
@@ -169,7 +173,7 @@ class InterpolateResult(InNotebook):
         losses = {mode: curve["valid_loss"] for mode, curve in self.curves.items()}
         distance, cosine = _geometry(self.products)
         summary: Summary = {
-            "sentence": SAME
+            "sentence": SAME_WEIGHTS
             if distance == 0
             else in_words(judged, self.connections, self.standard_error, best[self.judged]),
             "connection": self.connections[self.judged],

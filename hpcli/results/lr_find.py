@@ -15,10 +15,13 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
+from hpcli.results.following import Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
 Array = NDArray[np.float64]
+NARROW = 3.0
+"""A range whose ends differ by less than this factor is not worth sweeping."""
 Measured = tuple[float, float, float]
 """Learning rate, training loss and validation loss, both in evaluation mode with BatchNorm re-estimated."""
 
@@ -130,6 +133,24 @@ class LRFindResult(InNotebook):
     def suggestion(self) -> Suggestion | None:
         """Of all seeds; of the first value, where several are overlaid; None: no test is over."""
         return next(iter(self.by_value.values()), None)
+
+    @property
+    def suggested_lr(self) -> float | None:
+        """What is suggested, in two digits, as a config has it; None: nothing."""
+        found = self.suggestion.suggested_lr if self.suggestion else None
+        return None if found is None else float(f"{found:.2g}")
+
+    @property
+    def following(self) -> Following | None:
+        """A comparison of three learning rates in the range, or training, where that is narrow."""
+        found, lr = self.suggestion, self.suggested_lr
+        if self.status != RunStatus.FINISHED or found is None or found.suggested_lr is None or lr is None:
+            return None
+        values = [found.low or found.suggested_lr, found.suggested_lr, found.high or found.suggested_lr]
+        if values[-1] < 0.99 * NARROW * values[0]:  # a sweep of neighbours tells nothing; beyond them is out of range
+            return Following(("train",), {"schedule.max_lr": lr})
+        listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values))
+        return Following(("sweep", "schedule.max_lr", "--values", listed))
 
     def summary(self) -> Summary:
         """The result in plain values."""

@@ -18,9 +18,10 @@ from hpcli.config.scaling import rule as scaling_rule
 from hpcli.config.scope import Scope
 from hpcli.config.varying import JOINED, Setting, positions, settings, value_of, with_settings
 from hpcli.recording.recorder import Record
-from hpcli.results import Summary, retune
+from hpcli.results import Summary, after_sweep, retune
 from hpcli.results.budgets import budgets_of, flagged, too_alike
 from hpcli.results.data import DataFacts
+from hpcli.results.following import Following
 from hpcli.results.fresh import Fresh, FreshTrial
 from hpcli.results.horizon import horizon
 from hpcli.results.html import InNotebook
@@ -162,6 +163,19 @@ class SweepResult(InNotebook):
         present = next((index for index, setting in enumerate(self.settings) if setting.values == here), None)
         seconds = self.seconds.mean(1).tolist() if self.costs_differ else None
         return choose(self.verdict, positions=self.scale[0], present=present, seconds=seconds)
+
+    @property
+    def chosen(self) -> dict[str, object]:
+        """Key → the value to use, and what goes with it; empty: none is left, or nothing is judged yet."""
+        if self.choice is None:
+            return {}
+        setting = self.settings[self.choice.index]
+        return {**dict(zip(self.keys, setting.values, strict=True)), **setting.also}
+
+    @property
+    def following(self) -> Following | None:
+        """The command to go on with."""
+        return after_sweep.following(self)
 
     @property
     def margin(self) -> float | None:

@@ -17,6 +17,7 @@ from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
 from hpcli.results.diagnosis import findings, plain_findings
+from hpcli.results.following import RUN, Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule, training_schedule
@@ -174,6 +175,12 @@ class TrainResult(InNotebook):
         """What ails the run, each sign with its evidence; nothing: it is sound, or not over."""
         anew = None if self.reestimated is None else self.reestimated.loss
         return findings(self.epochs, self.steps, self.data, self.status, anew)
+
+    @property
+    def following(self) -> Following | None:
+        """Looking at what was trained, or for a learning rate at which it trains."""
+        words = {RunStatus.FINISHED: ("evaluate", RUN), RunStatus.DIVERGED: ("lr-find",)}.get(self.status)
+        return None if words is None else Following(words)
 
     def summary(self) -> Summary:
         """The result in plain values."""

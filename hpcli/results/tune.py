@@ -7,14 +7,29 @@ from dataclasses import dataclass
 
 from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
+from hpcli.results.following import RUN, Following
 from hpcli.results.html import InNotebook
 from hpcli.results.tune_words import lines, sentence
 from hpcli.results.tuning import Tuning
+from hpcli.states import RunStatus
+
+BEST = f"{RUN}/best.yaml"
 
 
 @dataclass(frozen=True)
 class TuneResult(Tuning, InNotebook):
     """A tuning in plain numbers. Losses of the surface are logarithms of nats."""
+
+    @property
+    def following(self) -> Following | None:
+        """Training with what was found, or looking at what was trained; the rest of a tuning that has stopped early."""
+        if self.status != RunStatus.FINISHED or (self.choice is None and self.trials):
+            return None
+        if self.choice is None or self.config.tune.until not in ("verdict", "train"):
+            return Following(("tune", "--resume", RUN, "--until", "train"))
+        is_trained = self.trained is not None
+        words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
+        return Following(words, notes=(f"what was found, each value with its reason: {BEST}",))
 
     def summary(self) -> Summary:
         """The result in plain values."""

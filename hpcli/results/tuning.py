@@ -41,6 +41,7 @@ class Tuning:
     fresh: tuple[TuneFresh, ...]  # tune_fresh.csv: pairs of the present setting and the winner
     range_test: LRFindResult | None = None
     trained: TrainResult | None = None  # the training with what was found
+    trained_in: str = TRAINING  # the folder of that step
 
     @classmethod
     def from_run(cls, run: Record) -> Self:
@@ -48,8 +49,9 @@ class Tuning:
         test = run.find_step(RANGE_TEST)
         ranged = None if test is None else LRFindResult.from_run(test)
         found = cls.from_rows(run.config, run.status, run, range_test=ranged)
-        trained = run.find_step(found.training_step(run))
-        return found if trained is None else replace(found, trained=TrainResult.from_run(trained))
+        step = found.training_step(run)
+        trained = run.find_step(step)
+        return found if trained is None else replace(found, trained=TrainResult.from_run(trained), trained_in=step)
 
     def training_step(self, run: Steps) -> str:
         """The name of the step that trains with what was found, begun or not. Another choice has another folder."""
@@ -74,6 +76,7 @@ class Tuning:
         *,
         range_test: LRFindResult | None = None,
         trained: TrainResult | None = None,
+        trained_in: str = TRAINING,
     ) -> Self:
         """From the tables, and the results of the steps."""
         plans = run.rows(TunePlan)
@@ -87,6 +90,7 @@ class Tuning:
             tuple(run.rows(TuneFresh)),
             range_test,
             trained,
+            trained_in,
         )
 
     @cached_property

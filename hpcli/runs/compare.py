@@ -13,6 +13,7 @@ from hpcli.config.keys import find_field
 from hpcli.config.scope import NOT_RESULTS, Scope
 from hpcli.errors import HpcliError, UsageError, listed
 from hpcli.recording.folder import MOVES, Folder
+from hpcli.recording.recorder import Rows
 from hpcli.recording.rows import columns
 from hpcli.results.data import DataFacts
 from hpcli.results.train import Epoch
@@ -20,8 +21,11 @@ from hpcli.runs.comparison import IMAGES, Comparison, Setting, Trained, differin
 from hpcli.runs.differing import setting_text, short_names, values_of
 from hpcli.runs.glance import Glance, glance, is_run
 from hpcli.runs.judging import judged_settings
+from hpcli.runs.page import is_page, page_runs
 
 TRAIN = "train"
+Look = tuple[Glance, Rows]
+"""A run at a glance, and its tables: a folder's, or those that a page holds."""
 
 
 class HasPath(Protocol):
@@ -39,7 +43,7 @@ def compare(runs: Sequence[HasPath | Path | str], *, matters: float = 0.01, look
     equally long and over are judged as the trials of a sweep are, where two settings have two seeds at least.
 
     Args:
-        runs: run folders, or opened runs.
+        runs: run folders, opened runs, or pages of `hpcli report`, which hold one run or several.
         matters: the difference worth knowing, as a share of the lowest mean loss.
         look: how often these runs have been judged, this time included.
 
@@ -50,11 +54,11 @@ def compare(runs: Sequence[HasPath | Path | str], *, matters: float = 0.01, look
     for path in paths:
         if not path.exists():
             raise UsageError(f"{path}: no such run folder; hpcli runs lists those in runs/")
-    unique = list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
-    if len(unique) < 2:
+    read, apart = _read_all(list({path.resolve(): path for path in reversed(paths)}.values())[::-1])
+    if len(read) + len(apart) < 2:
         raise UsageError("compare: takes two runs at least; hpcli compare runs/* compares all in a folder")
-    looks, apart = _looked(unique)
-    trained, more = _trained([each for each in looks if each.command == TRAIN])
+    looks = [look for look, _ in read]
+    trained, more = _trained([(look, rows) for look, rows in read if look.command == TRAIN])
     shown = {id(run.glance) for run in trained} | more.keys()
     apart += [(each.name, more[id(each)]) for each in looks if id(each) in more]
     others: dict[str, tuple[Glance, ...]] = {}
@@ -68,13 +72,34 @@ def compare(runs: Sequence[HasPath | Path | str], *, matters: float = 0.01, look
     return Comparison(tuple(trained), tuple(settings), others, tuple(apart), found, tuple(notes))
 
 
-def _looked(paths: Sequence[Path]) -> tuple[list[Glance], list[tuple[str, str]]]:
-    """A look at each run, and what is none, or is damaged."""
-    names = _names(paths)
-    apart = [(names[path], "not a run folder") for path in paths if not is_run(path)]
-    looks = [glance(path, names[path]) for path in paths if is_run(path)]
-    apart += [(each.name, each.fault) for each in looks if each.fault]
-    return [each for each in looks if not each.fault], apart
+def _read_all(paths: Sequence[Path]) -> tuple[list[Look], list[tuple[str, str]]]:
+    """A look at each run, those that a report's page holds among them; and what is none, or is damaged."""
+    found: list[Look] = []
+    apart: list[tuple[str, str]] = []
+    for path, name in _names(paths).items():
+        if is_run(path):
+            found.append((glance(path, name), Folder(path)))
+        elif path.is_file() and is_page(path):
+            try:
+                found += page_runs(path)
+            except HpcliError as error:
+                apart.append((name, str(error)))
+        else:
+            apart.append((name, "not a run folder"))
+    found = _told_apart(found)
+    apart += [(look.name, look.fault) for look, _ in found if look.fault]
+    return [(look, rows) for look, rows in found if not look.fault], apart
+
+
+def _told_apart(found: Sequence[Look]) -> list[Look]:
+    """Runs of a page that are called like others get the page's name before theirs."""
+    counts = Counter(look.name for look, _ in found)
+    return [
+        (replace(look, name=f"{look.path.name}:{look.name}"), rows)
+        if counts[look.name] > 1 and look.path.is_file()
+        else (look, rows)
+        for look, rows in found
+    ]
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:
@@ -83,15 +108,15 @@ def _names(paths: Sequence[Path]) -> dict[Path, str]:
     return {path: name if counts[name := path.absolute().name] == 1 else str(path) for path in paths}
 
 
-def _trained(looks: Sequence[Glance]) -> tuple[list[Trained], dict[int, str]]:
+def _trained(looks: Sequence[Look]) -> tuple[list[Trained], dict[int, str]]:
     """Training runs on the data that most have, and, by the identity of its look, why another is not among them."""
     read: list[Trained] = []
     apart: dict[int, str] = {}
-    for each in looks:
+    for look, rows in looks:
         try:
-            read.append(_read(each))
+            read.append(_read(look, rows))
         except HpcliError as error:
-            apart[id(each)] = str(error)
+            apart[id(look)] = str(error)
     if len(read) < 2:
         return [], apart
     first = _most([_data_of(run) for run in read])
@@ -111,18 +136,17 @@ def _most(each: Sequence[tuple[object, ...]]) -> tuple[object, ...]:
     return Counter(each).most_common(1)[0][0]
 
 
-def _read(look: Glance) -> Trained:
+def _read(look: Glance, rows: Rows) -> Trained:
     """A training run, from its tables.
 
     Raises:
         CheckpointError: one of them is damaged.
     """
     assert look.config is not None
-    folder = Folder(look.path)
-    data = DataFacts.from_rows(folder)
+    data = DataFacts.from_rows(rows)
     values = {key: value for key, value in values_of(look.config).items() if _makes_a_setting(key)}
     images = next((part.sha256 for part in data.parts if part.part == TRAIN), None)
-    return Trained(look, look.config.seed, {**values, IMAGES: images}, data, columns(Epoch, folder.rows(Epoch)))
+    return Trained(look, look.config.seed, {**values, IMAGES: images}, data, columns(Epoch, rows.rows(Epoch)))
 
 
 def _makes_a_setting(key: str) -> bool:

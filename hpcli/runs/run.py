@@ -84,6 +84,11 @@ class Run(Folder):
         folders = sorted((self.path / CHILDREN).glob("[!.]*/config.yaml"))
         return {file.parent.name: Run(file.parent) for file in folders}
 
+    def find_step(self, name: str) -> Run | None:
+        """A step of it that is a run of its own, such as the training of a tuning; None: it has not begun."""
+        step = super().find_step(name)
+        return None if step is None else Run(step.path)
+
     def weights(self, label: str = Label.LAST) -> dict[str, Tensor]:
         """The network's weights by name.
 

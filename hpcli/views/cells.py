@@ -27,7 +27,8 @@ _UNITS = ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1,
 
 def one_line(text: object) -> str:
     """A text in which nothing moves the cursor, breaks the line or changes the direction: each such letter is named."""
-    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in str(text))
+    shown = str(text)
+    return shown if shown.isprintable() else "".join(e if e.isprintable() else repr(e)[1:-1] for e in shown)
 
 
 def clipped(text: object, most: int) -> str:

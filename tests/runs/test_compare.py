@@ -17,6 +17,7 @@ from hpcli.results.looks import level_of
 from hpcli.runs.comparison import Comparison
 from hpcli.runs.judging import in_words
 from hpcli.states import Judgement, RunStatus
+from hpcli.views.report import report, write_page
 from tests.runs.made import made
 
 LOSSES = {1e-3: [0.93, 0.97, 0.90], 1e-2: [0.86, 0.91, 0.83], 1e-1: [1.12, 1.15, 1.08]}
@@ -160,3 +161,36 @@ def test_the_picture_has_a_row_a_setting(tmp_path: Path, count: int) -> None:
     assert named[min(count, 20)] == "\\$lo\N{REPLACEMENT CHARACTER}ng\\$: 3 epochs, not 2"
     assert (named[-1] == f"{count - 20} more runs") is (count > 20)
     assert len(left.lines) == count + 1
+
+
+def test_a_mailed_page_is_read_as_the_runs_that_it_holds(tmp_path: Path) -> None:
+    paths = made_all(tmp_path / "here")
+    write_page(tmp_path / "page.html", report([Run.open(path) for path in paths[:-1]]))
+    there, here = compare([tmp_path / "page.html", paths[-1]]), compare(paths)
+    assert in_words(there) == in_words(here)
+    assert [each.name for each in there.settings] == [each.name for each in here.settings]
+    for one, other in zip(there.settings, here.settings, strict=True):
+        assert one.losses.tolist() == other.losses.tolist()
+        assert [run.glance.name for run in one.runs] == [run.glance.name for run in other.runs]
+    assert there.found is not None
+    assert here.found is not None
+    assert there.found.verdict == here.found.verdict
+
+
+def test_runs_of_a_page_that_are_here_too_count_once_and_are_told_apart(tmp_path: Path) -> None:
+    one, other = (
+        made(tmp_path / name, [2.0, loss], seed=n) for n, (name, loss) in enumerate({"a": 1.0, "b": 1.1}.items())
+    )
+    write_page(tmp_path / "page.html", report([Run.open(one), Run.open(other)]))
+    compared = compare([one, tmp_path / "page.html"])
+    assert sorted(run.glance.name for run in compared.trained) == ["a", "b", "page.html:a"]
+    assert compared.notes == ("a is counted, and not page.html:a: one setting and seed, and the same loss",)
+
+
+def test_a_page_that_is_damaged_is_left_out(tmp_path: Path) -> None:
+    paths = [made(tmp_path / name, [2.0, 1.0], seed=n) for n, name in enumerate("ab")]
+    page = tmp_path / "page.html"
+    write_page(page, report([Run.open(path) for path in paths]).replace('"runs":[{', '"runs":[{{'))
+    assert compare([*paths, page]).apart == (
+        ("page.html", f"{page}: no report of this hpcli, or a damaged one; make it anew"),
+    )

@@ -1,0 +1,48 @@
+"""The command that follows a result: what to go on with, decided by what came out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hpcli.config.keys import scope_of
+from hpcli.config.scope import Scope
+from hpcli.config.varying import written
+
+RUN = "{run}"
+"""Stands for the run's folder, which a result does not know."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """A command to go on with. All that made the run is to be added, but for a command that reads the run's folder."""
+
+    words: tuple[str, ...]  # behind `hpcli`, with its own options
+    keys: Mapping[str, object] = field(default_factory=dict)  # of the config, with the values that this run has found
+    notes: tuple[str, ...] = ()  # what has to be known first
+
+    @property
+    def of_run(self) -> bool:
+        """Whether it reads the run's folder, which has the config in it."""
+        return any(RUN in word for word in self.words)
+
+    def line(self, path: Path | str) -> str:
+        """The command line, of a run that lies at a path."""
+        return shlex.join(["hpcli", *(word.replace(RUN, str(path)) for word in self.words)])
+
+    def said(self, path: Path | str) -> list[str]:
+        """The notes, of a run that lies at a path."""
+        return [note.replace(RUN, str(path)) for note in self.notes]
+
+
+def set_words(keys: Mapping[str, object]) -> list[str]:
+    """`--set KEY=VALUE` for each key, as words of a command line; those that change no training run are left out."""
+    words = []
+    for key, value in keys.items():
+        if scope_of(key) & Scope.RUN:
+            short = written(value)
+            is_rounded = isinstance(value, float) and float(short) != value
+            words += ["--set", f"{key}={value if is_rounded else short}"]
+    return words

@@ -1,0 +1,223 @@
+"""What a report says of a run: the answer and the command that follows, tables, pictures, and all that made it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpcli import plots
+from hpcli.commands import COMMANDS
+from hpcli.config import Config
+from hpcli.config.code import code_in
+from hpcli.config.varying import value_of
+from hpcli.errors import HpcliError
+from hpcli.recording.failed_start import CONFIG, ERROR
+from hpcli.results import Result
+from hpcli.results.data import DataFacts
+from hpcli.results.facts import readable
+from hpcli.results.following import set_words
+from hpcli.results.made_with import MadeWith
+from hpcli.results.sweep import SweepResult
+from hpcli.results.tune import TuneResult
+from hpcli.results.tuning import RANGE_TEST
+from hpcli.runs.differing import value_text
+from hpcli.runs.glance import Glance, glance
+from hpcli.states import RunStatus
+from hpcli.views.cells import facts_text, time_text
+from hpcli.views.report_cells import Table
+from hpcli.views.report_pictures import Picture, pictures
+from hpcli.views.report_tables import detail_tables, main_tables
+from hpcli.views.report_verdict import cost, undecided
+
+if TYPE_CHECKING:
+    from hpcli.runs.run import Run
+
+STANDING = {
+    RunStatus.CREATED: "This run has been made, and has not begun.",
+    RunStatus.RUNNING: "This run is going on.",
+    RunStatus.INTERRUPTED: "This run was stopped before its end.",
+    RunStatus.CRASHED: "This run has crashed: its files say that it runs, and no process does.",
+    RunStatus.FAILED: "This run failed.",
+    RunStatus.DIVERGED: "This run diverged: its loss stopped being a number.",
+}
+"""What is said of a run that has not ended well."""
+BEFORE = ("schedule", "batch")
+"""Pictures of what was known before the first step: they come after those of what came out."""
+TITLES = {
+    "lr-find": "Learning-rate range test",
+    "train": "Training run",
+    "sweep": "Sweep",
+    "sweep-mom": "Sweep of the momentum",
+    "sweep-wd": "Sweep of the weight decay",
+    "tune": "Tuning",
+    "batch-size": "Batch sizes",
+    "interpolate": "Between two checkpoints",
+    "evaluate": "Evaluation",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run's part of the page. Texts are plain: the page escapes them."""
+
+    name: str
+    title: str
+    about: str  # status, duration
+    answer: str
+    standing: str = ""  # of a run that has not ended well
+    error: str = ""  # why it failed
+    following: str = ""  # a command line
+    notes: tuple[str, ...] = ()  # what is to be known before it
+    diagnosis: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    shown: tuple[Picture, ...] = ()
+    undecided: tuple[str, ...] = ()  # what could not be told
+    cost: tuple[str, str] = ("", "")  # what it would cost to tell it, and the command
+    setup: tuple[tuple[str, str], ...] = ()
+    details: tuple[Table, ...] = ()
+    config: str = ""  # YAML
+    steps: tuple[Part, ...] = ()  # runs of its own within it
+
+    @property
+    def every(self) -> tuple[Part, ...]:
+        """It, and its steps."""
+        return (self, *(each for step in self.steps for each in step.every))
+
+
+def short_part(look: Glance) -> Part:
+    """A run by what is seen of it at once: one of many, or one that cannot be read."""
+    answer = str(look.fault or look.summary.get("sentence") or facts_text(look.facts) or "It has no results yet.")
+    part = Part(look.name, _title(look), _about(look), answer, standing=STANDING.get(look.status, ""))
+    if look.config is None:
+        return part
+    return replace(part, setup=_setup(look), config=(look.path / CONFIG).read_text("utf-8", "replace"))
+
+
+def full_part(run: Run, look: Glance, prefix: str) -> Part:
+    """A run with its tables and pictures.
+
+    Args:
+        run: it.
+        look: at it, with the name that the page calls it by.
+        prefix: of the ids of its pictures.
+    """
+    if look.fault or look.config is None:
+        return short_part(look)
+    part = replace(short_part(look), error=_error(run) if look.status == RunStatus.FAILED else "")
+    try:
+        part = _with_result(part, run, run.result, look.config, prefix)
+        return replace(part, details=(*part.details, *_made(run)), steps=tuple(_steps(run, prefix)))
+    except HpcliError as error:
+        return replace(part, answer=str(error))
+
+
+def _error(run: Run) -> str:
+    """The last line of what a run said when it failed; empty: it has said nothing."""
+    file = run.path / ERROR
+    lines = file.read_text("utf-8", "replace").split("\n") if file.is_file() else []
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: str) -> Part:
+    summary, following = result.summary(), result.following
+    answer = str(summary.get("sentence") or part.answer)
+    name = run.path
+    command = "" if following is None else following.line(name)
+    if following is not None and not following.of_run:
+        command += _options(name, config, set_words(following.keys))
+    drawn = plots.figures(result) if _can_be_drawn(run) else {}
+    drawn = dict(sorted(drawn.items(), key=lambda each: each[0] in BEFORE))
+    return replace(
+        part,
+        answer=answer,
+        following=command,
+        notes=() if following is None else tuple(following.said(name)),
+        diagnosis=tuple(_diagnosis(summary.get("diagnosis"))),
+        tables=tuple(main_tables(result)),
+        shown=tuple(pictures(drawn, prefix=prefix, label=answer)),
+        undecided=undecided(result) if isinstance(result, SweepResult) else (),
+        cost=cost(result, run.command, run.path) if isinstance(result, SweepResult) else ("", ""),
+        details=tuple(detail_tables(result)),
+    )
+
+
+def _can_be_drawn(run: Run) -> bool:
+    """Whether anything is known of what it ran on; a start that failed knows nothing."""
+    return bool(DataFacts.from_rows(run).classes)
+
+
+def _options(path: Path, config: Config, words: Sequence[str]) -> str:
+    """What makes a command work on the same thing as the run at a path."""
+    code = ["--allow-code"] if code_in(config) else []
+    return "".join(f" {shlex.quote(each)}" for each in ("-c", f"{path}/config.yaml", *words, *code))
+
+
+def _diagnosis(found: object) -> list[str]:
+    """A line a sign: what it says, and the remedy."""
+    lines = found if isinstance(found, list) else []
+    return [
+        " ".join(str(each[key]) for key in ("says", "remedy") if key in each)
+        for each in lines
+        if isinstance(each, dict)
+    ]
+
+
+def _title(look: Glance) -> str:
+    title = TITLES.get(look.command or "", look.command or "A run")
+    keys = [] if look.config is None or look.command != "sweep" else list(look.config.sweep.values)
+    return f"{title} of {' & '.join(keys)}" if keys else title
+
+
+def _about(look: Glance) -> str:
+    took = f"took {time_text(look.seconds)}" if look.seconds is not None else ""
+    return " · ".join(filter(None, (f"hpcli {look.command}" if look.command else "", str(look.status), took)))
+
+
+def _setup(look: Glance) -> tuple[tuple[str, str], ...]:
+    """What ran: network, data, optimizer, schedule, and every key that is not the default."""
+    config = look.config
+    assert config is not None
+    is_found = COMMANDS[look.command].swept if look.command in COMMANDS else None
+    main = ("model.name", "data.name", "data.batch_size", "optimizer.name", "schedule.name", "schedule.max_lr",
+            "schedule.momentum", "optimizer.weight_decay", "train.epochs", "seed")  # fmt: skip
+    values = {key: _value(config, key) for key in main if key != is_found}
+    return tuple({**values, **{key: value_text(key, value) for key, value in look.differs.items()}}.items())
+
+
+def _value(config: Config, key: str) -> str:
+    return value_text(key, value_of(config, key))
+
+
+def _made(run: Run) -> list[Table]:
+    """What it ran on, and what ran it."""
+    data = DataFacts.from_rows(run)
+    parts = [(each.part, f"{each.images:,}", each.sha256 or "") for each in data.parts]
+    made, about = run.rows(MadeWith), dict(run.environment)
+    packages, argv = about.pop("packages", {}), about.pop("argv", [])
+    facts = [(name, readable(name, value)) for name, value in about.items() if value not in ([], {}, None)]
+    facts += [(str(name), str(version)) for name, version in (packages.items() if isinstance(packages, dict) else ())]
+    if isinstance(argv, list) and argv:
+        words = [re.sub(r"^.*/(?=hpcli$)", "", str(argv[0])), *map(str, argv[1:])]
+        facts.insert(0, ("command line", shlex.join(words)))
+    facts += [("computed with", str(each)) for each in made]
+    tables = [
+        Table("The images", ("part", "images", "SHA-256"), tuple(parts)),
+        Table("Command line, versions, hardware", (), tuple(facts)),
+    ]
+    return [each for each in tables if each.rows]
+
+
+def _steps(run: Run, prefix: str) -> list[Part]:
+    """The runs that a tuning is made of, but for the short ones."""
+    if not isinstance(run.result, TuneResult):
+        return []
+    found = []
+    for place, name in enumerate((RANGE_TEST, run.result.trained_in)):
+        step = run.find_step(name)
+        if step is not None:
+            found.append(full_part(step, glance(step.path, f"{run.path.name}/{name}"), f"{prefix}s{place}"))
+    return found

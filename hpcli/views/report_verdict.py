@@ -1,0 +1,109 @@
+"""The verdict of a sweep in a report: what can be told apart, what cannot, and what it would cost."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpcli.results.after_sweep import MANY_SEEDS
+from hpcli.results.facts import Facts, is_table, shown_facts
+from hpcli.results.sweep import SweepResult
+from hpcli.states import Judgement
+from hpcli.views.cells import time_text
+from hpcli.views.report_cells import Table, number, share
+
+JUDGED = {
+    Judgement.BEST: "the lowest mean",
+    Judgement.EQUAL: "as good",
+    Judgement.UNDECIDED: "undecided: not told apart",
+    Judgement.AT_CHANCE: "has learnt nothing",
+    Judgement.MISSING: "a run is missing",
+    Judgement.CANNOT_TELL: "one seed: cannot tell",
+}
+"""What is judged of a value, for who has read nothing else of hpcli's; other words say it themselves."""
+NOT_THE_BEST = "not the best, by how much is undecided"
+"""Of a value that is undecided, and surely not the best."""
+
+
+def verdict_tables(result: SweepResult) -> list[Table]:
+    """The values, the lowest mean loss first, and how to read what is judged of them."""
+    found, lines = result.verdict, result.summary().get("ranking")
+    if found is None or not is_table(lines):
+        return []
+    header = ["value", "judgement", "above the lowest", "mean loss", "right", "seconds a run"]
+    chosen = result.settings[result.choice.index].plain if result.choice else None
+    rows = [_row(line, is_chosen=result.choice is not None and line["value"] == chosen) for line in lines]
+    if all(isinstance(line.get("decay_budget"), float) for line in lines):
+        header.append("weights shrink by")
+        rows = [(*row, share(line["decay_budget"], 2)) for row, line in zip(rows, lines, strict=True)]
+    return [Table("What can be told apart", tuple(header), tuple(rows), " ".join(_how_to_read(result)))]
+
+
+def _row(line: Facts, *, is_chosen: bool) -> tuple[str, ...]:
+    ranked = shown_facts({"ranking": [line]})["ranking"]
+    assert is_table(ranked)
+    verdict = Judgement(str(line["verdict"]))
+    is_open = line["candidate"] or verdict != Judgement.UNDECIDED
+    words = JUDGED.get(verdict, str(verdict)) if is_open else NOT_THE_BEST
+    return (
+        str(ranked[0]["value"]),
+        f"{words}{', far noisier than the others' if line['unstable'] else ''}{'; use this' if is_chosen else ''}",
+        str(ranked[0]["above the best"]),
+        number(line["mean_valid_loss"]),
+        share(line["mean_valid_accuracy"]),
+        number(line["mean_seconds"], 3),
+    )
+
+
+def _how_to_read(result: SweepResult) -> Iterator[str]:
+    """How the table is read, and how small a difference such a sweep finds."""
+    found, seeds = result.verdict, int(result.complete.sum())
+    assert found is not None
+    yield (
+        f"Mean validation losses (nats) of {seeds} seed{'s' * (seeds != 1)}. In brackets: how far above the lowest "
+        f"mean a value may lie; all these intervals hold together {100 * (1 - result.level):.3g} % of the time. "
+        "One that begins above 0 is worse."
+    )
+    if found.noise_sd is not None:
+        yield f"From seed to seed runs of one value differ by about {found.noise_sd:.2g} (a standard deviation)."
+    if found.resolution is not None:
+        yield f"A sweep like this finds a difference of {found.resolution:.2g} four times of five."
+    if found.margin is not None:
+        yield f"A difference below {found.margin:.2g} is taken not to matter."
+    if result.choice is not None and result.choice.extend:
+        yield "The value to use lies at the edge of what was tried: a better one may lie beyond."
+
+
+def undecided(result: SweepResult) -> tuple[str, ...]:
+    """The values that are not told apart from the lowest mean, in words."""
+    if result.verdict is None:
+        return ()
+    return tuple(
+        f"{each.value} against {result.verdict.best}: anything from {-each.low:.2g} better to {each.high:.2g} worse."
+        for each in result.verdict.comparisons
+        if each.verdict == Judgement.UNDECIDED and each.low is not None and each.high is not None
+    )
+
+
+def cost(result: SweepResult, command: str, path: Path) -> tuple[str, str]:
+    """What it would take to tell more, and the command for it; empty: nothing is undecided, or it is not known.
+
+    Args:
+        result: of the sweep.
+        command: that made it.
+        path: of its folder.
+    """
+    found, now = result.verdict, len(result.seeds)
+    needed = None if found is None else found.seeds_for_matters
+    if found is None or needed is None or found.margin is None or not undecided(result):
+        return "", ""
+    low, high = needed.low, needed.high
+    many = "over 1,000" if low is None else f"over {low}" if high is None else f"{low} to {high}"
+    says = f"To find a difference of {found.margin:.2g}, which is what matters, takes {many} seeds of each value"
+    more = None if low is None else max(low, now + 1)
+    if more is None or more > MANY_SEEDS:
+        return f"{says}; there are {now}.", ""
+    seconds = time_text(float(result.seconds.mean(1).sum()) * (more - now))
+    words = ("hpcli", command, "--resume", str(path), "--seeds", str(more))
+    return f"{says}; there are {now}. With {more}, about {seconds} of training more:", shlex.join(words)

@@ -1,0 +1,70 @@
+"""What follows a result is decided from the result alone, and read from a run folder."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpcli import Run
+from hpcli.cli import main
+from hpcli.config import Config
+from hpcli.results.batch_size import BatchSize, BatchSizeResult
+from hpcli.results.following import RUN, Following
+from hpcli.results.tune import TuneResult
+from hpcli.states import RunStatus
+
+pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
+
+FAST = ["--set=data.train_fraction=0.2", "--set=data.batch_size=32", "--set=model.name=shallow3", "--device=cpu", "-q"]
+READ = "import sys, hpcli; print(hpcli.Run.open('a').result.following.words); assert 'torch' not in sys.modules"
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_folder_of_a_run_may_be_called_anything() -> None:
+    following = Following(("train", "-c", f"{RUN}/best.yaml"), notes=(f"see {RUN}/best.yaml",))
+    line = following.line("runs/it's; rm {run}")
+    assert shlex.split(line) == ["hpcli", "train", "-c", "runs/it's; rm {run}/best.yaml"]
+    assert following.said("a") == ["see a/best.yaml"]
+    assert following.of_run
+    assert not Following(("train",)).of_run
+
+
+def test_it_is_read_from_a_folder_without_torch() -> None:
+    assert main(["train", "--epochs=1", "--out=a", *FAST]) == 0
+    assert Run.open("a").result.following == Following(("evaluate", RUN))
+    done = subprocess.run([sys.executable, "-c", READ], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(("evaluate", RUN))
+
+
+def test_sizes_around_the_fastest_that_have_images_enough() -> None:
+    rows = tuple(BatchSize(size, rate, 1.0, None, True) for size, rate in ((16, 50.0), (32, 100.0), (64, 101.0)))
+    result = BatchSizeResult(RunStatus.FINISHED, Config(), rows, images=50)
+    assert result.following == Following(("sweep", "data.batch_size", "--values", "16,32"))
+    assert BatchSizeResult(RunStatus.INTERRUPTED, Config(), rows, images=50).following is None
+
+
+def test_a_sweep_leads_to_training_with_its_choice() -> None:
+    words = ["sweep", "schedule.max_lr", "--values=1e-3,1e-2", "--seeds=2", "--epochs=3", "--out=a"]
+    assert main([*words, *FAST]) == 0
+    result = Run.open("a").result
+    assert result.following is None or result.following.words == ("train",)
+    chosen = result.summary()["choice"]
+    assert (chosen is None) == (result.following is None)
+    if result.following is not None:
+        assert result.following.keys["schedule.max_lr"] == chosen
+
+
+@pytest.mark.parametrize("status", [RunStatus.INTERRUPTED, RunStatus.FAILED, RunStatus.DIVERGED])
+def test_a_tuning_that_was_not_finished_leads_to_none(status: RunStatus) -> None:
+    from hpcli.recording.memory import MemoryRecorder
+
+    config = Config()
+    assert TuneResult.from_rows(config, status, MemoryRecorder(config)).following is None
