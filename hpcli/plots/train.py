@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
 from hpcli.analysis.curves import smooth
+from hpcli.config.varying import written
 from hpcli.plots.grid import picture_grid
 from hpcli.plots.style import (
     BLUE,
@@ -52,6 +53,7 @@ def schedule(table: Schedule, steps_per_epoch: int) -> Figure:
     peak = int(np.argmax(table.lr))
     top.set(ylabel="learning rate", title="Schedule", ylim=(0, 1.18 * table.lr[peak]))
     top.plot(peak, table.lr[peak], "o", color=BLUE, markersize=5)
+    top.yaxis.set_major_formatter(FuncFormatter(lambda lr, _: written(float(f"{lr:.3g}"))))
     label(top, f"{table.lr[peak]:.3g} at step {peak:,}", (peak, table.lr[peak]), BLUE, above=True)
     bottom.plot(step, table.momentum, marker=dot, color=ORANGE)
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

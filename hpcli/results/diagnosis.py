@@ -70,6 +70,8 @@ _MARKS = {
     Sign.OVERFITTING: "validation rises from here",
     Sign.UNDERFITTING: "still falls from here",
 }
+WRONG_RATE = frozenset({Sign.DIVERGED, Sign.COLLAPSED, Sign.AT_CHANCE, Sign.LR_TOO_HIGH, Sign.LR_TOO_LOW})
+"""Signs of a learning rate that does not suit: a range test comes before all else."""
 _FARTHER = "(hpcli lr-find shows how far it can go)"
 REMEDIES = {
     Sign.DIVERGED: f"Lower schedule.max_lr {_FARTHER}, or set train.clip_norm: 1.0.",

@@ -16,7 +16,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
-from hpcli.results.diagnosis import findings, plain_findings
+from hpcli.results.diagnosis import WRONG_RATE, findings, plain_findings
 from hpcli.results.following import RUN, Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
@@ -179,8 +179,8 @@ class TrainResult(InNotebook):
     @property
     def following(self) -> Following | None:
         """Looking at what was trained, or for a learning rate at which it trains."""
-        words = {RunStatus.FINISHED: ("evaluate", RUN), RunStatus.DIVERGED: ("lr-find",)}.get(self.status)
-        return None if words is None else Following(words)
+        is_lost = self.status == RunStatus.DIVERGED or any(each.sign in WRONG_RATE for each in self.diagnosis)
+        return Following(("lr-find",) if is_lost else ("evaluate", RUN)) if self.status.is_over else None
 
     def summary(self) -> Summary:
         """The result in plain values."""

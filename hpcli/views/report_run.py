@@ -18,7 +18,7 @@ from hpcli.errors import HpcliError
 from hpcli.recording.failed_start import CONFIG, ERROR
 from hpcli.results import Result
 from hpcli.results.data import DataFacts
-from hpcli.results.facts import readable
+from hpcli.results.facts import diagnosis_lines, readable
 from hpcli.results.following import set_words
 from hpcli.results.made_with import MadeWith
 from hpcli.results.sweep import SweepResult
@@ -136,7 +136,7 @@ def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: s
         answer=answer,
         following=command,
         notes=() if following is None else tuple(following.said(name)),
-        diagnosis=tuple(_diagnosis(summary.get("diagnosis"))),
+        diagnosis=tuple(diagnosis_lines(summary)),
         tables=tuple(main_tables(result)),
         shown=tuple(pictures(drawn, prefix=prefix, label=answer)),
         undecided=undecided(result) if isinstance(result, SweepResult) else (),
@@ -154,16 +154,6 @@ def _options(path: Path, config: Config, words: Sequence[str]) -> str:
     """What makes a command work on the same thing as the run at a path."""
     code = ["--allow-code"] if code_in(config) else []
     return "".join(f" {shlex.quote(each)}" for each in ("-c", f"{path}/config.yaml", *words, *code))
-
-
-def _diagnosis(found: object) -> list[str]:
-    """A line a sign: what it says, and the remedy."""
-    lines = found if isinstance(found, list) else []
-    return [
-        " ".join(str(each[key]) for key in ("says", "remedy") if key in each)
-        for each in lines
-        if isinstance(each, dict)
-    ]
 
 
 def _title(look: Glance) -> str:

@@ -21,8 +21,13 @@ def next_of(text: str) -> list[str]:
     return shlex.split(line[6:])
 
 
+def test_after_a_training_that_learnt_nothing_comes_a_range_test(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--epochs=1", "--max-lr=1e-7", "--out=a run", *FAST]) == 0
+    assert next_of(capsys.readouterr().err)[:2] == ["hpcli", "lr-find"]
+
+
 def test_after_training_the_run_is_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--epochs=1", "--out=a run", *FAST]) == 0
+    assert main(["train", "--epochs=3", "--max-lr=0.03", "--out=a run", *FAST, "--set=data.train_fraction=1"]) == 0
     words = next_of(capsys.readouterr().err)
     assert words == ["hpcli", "evaluate", "a run", "--device", "cpu"]
     assert main([*words[1:], "--json", "-q"]) == 0

@@ -14,6 +14,7 @@ from hpcli.recording.rows import Columns
 from hpcli.results.data import ClassImages, DataFacts
 from hpcli.results.diagnosis import REMEDIES, mark, plain_findings, says
 from hpcli.results.facts import diagnosis_lines, shown_facts
+from hpcli.results.following import RUN, Following
 from hpcli.results.html import html_of
 from hpcli.results.train import Reestimated, TrainResult
 from hpcli.states import RunStatus, Sign
@@ -48,6 +49,17 @@ def made_result(*, status: RunStatus = RunStatus.FINISHED, epochs: int = 30, ris
     config: Config = load_config(overrides={"train.epochs": epochs, "data.steps_per_epoch": per_epoch})
     data = DataFacts(tuple(ClassImages(label, str(label), 100, 20, 0) for label in range(10)))
     return TrainResult(status, config, data, steps, columns, (), None, None)
+
+
+def test_a_wrong_learning_rate_leads_to_a_range_test_and_others_to_an_evaluation() -> None:
+    assert made_result().following == Following(("evaluate", RUN))
+    assert made_result(status=RunStatus.DIVERGED).following == Following(("lr-find",))
+    assert made_result(status=RunStatus.INTERRUPTED).following is None
+    sound = made_result()
+    stuck = {name: np.full_like(values, 2.3) for name, values in sound.epochs.items() if "loss" in name}
+    lost = replace(sound, epochs={**sound.epochs, **stuck, "valid_accuracy": np.full(30, 0.1)})
+    assert [each.sign for each in lost.diagnosis] == [Sign.AT_CHANCE]
+    assert lost.following == Following(("lr-find",))
 
 
 def test_a_result_says_what_ails_it() -> None:

@@ -38,7 +38,7 @@ def test_the_folder_of_a_run_may_be_called_anything() -> None:
 
 
 def test_it_is_read_from_a_folder_without_torch() -> None:
-    assert main(["train", "--epochs=1", "--out=a", *FAST]) == 0
+    assert main(["train", "--epochs=3", "--max-lr=0.03", "--out=a", *FAST, "--set=data.train_fraction=1"]) == 0
     assert Run.open("a").result.following == Following(("evaluate", RUN))
     done = subprocess.run([sys.executable, "-c", READ], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(("evaluate", RUN))
