@@ -3,7 +3,7 @@
     python benchmarks/tutorial.py
 
 A picture `pictures/tutorial/RUN-NAME.png` of the page is `runs/RUN/NAME.png`, made small. What was printed also goes
-to benchmarks/results/tutorial.json, which a test holds the page to. A few minutes on two cores.
+to benchmarks/results/tutorial.json, which a test holds the page to. Four minutes on two cores.
 """
 
 from __future__ import annotations
