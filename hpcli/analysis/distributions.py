@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 TAIL = 9.0
 """Standard deviations beyond which a normal density is nothing."""
-NODES = 128
-"""Of each integral of the studentized range; the points are right to 1e-8."""
+DEVIATIONS, LOWEST = 64, 128
+"""Nodes of the two integrals of the studentized range, over deviations and over lowest numbers. Right to 1e-8."""
 HALVINGS = 40
 
 
@@ -74,7 +74,7 @@ def _studentized_above(point: float, count: int, df: int) -> float:
     smallest, largest = max(0.0, 1 - spread), min(1 + 1.5 * spread, 2 * TAIL / point)
     if largest <= smallest:
         return 0.0
-    deviations, weights = _legendre(smallest, largest)
+    deviations, weights = _legendre(smallest, largest, DEVIATIONS)
     scale = math.log(2) + df / 2 * math.log(df / 2) - math.lgamma(df / 2)
     density = np.exp(scale + (df - 1) * np.log(deviations) - df * deviations**2 / 2)
     return float(weights @ (density * _range_above(point * deviations, count)))
@@ -82,18 +82,18 @@ def _studentized_above(point: float, count: int, df: int) -> float:
 
 def _range_above(ranges: Array, count: int) -> Array:
     """The probability that `count` standard normal numbers spread wider than each of the ranges [n]: one is lowest."""
-    lowest, weights = _legendre(-TAIL, TAIL)
+    lowest, weights = _legendre(-TAIL, TAIL, LOWEST)
     density = np.exp(-(lowest**2) / 2) / math.sqrt(2 * math.pi)
     within = normal_below(lowest[:, None] + ranges) - normal_below(lowest)[:, None]
     return 1 - count * (weights * density) @ within ** (count - 1)
 
 
-def _legendre(low: float, high: float) -> tuple[Array, Array]:
+def _legendre(low: float, high: float, count: int) -> tuple[Array, Array]:
     """Nodes and weights of Gauss and Legendre's integral from low to high."""
-    nodes, weights = _unit_legendre()
+    nodes, weights = _unit_legendre(count)
     return low + (high - low) * (nodes + 1) / 2, weights * (high - low) / 2
 
 
 @cache
-def _unit_legendre() -> tuple[Array, Array]:
-    return np.polynomial.legendre.leggauss(NODES)
+def _unit_legendre(count: int) -> tuple[Array, Array]:
+    return np.polynomial.legendre.leggauss(count)
