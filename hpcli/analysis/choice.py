@@ -158,7 +158,7 @@ def in_words(
     others = [found.comparisons[index] for index in found.eligible if index != choice.index]
     parts = [f"{says}, {choice.words}.", *_also(others, found, num_seeds, too_alike)]
     parts += _against_the_best([each for each in found.comparisons if each not in others and each is not chosen])
-    wild = [str(each.value) for each in found.comparisons if each.unstable]
+    wild = [str(each.value) for each in found.comparisons if each.unstable and each not in others]
     parts += [f"{_listed(wild)} {'is' if len(wild) == 1 else 'are'} far noisier than the others."] if wild else []
     if others and found.noise_sd is None:
         parts.append(f"One seed cannot tell values apart: {remedies.one_seed}.")
@@ -190,8 +190,9 @@ def _also(others: Sequence[Comparison], found: Verdict, num_seeds: int, too_alik
     parts = [f"The runs are too short to tell {_listed(short)} from it."] if short else []
     parts += [f"{_listed(equal)} {'is' if len(equal) == 1 else 'are'} as good."] if equal else []
     if rest:
-        gaps = _listed([f"{each.value} ({_signed(each.difference)})" for each in rest])
-        parts.append(f"Not told apart from the lowest mean: {gaps}{_sight(found, num_seeds)}.")
+        gaps = _listed([f"{each.value} ({_signed(each.difference)}{', far noisier' * each.unstable})" for each in rest])
+        sight = "" if all(each.unstable for each in rest) else _sight(found, num_seeds)
+        parts.append(f"Not told apart from the lowest mean: {gaps}{sight}.")
     return parts
 
 
@@ -202,7 +203,7 @@ def _cost(found: Verdict, num_seeds: int) -> list[str]:
     if needed.low is None:
         span = "over 1,000"
     elif needed.high is None:
-        span = f"over {needed.low}"
+        span = f"{needed.low} to over 1,000"
     else:
         span = f"{needed.low} to {needed.high}" if needed.low < needed.high else str(needed.low)
     return [f"To find a difference of {found.margin:.1g}, which is what matters: {span} seeds."]

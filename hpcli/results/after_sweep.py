@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpcli.config.varying import written
 from hpcli.results.budgets import KEY
-from hpcli.results.following import Following
+from hpcli.results.following import WHY_FIND, Following
 from hpcli.results.horizon import longer
 from hpcli.states import Judgement, RunStatus
 
@@ -45,7 +45,7 @@ def following(result: SweepResult) -> Following | None:
     At full length where the sweep's own runs were shorter, see `longer`.
     """
     if result.status == RunStatus.DIVERGED:
-        return Following(("lr-find",))
+        return Following(("lr-find",), why=WHY_FIND)
     if result.status != RunStatus.FINISHED or result.choice is None:
         return None
     chosen, epochs = result.settings[result.choice.index], result.config.sweep.epochs
@@ -57,7 +57,10 @@ def following(result: SweepResult) -> Following | None:
             "(2405.13698)"
         )
     if ahead is None or not ahead.brackets:
-        return Following(("train",), result.chosen, tuple(notes))
+        length = f"{result.config.train.epochs} epochs; the sweep's runs had {epochs}"
+        return Following(
+            ("train",), result.chosen, tuple(notes), f"A training with the value to use, at full length: {length}."
+        )
     notes.append(
         f"found in cycles of {epochs} epoch{'s' * (epochs > 1)}, train takes {ahead.epochs}: on the same images a "
         "weight decay is copied as it is, or three are compared at full length"

@@ -10,7 +10,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
-from hpcli.results.following import Following
+from hpcli.results.following import WHY_SIZES, Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
@@ -74,7 +74,7 @@ class BatchSizeResult(InNotebook):
         if self.status != RunStatus.FINISHED or not self.rates or self.images is None:
             return None
         around = [size for size in (self.fastest // 2, self.fastest, 2 * self.fastest) if 1 <= size <= self.images]
-        return Following(("sweep", "data.batch_size", "--values", ",".join(map(str, around))))
+        return Following(("sweep", "data.batch_size", "--values", ",".join(map(str, around))), why=WHY_SIZES)
 
     def summary(self) -> Summary:
         """The result in plain values."""

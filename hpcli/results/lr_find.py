@@ -15,7 +15,7 @@ from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
-from hpcli.results.following import Following
+from hpcli.results.following import WHY_SWEEP, WHY_TRAIN, Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 
@@ -148,9 +148,9 @@ class LRFindResult(InNotebook):
             return None
         values = [found.low or found.suggested_lr, found.suggested_lr, found.high or found.suggested_lr]
         if values[-1] < 0.99 * NARROW * values[0]:  # a sweep of neighbours tells nothing; beyond them is out of range
-            return Following(("train",), {"schedule.max_lr": lr})
+            return Following(("train",), {"schedule.max_lr": lr}, why=WHY_TRAIN)
         listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values))
-        return Following(("sweep", "schedule.max_lr", "--values", listed))
+        return Following(("sweep", "schedule.max_lr", "--values", listed), why=WHY_SWEEP)
 
     def summary(self) -> Summary:
         """The result in plain values."""

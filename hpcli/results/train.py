@@ -17,7 +17,7 @@ from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
 from hpcli.results.diagnosis import WRONG_RATE, findings, plain_findings
-from hpcli.results.following import RUN, Following
+from hpcli.results.following import RUN, WHY_EVALUATE, WHY_FIND, Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule, training_schedule
@@ -180,7 +180,8 @@ class TrainResult(InNotebook):
     def following(self) -> Following | None:
         """Looking at what was trained, or for a learning rate at which it trains."""
         is_lost = self.status == RunStatus.DIVERGED or any(each.sign in WRONG_RATE for each in self.diagnosis)
-        return Following(("lr-find",) if is_lost else ("evaluate", RUN)) if self.status.is_over else None
+        found = Following(("lr-find",), why=WHY_FIND) if is_lost else Following(("evaluate", RUN), why=WHY_EVALUATE)
+        return found if self.status.is_over else None
 
     def summary(self) -> Summary:
         """The result in plain values."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
-from hpcli.results.following import RUN, Following
+from hpcli.results.following import RUN, WHY_EVALUATE, Following
 from hpcli.results.html import InNotebook
 from hpcli.results.tune_words import lines, sentence
 from hpcli.results.tuning import Tuning
@@ -26,10 +26,11 @@ class TuneResult(Tuning, InNotebook):
         if self.status != RunStatus.FINISHED or (self.choice is None and self.trials):
             return None
         if self.choice is None or self.config.tune.until not in ("verdict", "train"):
-            return Following(("tune", "--resume", RUN, "--until", "train"))
+            return Following(("tune", "--resume", RUN, "--until", "train"), why="The rest of the tuning.")
         is_trained = self.trained is not None
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
-        return Following(words, notes=(f"what was found, each value with its reason: {BEST}",))
+        why = WHY_EVALUATE if is_trained else "A training with what was found, at the config's own length."
+        return Following(words, notes=(f"what was found, each value with its reason: {BEST}",), why=why)
 
     def summary(self) -> Summary:
         """The result in plain values."""

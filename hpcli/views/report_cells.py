@@ -9,7 +9,7 @@ from functools import cached_property
 
 from hpcli.results.facts import Facts, columns_of, readable
 
-_NUMBER = re.compile(r"[+−-]?\d[\d,.]*(e[+-]?\d+)?( ?%)?( ± .*)?( \[.*\])?")
+_NUMBER = re.compile(r"[+−-]?\d[\d,.]*(e[+-]?\d+)?( ?%)?( ± .*)?( \[.*\])?|–")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ from hpcli.views.cells import facts_text, time_text
 from hpcli.views.report_cells import Table
 from hpcli.views.report_pictures import Picture, pictures
 from hpcli.views.report_tables import detail_tables, main_tables
-from hpcli.views.report_verdict import cost, undecided
+from hpcli.views.report_verdict import cost, limits, undecided
 
 if TYPE_CHECKING:
     from hpcli.runs.run import Run
@@ -70,13 +71,16 @@ class Part:
     answer: str
     standing: str = ""  # of a run that has not ended well
     error: str = ""  # why it failed
+    command: str = ""  # that made it
     following: str = ""  # a command line
+    why: str = ""  # it follows
     notes: tuple[str, ...] = ()  # what is to be known before it
     diagnosis: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     shown: tuple[Picture, ...] = ()
     undecided: tuple[str, ...] = ()  # what could not be told
     cost: tuple[str, str] = ("", "")  # what it would cost to tell it, and the command
+    limits: str = ""  # what the answer holds for
     setup: tuple[tuple[str, str], ...] = ()
     details: tuple[Table, ...] = ()
     config: str = ""  # YAML
@@ -91,7 +95,9 @@ class Part:
 def short_part(look: Glance) -> Part:
     """A run by what is seen of it at once: one of many, or one that cannot be read."""
     answer = str(look.fault or look.summary.get("sentence") or facts_text(look.facts) or "It has no results yet.")
-    part = Part(look.name, _title(look), _about(look), answer, standing=STANDING.get(look.status, ""))
+    part = Part(
+        look.name, _title(look), _about(look), answer, STANDING.get(look.status, ""), command=look.command or ""
+    )
     if look.config is None:
         return part
     return replace(part, setup=_setup(look), config=(look.path / CONFIG).read_text("utf-8", "replace"))
@@ -135,12 +141,14 @@ def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: s
         part,
         answer=answer,
         following=command,
+        why="" if following is None else following.why,
         notes=() if following is None else tuple(following.said(name)),
         diagnosis=tuple(diagnosis_lines(summary)),
         tables=tuple(main_tables(result)),
         shown=tuple(pictures(drawn, prefix=prefix, label=answer)),
         undecided=undecided(result) if isinstance(result, SweepResult) else (),
         cost=cost(result, run.command, run.path) if isinstance(result, SweepResult) else ("", ""),
+        limits=limits(result) if isinstance(result, SweepResult) and result.verdict is not None else "",
         details=tuple(detail_tables(result)),
     )
 
@@ -164,7 +172,9 @@ def _title(look: Glance) -> str:
 
 def _about(look: Glance) -> str:
     took = f"took {time_text(look.seconds)}" if look.seconds is not None else ""
-    return " · ".join(filter(None, (f"hpcli {look.command}" if look.command else "", str(look.status), took)))
+    seen = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(look.updated)) if look.updated else ""
+    when = f"{'ended' if look.status.is_over else 'last seen'} {seen}" if seen else ""
+    return " · ".join(filter(None, (f"hpcli {look.command}" if look.command else "", str(look.status), took, when)))
 
 
 def _setup(look: Glance) -> tuple[tuple[str, str], ...]:

@@ -47,7 +47,7 @@ def _trained(result: TrainResult) -> list[Table]:
     if result.test is not None:
         rows.append(("test", *_score(result.test.loss, result.test.accuracy, result.test.top5)))
     rows.append(("training, a sample", *_score(float(result.epochs["train_eval_loss"][-1]), None, None)))
-    return [Table("After the last epoch", ("images", "loss (nats)", "right", "among the first five"), tuple(rows))]
+    return [Table("After the last epoch", ("images", "loss (nats)", "accuracy", "top-5"), tuple(rows))]
 
 
 def _score(loss: float | None, accuracy: float | None, top5: float | None) -> tuple[str, str, str]:
@@ -56,7 +56,16 @@ def _score(loss: float | None, accuracy: float | None, top5: float | None) -> tu
 
 def _epochs(result: TrainResult) -> list[Table]:
     names = ("train_loss", "train_eval_loss", "valid_loss", "valid_accuracy", "lr", "momentum", "seconds")
-    header = ("epoch", "loss of its batches", "training loss", "validation loss", "right", "lr", "momentum", "seconds")
+    header = (
+        "epoch",
+        "loss of its batches",
+        "training loss",
+        "validation loss",
+        "accuracy",
+        "lr",
+        "momentum",
+        "seconds",
+    )
     columns = [result.epochs[name] for name in names]
     rows = [
         (
@@ -114,7 +123,7 @@ def _tune_runs(result: TuneResult) -> list[Table]:
     ]
     ranges = [(each.parameter, number(each.low, 3), number(each.high, 3), each.why) for each in result.ranges]
     return [
-        Table(f"Its runs ({' & '.join(result.keys)})", ("setting", "seed", "status", "loss", "right"), tuple(rows)),
+        Table(f"Its runs ({' & '.join(result.keys)})", ("setting", "seed", "status", "loss", "accuracy"), tuple(rows)),
         Table("What the range test left", ("key", "from", "to", "why"), tuple(ranges)),
     ]
 
@@ -142,7 +151,7 @@ def _between(result: InterpolateResult) -> list[Table]:
         for place, each in places.items()
         if isinstance(each, Mapping)
     ]
-    header = ("BatchNorm's statistics", "place", "training loss", "right", "validation loss", "right")
+    header = ("BatchNorm's statistics", "place", "training loss", "accuracy", "validation loss", "accuracy")
     return [Table("At the ends, and halfway", header, tuple(rows))]
 
 
@@ -150,13 +159,13 @@ def _scored(result: EvaluateResult) -> list[Table]:
     if result.score is None:
         return []
     row = (f"{result.score.images:,}", *_score(result.score.loss, result.score.accuracy, result.score.top5))
-    return [Table("All images together", ("images", "loss (nats)", "right", "among the first five"), (row,))]
+    return [Table("All images together", ("images", "loss (nats)", "accuracy", "top-5"), (row,))]
 
 
 def _classes(result: EvaluateResult) -> list[Table]:
     ordered = sorted(result.scores, key=lambda each: np.inf if each.accuracy is None else each.accuracy)
     rows = [(one_line(e.class_), str(e.images), share(e.accuracy), one_line(e.mistaken_for or "")) for e in ordered]
-    header = ("class", "images", "right", "mistaken most for")
+    header = ("class", "images", "accuracy", "mistaken most for")
     return [Table("Class by class, the hardest first", header, tuple(rows))]
 
 

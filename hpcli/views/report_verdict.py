@@ -31,7 +31,7 @@ def verdict_tables(result: SweepResult) -> list[Table]:
     found, lines = result.verdict, result.summary().get("ranking")
     if found is None or not is_table(lines):
         return []
-    header = ["value", "judgement", "above the lowest", "mean loss", "right", "seconds a run"]
+    header = ["value", "judgement", "above the lowest", "mean loss", "accuracy", "seconds a run"]
     chosen = result.settings[result.choice.index].plain if result.choice else None
     rows = [_row(line, is_chosen=result.choice is not None and line["value"] == chosen) for line in lines]
     if all(isinstance(line.get("decay_budget"), float) for line in lines):
@@ -49,7 +49,7 @@ def _row(line: Facts, *, is_chosen: bool) -> tuple[str, ...]:
     return (
         str(ranked[0]["value"]),
         f"{words}{', far noisier than the others' if line['unstable'] else ''}{'; use this' if is_chosen else ''}",
-        str(ranked[0]["above the best"]),
+        str(ranked[0]["above the best"]) or ("0" if verdict == Judgement.BEST else "–"),
         number(line["mean_valid_loss"]),
         share(line["mean_valid_accuracy"]),
         number(line["mean_seconds"], 3),
@@ -66,13 +66,18 @@ def _how_to_read(result: SweepResult) -> Iterator[str]:
         "One that begins above 0 is worse."
     )
     if found.noise_sd is not None:
-        yield f"From seed to seed runs of one value differ by about {found.noise_sd:.2g} (a standard deviation)."
+        wild = [str(each.value) for each in found.comparisons if each.unstable]
+        but = f", those of {' and '.join(wild)} by far more" if wild else ""
+        yield f"From seed to seed runs of one value differ by about {found.noise_sd:.2g} (a standard deviation){but}."
     if found.resolution is not None:
-        yield f"A sweep like this finds a difference of {found.resolution:.2g} four times of five."
+        yield f"Between values of that noise a difference of {found.resolution:.2g} is found four times of five."
     if found.margin is not None:
-        yield f"A difference below {found.margin:.2g} is taken not to matter."
+        share_of = f"{100 * result.config.sweep.matters:.2g} % of the lowest mean, the key sweep.matters"
+        yield f"A difference below {found.margin:.2g} is taken not to matter ({share_of})."
     if result.choice is not None and result.choice.extend:
         yield "The value to use lies at the edge of what was tried: a better one may lie beyond."
+    elif result.choice is not None and len(result.settings) > 2:
+        yield "The value to use does not lie at an edge of what was tried."
 
 
 def undecided(result: SweepResult) -> tuple[str, ...]:
@@ -83,6 +88,16 @@ def undecided(result: SweepResult) -> tuple[str, ...]:
         f"{each.value} against {result.verdict.best}: anything from {-each.low:.2g} better to {each.high:.2g} worse."
         for each in result.verdict.comparisons
         if each.verdict == Judgement.UNDECIDED and each.low is not None and each.high is not None
+    )
+
+
+def limits(result: SweepResult) -> str:
+    """What the verdict holds for, and what it says nothing of."""
+    trained, judged = result.data.num_train_images, sum(each.valid_images for each in result.data.classes)
+    return (
+        f"Cycles of {result.config.sweep.epochs} epochs of {result.config.model.name} on these {trained:,} training "
+        f"images, judged on {judged:,} validation images that all runs share; test images were not looked at. Longer "
+        "trainings, other networks and other images may put the values in another order: compare a few of them there."
     )
 
 
@@ -99,11 +114,13 @@ def cost(result: SweepResult, command: str, path: Path) -> tuple[str, str]:
     if found is None or needed is None or found.margin is None or not undecided(result):
         return "", ""
     low, high = needed.low, needed.high
-    many = "over 1,000" if low is None else f"over {low}" if high is None else f"{low} to {high}"
+    many = "over 1,000" if low is None else f"{low} to {'over 1,000' if high is None else high}"
     says = f"To find a difference of {found.margin:.2g}, which is what matters, takes {many} seeds of each value"
     more = None if low is None else max(low, now + 1)
-    if more is None or more > MANY_SEEDS:
+    if more is None:
         return f"{says}; there are {now}.", ""
     seconds = time_text(float(result.seconds.mean(1).sum()) * (more - now))
+    if more > MANY_SEEDS:
+        return f"{says}; there are {now}. {more} would take about {seconds} of training more.", ""
     words = ("hpcli", command, "--resume", str(path), "--seeds", str(more))
     return f"{says}; there are {now}. With {more}, about {seconds} of training more:", shlex.join(words)

@@ -197,7 +197,7 @@ def test_the_unstable_and_the_diverged_are_named() -> None:
         [1.0, 1.01, 0.99, 1.0], [1.0, 1.0, 1.01, 1.0], [0.8, 1.9, 1.2, 2.4], [1.0, 1.02, 1.0, 1.01], [1.0, math.inf, 1, 1],
     ]  # fmt: skip
     words = said(verdict(losses, [*NAMES, "0.1"]), ordered=False)[1]
-    assert "1e-3 is far noisier than the others." in words
+    assert "1e-3 (+0.57, far noisier)" in words
     assert "0.1 diverged." in words
 
 

@@ -203,6 +203,11 @@ def test_a_sweep_says_what_could_not_be_told_and_what_it_takes(tmp_path: Path) -
     undecided = [each for each in result.summary()["ranking"] if each["verdict"] == "undecided"]  # type: ignore[attr-defined]
     assert page.count("anything from") == len(undecided)
     assert (" seeds of each value; there are 2" in page) == bool(undecided)
+    (images,) = re.findall(r"Cycles of 3 epochs of shallow3 on these (\d+) training images, judged on 287", page)
+    assert int(images) == result.data.num_train_images  # type: ignore[attr-defined]
+    assert "at full length" in page or result.following is None
+    assert re.search(r"finished · took .* · ended \d{4}-\d\d-\d\d \d\d:\d\d UTC", page)
+    assert "at the edge of what was tried" in page or "not lie at an edge of what was tried" in page
 
 
 def test_every_colour_of_a_figure_has_one_for_a_dark_page() -> None:
