@@ -98,7 +98,20 @@ def test_code(kind: str, block: str, tmp_path: Path, commands: Commands) -> None
 
 def test_every_command_is_documented() -> None:
     text = README.read_text()
-    every = (*COMMANDS, "check", "predict", "runs", "compare", "report", "plot", "export", "verdict", "suggest", "init", "keys")
+    every = (
+        *COMMANDS,
+        "check",
+        "predict",
+        "runs",
+        "compare",
+        "report",
+        "plot",
+        "export",
+        "verdict",
+        "suggest",
+        "init",
+        "keys",
+    )
     assert not [name for name in every if f"`hpcli {name}" not in text], "README.md misses them"
 
 
