@@ -200,13 +200,7 @@ def _cost(found: Verdict, num_seeds: int) -> list[str]:
     needed = found.seeds_for_matters
     if needed is None or (needed.high is not None and needed.high <= num_seeds):
         return []
-    if needed.low is None:
-        span = "over 1,000"
-    elif needed.high is None:
-        span = f"{needed.low} to over 1,000"
-    else:
-        span = f"{needed.low} to {needed.high}" if needed.low < needed.high else str(needed.low)
-    return [f"To find a difference of {found.margin:.1g}, which is what matters: {span} seeds."]
+    return [f"To find a difference of {found.margin:.1g}, which is what matters: {needed} seeds."]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -101,9 +101,14 @@ def steady(values: ArrayLike, width: int) -> Array:
         [n]
     """
     known = np.where(np.isfinite(np.asarray(values, float)), values, np.inf)
-    last, half = len(known) - 1, width // 2
-    reaches = [min(half, index, last - index) for index in range(len(known))]
-    return np.array([np.median(known[at - reach : at + reach + 1]) for at, reach in enumerate(reaches)])
+    found, count = known.astype(np.float64), len(known)
+    half = min(width // 2, (count - 1) // 2)
+    for reach in range(1, half):  # towards both ends
+        found[reach] = np.median(known[: 2 * reach + 1])
+        found[count - 1 - reach] = np.median(known[count - 1 - 2 * reach :])
+    if half > 0:
+        found[half : count - half] = np.median(np.lib.stride_tricks.sliding_window_view(known, 2 * half + 1), axis=-1)
+    return found
 
 
 def noise(values: ArrayLike) -> float:

@@ -105,6 +105,11 @@ class SeedsNeeded:
     low: int | None  # None: over 1,000
     high: int | None
 
+    def __str__(self) -> str:
+        if self.low is None:
+            return "over 1,000"
+        return str(self.low) if self.high == self.low else f"{self.low} to {self.high or 'over 1,000'}"
+
 
 def _paired_noise(table: Array) -> tuple[float, int]:
     """The sum of squares of what values and seeds leave of a table [k, S], and its degrees of freedom."""

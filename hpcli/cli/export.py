@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from hpcli.cli import completion
 from hpcli.errors import UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from hpcli.recording.tensorboard import Plain, TensorBoard
-    from hpcli.runs.export import Log
 
 To = Annotated[Literal["tensorboard", "trackio"], typer.Argument(metavar="tensorboard|trackio")]
 Runs = Annotated[
@@ -31,26 +27,29 @@ Project = Annotated[str, typer.Option(metavar="NAME", help="trackio: the project
 def export(to: To, runs: Runs, out: Out = Path("tensorboard"), project: Project = "hpcli") -> int:
     """Write training runs as logs of another program: the curves of each, its settings, what it came to."""
     from hpcli.cli.terminal import Terminal
-    from hpcli.recording.trackio import Trackio
+    from hpcli.recording.tensorboard import TensorBoard
+    from hpcli.recording.trackio import Trackio, check_new
     from hpcli.runs.export import export as exported
+    from hpcli.runs.export import trainings
 
-    def log(name: str, settings: Mapping[str, Plain]) -> Log:
-        return Trackio(project, name, settings) if to == "trackio" else _tensorboard(out / name, settings)
-
-    names = exported(runs, log)
+    found = trainings(runs)
+    if to == "trackio":
+        check_new(project, [each.name for each in found])
+        exported(found, partial(Trackio, project))
+    else:
+        _check_no_logs([out / each.name for each in found])
+        exported(found, lambda name, settings: TensorBoard(out / name, settings))
     look = f"trackio show --project {shlex.quote(project)}" if to == "trackio" else f"tensorboard --logdir {out}"
-    Terminal().note(f"wrote {len(names)} training run{'s' * (len(names) > 1)}; look at them: {look}")
+    Terminal().note(f"wrote {len(found)} training run{'s' * (len(found) > 1)}; look at them: {look}")
     return 0
 
 
-def _tensorboard(folder: Path, settings: Mapping[str, Plain]) -> TensorBoard:
-    """A new log.
+def _check_no_logs(folders: Sequence[Path]) -> None:
+    """Refuse to write beside logs that are there.
 
     Raises:
-        UsageError: there is one already, or tensorboard is not installed.
+        UsageError: there is one.
     """
-    from hpcli.recording.tensorboard import TensorBoard
-
-    if any(folder.glob("events.out.tfevents.*")):
-        raise UsageError(f"{folder}: has a log already; delete it, or give another --out")
-    return TensorBoard(folder, settings)
+    for folder in folders:
+        if any(folder.glob("events.out.tfevents.*")):
+            raise UsageError(f"{folder}: has a log already; delete it, or give another --out")

@@ -141,8 +141,9 @@ def _say_more_seeds(session: Session) -> None:
     from hpcli.results.sweep import SweepResult
 
     more = more_seeds(session.result) if isinstance(session.result, SweepResult) else None
-    if more is not None:
+    if more is not None and more.is_advised and more.least is not None:
+        seconds = more.seconds * (more.least - more.now)
         session.terminal.note(
-            f"a difference of {more.margin:.1g} takes {more.seeds} seeds at least, about {more.seconds:.0f} s: "
-            f"hpcli {session.command} --resume {session.path} --seeds {more.seeds}"
+            f"a difference of {more.margin:.1g} takes {more.least} seeds at least, about {seconds:.0f} s: "
+            f"hpcli {session.command} --resume {session.path} --seeds {more.least}"
         )

@@ -30,9 +30,8 @@ class Trackio:
         Raises:
             UsageError: trackio is not installed, or the project has a run of that name.
         """
+        check_new(project, [name])
         self._trackio = _trackio()
-        if name in _names(self._trackio, project):
-            raise UsageError(f"{project}: has a run {name} already; delete it, or give another --project")
         with _quiet():
             self._run = self._trackio.init(project=project, name=name, config=dict(settings or {}), embed=False)
 
@@ -54,6 +53,17 @@ class Trackio:
         """End the run: its points have been written."""
         with _quiet():
             self._trackio.finish()
+
+
+def check_new(project: str, names: Sequence[str]) -> None:
+    """Refuse names that runs of a project have.
+
+    Raises:
+        UsageError: the first of them, or trackio is not installed.
+    """
+    taken = set(_names(_trackio(), project)).intersection(names)
+    if taken:
+        raise UsageError(f"{project}: has a run {min(taken)} already; delete it, or give another --project")
 
 
 def _quiet() -> contextlib.redirect_stdout[io.StringIO]:

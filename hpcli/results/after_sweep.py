@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hpcli.analysis.noise import SeedsNeeded
 from hpcli.config.varying import written
 from hpcli.results.budgets import KEY
-from hpcli.results.following import WHY_FIND, Following
+from hpcli.results.following import FIND, Following
 from hpcli.results.horizon import longer
 from hpcli.states import Judgement, RunStatus
 
@@ -20,23 +21,33 @@ MANY_SEEDS = 30
 
 @dataclass(frozen=True)
 class MoreSeeds:
-    """Seeds that would tell apart what is undecided."""
+    """Seeds of each value that would tell apart what is undecided."""
 
-    seeds: int  # of each value in all, at least
-    seconds: float  # that the further runs take
+    needed: SeedsNeeded  # in all
+    now: int
+    seconds: float  # that one more of each value takes
     margin: float  # the difference that matters, in nats
+
+    @property
+    def least(self) -> int | None:
+        """To go on to, at least; None: over 1,000."""
+        return None if self.needed.low is None else max(self.needed.low, self.now + 1)
+
+    @property
+    def is_advised(self) -> bool:
+        """Whether so few are surely too few, and enough can be had."""
+        return self.needed.low is not None and self.now < self.needed.low <= MANY_SEEDS
 
 
 def more_seeds(result: SweepResult) -> MoreSeeds | None:
-    """What it would cost to tell more; None: nothing is undecided, or it would take very many."""
-    found, now = result.verdict, len(result.seeds)
+    """What it would cost to tell more; None: nothing is undecided, or it is not known."""
+    found = result.verdict
     if found is None or found.seeds_for_matters is None or found.margin is None or result.choice is None:
         return None
-    needed = found.seeds_for_matters.low
-    undecided = any(each.verdict == Judgement.UNDECIDED for each in found.comparisons)
-    if not undecided or needed is None or not now < needed <= MANY_SEEDS:
+    if all(each.verdict != Judgement.UNDECIDED for each in found.comparisons):
         return None
-    return MoreSeeds(needed, float(result.seconds.mean(1).sum()) * (needed - now), found.margin)
+    seconds = float(result.seconds.mean(1).sum())
+    return MoreSeeds(found.seeds_for_matters, len(result.seeds), seconds, found.margin)
 
 
 def following(result: SweepResult) -> Following | None:
@@ -45,7 +56,7 @@ def following(result: SweepResult) -> Following | None:
     At full length where the sweep's own runs were shorter, see `longer`.
     """
     if result.status == RunStatus.DIVERGED:
-        return Following(("lr-find",), why=WHY_FIND)
+        return FIND
     if result.status != RunStatus.FINISHED or result.choice is None:
         return None
     chosen, epochs = result.settings[result.choice.index], result.config.sweep.epochs

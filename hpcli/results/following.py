@@ -15,8 +15,6 @@ RUN = "{run}"
 """Stands for the run's folder, which a result does not know."""
 
 
-WHY_FIND = "The learning rate does not suit: a range test shows where the loss falls, and where it breaks."
-WHY_EVALUATE = "Accuracy class by class, what is taken for what, and the images that it errs on."
 WHY_TRAIN = "One cycle at the learning rate found, at the config's own length."
 WHY_SWEEP = "A range test bounds the learning rate; short runs within its range say which of them trains best."
 WHY_SIZES = "Which of the sizes around the fastest trains best, each at its own learning rate."
@@ -30,7 +28,7 @@ class Following:
     words: tuple[str, ...]  # behind `hpcli`, with its own options
     keys: Mapping[str, object] = field(default_factory=dict)  # of the config, with the values that this run has found
     notes: tuple[str, ...] = ()  # what has to be known first
-    why: str = field(default="", compare=False)  # a sentence for who has not read Smith
+    why: str = field(default="", compare=False)  # a sentence for who has not read Smith: the command is the same
 
     @property
     def of_run(self) -> bool:
@@ -44,6 +42,14 @@ class Following:
     def said(self, path: Path | str) -> list[str]:
         """The notes, of a run that lies at a path."""
         return [note.replace(RUN, str(path)) for note in self.notes]
+
+
+FIND = Following(
+    ("lr-find",), why="The learning rate does not suit: a range test shows where the loss falls, and where it breaks."
+)
+EVALUATE = Following(
+    ("evaluate", RUN), why="Accuracy class by class, what is taken for what, and the images that it errs on."
+)
 
 
 def set_words(keys: Mapping[str, object]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.data import DataFacts
 from hpcli.results.diagnosis import WRONG_RATE, findings, plain_findings
-from hpcli.results.following import RUN, WHY_EVALUATE, WHY_FIND, Following
+from hpcli.results.following import EVALUATE, FIND, Following
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule, training_schedule
@@ -170,7 +171,7 @@ class TrainResult(InNotebook):
         losses = self.epochs["valid_loss"]
         return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
 
-    @property
+    @cached_property
     def diagnosis(self) -> tuple[Finding, ...]:
         """What ails the run, each sign with its evidence; nothing: it is sound, or not over."""
         anew = None if self.reestimated is None else self.reestimated.loss
@@ -180,8 +181,7 @@ class TrainResult(InNotebook):
     def following(self) -> Following | None:
         """Looking at what was trained, or for a learning rate at which it trains."""
         is_lost = self.status == RunStatus.DIVERGED or any(each.sign in WRONG_RATE for each in self.diagnosis)
-        found = Following(("lr-find",), why=WHY_FIND) if is_lost else Following(("evaluate", RUN), why=WHY_EVALUATE)
-        return found if self.status.is_over else None
+        return (FIND if is_lost else EVALUATE) if self.status.is_over else None
 
     def summary(self) -> Summary:
         """The result in plain values."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
-from hpcli.results.following import RUN, WHY_EVALUATE, Following
+from hpcli.results.following import EVALUATE, RUN, Following
 from hpcli.results.html import InNotebook
 from hpcli.results.tune_words import lines, sentence
 from hpcli.results.tuning import Tuning
@@ -29,7 +29,7 @@ class TuneResult(Tuning, InNotebook):
             return Following(("tune", "--resume", RUN, "--until", "train"), why="The rest of the tuning.")
         is_trained = self.trained is not None
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
-        why = WHY_EVALUATE if is_trained else "A training with what was found, at the config's own length."
+        why = EVALUATE.why if is_trained else "A training with what was found, at the config's own length."
         return Following(words, notes=(f"what was found, each value with its reason: {BEST}",), why=why)
 
     def summary(self) -> Summary:

@@ -76,7 +76,7 @@ def _read_all(paths: Sequence[Path]) -> tuple[list[Look], list[tuple[str, str]]]
     """A look at each run, those that a report's page holds among them; and what is none, or is damaged."""
     found: list[Look] = []
     apart: list[tuple[str, str]] = []
-    for path, name in _names(paths).items():
+    for path, name in names_of(paths).items():
         if is_run(path):
             found.append((glance(path, name), Folder(path)))
         elif path.is_file() and is_page(path):
@@ -102,7 +102,7 @@ def _told_apart(found: Sequence[Look]) -> list[Look]:
     ]
 
 
-def _names(paths: Sequence[Path]) -> dict[Path, str]:
+def names_of(paths: Sequence[Path]) -> dict[Path, str]:
     """What runs are called: by their folders, or, where two have the same, by their paths."""
     counts = Counter(path.absolute().name for path in paths)
     return {path: name if counts[name := path.absolute().name] == 1 else str(path) for path in paths}

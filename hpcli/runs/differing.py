@@ -17,6 +17,9 @@ Values = Mapping[str, JsonValue]
 """Dotted key → value, as plain data."""
 SHORT = {"optimizer.weight_decay": "wd", "schedule.momentum": "mom", "data.validation": "validation"}
 """Keys that have a shorter name than their last word, or share it and are meant by it."""
+MAIN = ("model.name", "data.name", "data.batch_size", "optimizer.name", "schedule.name", "schedule.max_lr",
+        "schedule.momentum", "optimizer.weight_decay", "train.epochs", "seed")  # fmt: skip
+"""Keys that say what ran, whether they are the default or not."""
 _WHERE = ("data.root", "init.weights", "evaluate.checkpoint", "interpolate.ckpt_a", "interpolate.ckpt_b",
           "interpolate.ckpt_c")  # fmt: skip
 """Keys whose values are places, of which the end says most."""

@@ -10,15 +10,11 @@ from typing import Protocol
 from hpcli.config.varying import written
 from hpcli.errors import DataError
 from hpcli.recording.rows import Row
+from hpcli.recording.tensorboard import Plain
 from hpcli.results.train import Epoch, Step
-from hpcli.runs.differing import Values, values_of
+from hpcli.runs.compare import TRAIN
+from hpcli.runs.differing import MAIN, Values, values_of
 from hpcli.runs.run import Run, find_runs
-
-Plain = bool | int | float | str
-TRAIN = "train"
-SETTINGS = ("data.name", "data.batch_size", "model.name", "optimizer.name", "optimizer.weight_decay", "schedule.name",
-            "schedule.max_lr", "schedule.momentum", "train.epochs", "seed")  # fmt: skip
-"""Keys that a log has even where all runs have them alike."""
 
 
 class Log(Protocol):
@@ -53,29 +49,23 @@ def trainings(paths: Sequence[Path]) -> list[Training]:
     return found
 
 
-def export(paths: Sequence[Path], log: Callable[[str, Mapping[str, Plain]], Log]) -> list[str]:
+def export(found: Sequence[Training], log: Callable[[str, Mapping[str, Plain]], Log]) -> None:
     """Write training runs to logs, each whole: its settings, its steps, its epochs.
 
     Args:
-        paths: run folders.
+        found: by `trainings`.
         log: `(name, settings)` of a run → where it goes; settings are keys with their values.
-
-    Returns:
-        The names.
     """
-    found = trainings(paths)
-    settings = _settings([values_of(each.run.config) for each in found])
-    for each, values in zip(found, settings, strict=True):
+    for each, values in zip(found, _settings([values_of(each.run.config) for each in found]), strict=True):
         to = log(each.name, values)
         for row in (*each.run.rows(Step), *each.run.rows(Epoch)):
             to.add(row)
         to.finish()
-    return [each.name for each in found]
 
 
 def _within(run: Run, name: str) -> Iterator[Training]:
     """The run, if it trains, and the training runs in its folder."""
-    if run.command == TRAIN and run.rows(Step):
+    if run.command == TRAIN and (run.path / f"{Step.table}.csv").is_file():
         yield Training(name, run)
     for each in (*run.children.values(), *find_runs(run.path)):
         yield from _within(each, f"{name}/{each.path.name}")
@@ -84,9 +74,7 @@ def _within(run: Run, name: str) -> Iterator[Training]:
 def _settings(runs: Sequence[Values]) -> list[dict[str, Plain]]:
     """For each run the keys that say what it is, and those in which the runs differ."""
     differing = {key for key in runs[0] if len({written(values[key]) for values in runs}) > 1}
-    return [
-        {key: _plain(value) for key, value in values.items() if key in differing or key in SETTINGS} for values in runs
-    ]
+    return [{key: _plain(value) for key, value in values.items() if key in differing or key in MAIN} for values in runs]
 
 
 def _plain(value: object) -> Plain:

@@ -11,6 +11,8 @@ from hpcli.models.freezing import train_mode
 from hpcli.training.device import seed_generators
 from hpcli.training.trainer import Trainer
 
+DROPOUT = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
 
 def first_gradients(trainer: Trainer) -> tuple[float, dict[str, float | None]]:
     """The loss of a trainer's first batch, in training mode, and its gradients. No weight is changed; BatchNorm's are.
@@ -37,5 +39,5 @@ def first_gradients(trainer: Trainer) -> tuple[float, dict[str, float | None]]:
 def switch_off_dropout(model: nn.Module) -> None:
     """Let dropout layers drop nothing; dropout that a network's own code calls stays."""
     for module in model.modules():
-        if isinstance(module, nn.modules.dropout._DropoutNd):
+        if isinstance(module, DROPOUT):
             module.p = 0.0

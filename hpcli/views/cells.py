@@ -74,3 +74,8 @@ def facts_text(facts: Facts) -> str:
     if isinstance(low, float) and isinstance(high, float):
         parts.append(f"{low:.2g} to {high:.2g}")
     return ", ".join(parts)
+
+
+def share(value: object, decimals: int = 1) -> str:
+    """A fraction in per cent; empty: there is none."""
+    return f"{value:.{decimals}%}" if isinstance(value, float) else ""

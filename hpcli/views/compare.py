@@ -15,7 +15,7 @@ from hpcli.results.foreign_runs import Value
 from hpcli.runs.differing import short_names, value_text
 from hpcli.runs.judging import in_words, value_of
 from hpcli.states import Judgement
-from hpcli.views.cells import clipped, facts_text, time_text
+from hpcli.views.cells import clipped, facts_text, share, time_text
 
 if TYPE_CHECKING:
     from hpcli.results import Summary
@@ -44,7 +44,7 @@ def setting_table(compared: Comparison) -> Table:
         line = judged.get(value_of(each), {})
         said = [_interval(line), str(line.get("verdict", "one seed"))] if compared.found else []
         table.add_row(
-            Text(clipped(each.name, 2 * NAME)), str(len(each.runs)), _with_error(each), _share(each.accuracy), *said
+            Text(clipped(each.name, 2 * NAME)), str(len(each.runs)), _with_error(each), share(each.accuracy), *said
         )
     return table
 
@@ -63,7 +63,7 @@ def run_tables(compared: Comparison, width: int) -> list[Table]:
     columns |= {
         "seed": [str(run.seed) for run in runs],
         "loss": [_loss(run) for run in runs],
-        "accuracy": [_share(run.glance.accuracy) for run in runs],
+        "accuracy": [share(run.glance.accuracy) for run in runs],
         "lowest": [_lowest(run) for run in runs],
         "trained": ["" if _is_whole(run) else f"{len(run.epochs['epoch'])} epochs" for run in runs],
         "took": [time_text(run.glance.seconds) for run in runs],
@@ -215,10 +215,6 @@ def _loss(run: Trained) -> str:
 def _is_whole(run: Trained) -> bool:
     """Whether a run has trained for as long as it was asked to."""
     return len(run.epochs["epoch"]) == run.values["train.epochs"]
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"
 
 
 def _lowest(run: Trained) -> str:

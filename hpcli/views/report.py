@@ -16,7 +16,7 @@ from rich.table import Table as RichTable
 from hpcli import plots
 from hpcli.errors import UsageError
 from hpcli.files import storing, write_atomic
-from hpcli.runs.compare import compare
+from hpcli.runs.compare import compare, names_of
 from hpcli.runs.comparison import Comparison
 from hpcli.runs.glance import glance
 from hpcli.runs.judging import in_words
@@ -59,8 +59,7 @@ def report(runs: Sequence[Run], *, refresh: int | None = None) -> str:
     """
     runs = list({run.path.resolve(): run for run in runs}.values())
     compared = compare(runs) if len(runs) > 1 else None
-    names = _names(runs)
-    looks = [glance(run.path, name) for run, name in zip(runs, names, strict=True)]
+    looks = [glance(path, name) for path, name in names_of([run.path for run in runs]).items()]
     in_full = len(runs) <= MOST_IN_FULL
     parts = [
         full_part(run, look, f"f{place}-") if in_full else short_part(look)
@@ -76,12 +75,6 @@ def report(runs: Sequence[Run], *, refresh: int | None = None) -> str:
         title=f"{parts[0].title}: {parts[0].name}" if together is None else f"{len(parts)} runs",
         in_full=in_full,
     )  # fmt: skip
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    """What runs are called: by their folders, or, where two have the same, by their paths."""
-    names = [run.path.absolute().name for run in runs]
-    return [name if names.count(name) == 1 else str(run.path) for name, run in zip(names, runs, strict=True)]
 
 
 def _together(compared: Comparison) -> Together:

@@ -38,8 +38,3 @@ def of_facts(title: str, lines: Sequence[Facts]) -> Table:
 def number(value: object, digits: int = 4) -> str:
     """A number in so many digits; empty: there is none."""
     return f"{value:.{digits}g}" if isinstance(value, int | float) else ""
-
-
-def share(value: object, decimals: int = 1) -> str:
-    """A fraction in per cent; empty: there is none."""
-    return f"{value:.{decimals}%}" if isinstance(value, float) else ""

@@ -25,7 +25,7 @@ from hpcli.results.made_with import MadeWith
 from hpcli.results.sweep import SweepResult
 from hpcli.results.tune import TuneResult
 from hpcli.results.tuning import RANGE_TEST
-from hpcli.runs.differing import value_text
+from hpcli.runs.differing import MAIN, value_text
 from hpcli.runs.glance import Glance, glance
 from hpcli.states import RunStatus
 from hpcli.views.cells import facts_text, time_text
@@ -182,9 +182,7 @@ def _setup(look: Glance) -> tuple[tuple[str, str], ...]:
     config = look.config
     assert config is not None
     is_found = COMMANDS[look.command].swept if look.command in COMMANDS else None
-    main = ("model.name", "data.name", "data.batch_size", "optimizer.name", "schedule.name", "schedule.max_lr",
-            "schedule.momentum", "optimizer.weight_decay", "train.epochs", "seed")  # fmt: skip
-    values = {key: _value(config, key) for key in main if key != is_found}
+    values = {key: _value(config, key) for key in MAIN if key != is_found}
     return tuple({**values, **{key: value_text(key, value) for key, value in look.differs.items()}}.items())
 
 

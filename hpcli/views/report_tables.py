@@ -16,8 +16,8 @@ from hpcli.results.sweep import SweepResult
 from hpcli.results.train import TrainResult
 from hpcli.results.tune import TuneResult
 from hpcli.states import BatchNorm
-from hpcli.views.cells import one_line
-from hpcli.views.report_cells import Table, number, of_facts, share
+from hpcli.views.cells import one_line, share
+from hpcli.views.report_cells import Table, number, of_facts
 from hpcli.views.report_verdict import verdict_tables
 
 BATCHNORM = {BatchNorm.RECOMPUTE: "measured anew", BatchNorm.INTERPOLATE: "averaged"}

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpcli.results.after_sweep import MANY_SEEDS
+from hpcli.results.after_sweep import MANY_SEEDS, more_seeds
 from hpcli.results.facts import Facts, is_table, shown_facts
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
-from hpcli.views.cells import time_text
-from hpcli.views.report_cells import Table, number, share
+from hpcli.views.cells import share, time_text
+from hpcli.views.report_cells import Table, number
 
 JUDGED = {
     Judgement.BEST: "the lowest mean",
@@ -109,18 +109,15 @@ def cost(result: SweepResult, command: str, path: Path) -> tuple[str, str]:
         command: that made it.
         path: of its folder.
     """
-    found, now = result.verdict, len(result.seeds)
-    needed = None if found is None else found.seeds_for_matters
-    if found is None or needed is None or found.margin is None or not undecided(result):
-        return "", ""
-    low, high = needed.low, needed.high
-    many = "over 1,000" if low is None else f"{low} to {'over 1,000' if high is None else high}"
-    says = f"To find a difference of {found.margin:.2g}, which is what matters, takes {many} seeds of each value"
-    more = None if low is None else max(low, now + 1)
+    more = more_seeds(result)
     if more is None:
-        return f"{says}; there are {now}.", ""
-    seconds = time_text(float(result.seconds.mean(1).sum()) * (more - now))
-    if more > MANY_SEEDS:
-        return f"{says}; there are {now}. {more} would take about {seconds} of training more.", ""
-    words = ("hpcli", command, "--resume", str(path), "--seeds", str(more))
-    return f"{says}; there are {now}. With {more}, about {seconds} of training more:", shlex.join(words)
+        return "", ""
+    says = f"To find a difference of {more.margin:.2g}, which is what matters, takes {more.needed} seeds of each value"
+    says = f"{says}; there are {more.now}."
+    if more.least is None:
+        return says, ""
+    seconds = time_text(more.seconds * (more.least - more.now))
+    if more.least > MANY_SEEDS:
+        return f"{says} {more.least} would take about {seconds} of training more.", ""
+    words = ("hpcli", command, "--resume", str(path), "--seeds", str(more.least))
+    return f"{says} With {more.least}, about {seconds} of training more:", shlex.join(words)

@@ -290,3 +290,14 @@ def test_a_running_median_drops_single_values() -> None:
     assert steady([1, 9, 1, np.nan, 1], 3).tolist() == [1, 1, 9, 1, 1]
     assert fall([3, 2, 1]) == pytest.approx(2)
     assert np.isnan(fall([1.0]))
+
+
+@pytest.mark.parametrize("width", [1, 3, 9, 13])
+def test_the_running_median_is_that_of_its_windows(width: int) -> None:
+    random = np.random.default_rng(0)
+    for count in (1, 2, 5, 8, 40):
+        values = np.where(random.random(count) < 0.1, np.nan, random.normal(size=count))
+        known = np.where(np.isfinite(values), values, np.inf)
+        reaches = [min(width // 2, at, count - 1 - at) for at in range(count)]
+        plain = [np.median(known[at - reach : at + reach + 1]) for at, reach in enumerate(reaches)]
+        assert steady(values, width).tolist() == plain

@@ -12,19 +12,6 @@ from hpcli.cli import main
 from hpcli.results.train import Epoch, Step
 from hpcli.runs.run import Run
 
-SMALL = ("-q", "--device", "cpu", "--set", "model.name=shallow3")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training, a sweep and a range test."""
-    folder = tmp_path_factory.mktemp("runs")
-    assert main(["train", *SMALL, "--epochs", "2", "--out", str(folder / "train")]) == 0
-    values = ("--values", "1e-3,1e-1", "--seeds", "2", "--epochs", "1")
-    assert main(["sweep-wd", *SMALL, *values, "--out", str(folder / "sweep")]) == 0
-    assert main(["lr-find", *SMALL, "--set", "lr_find.seeds=1", "--out", str(folder / "lr-find")]) == 0
-    return folder
-
 
 def curves(folder: Path) -> dict[str, object]:
     """What TensorBoard reads in a folder: curve → its points."""
@@ -68,7 +55,7 @@ def test_what_cannot_be_exported_is_said(runs: Path, tmp_path: Path, capsys: pyt
     assert "not a run folder" in capsys.readouterr().err
     assert main(["export", "tensorboard", str(runs / "train"), "--out", logs]) == 0
     before = sorted(Path(logs).rglob("*"))
-    assert main(["export", "tensorboard", str(runs / "train"), "--out", logs]) == 2
+    assert main(["export", "tensorboard", str(runs / "sweep"), str(runs / "train"), "--out", logs]) == 2
     assert "has a log already" in capsys.readouterr().err
     assert sorted(Path(logs).rglob("*")) == before
 

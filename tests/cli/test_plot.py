@@ -18,19 +18,6 @@ from hpcli.plots.saving import save
 from hpcli.recording.disk import DiskRecorder
 from hpcli.runs.run import Run
 
-SMALL = ("-q", "--device", "cpu", "--set", "schedule.max_lr=0.03", "--set", "model.name=shallow3")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training, a sweep and a range test."""
-    folder = tmp_path_factory.mktemp("runs")
-    assert main(["train", *SMALL, "--epochs", "2", "--out", str(folder / "train")]) == 0
-    values = ("--values", "1e-3,1e-1", "--seeds", "2", "--epochs", "2")
-    assert main(["sweep-wd", *SMALL, *values, "--out", str(folder / "sweep")]) == 0
-    assert main(["lr-find", *SMALL, "--set", "lr_find.seeds=1", "--out", str(folder / "lr-find")]) == 0
-    return folder
-
 
 @pytest.mark.parametrize(
     ("run", "names"),
