@@ -125,6 +125,8 @@ def _mark_barrier(axes: Axes, result: InterpolateResult) -> None:
 
 def _verdict(result: InterpolateResult) -> str:
     found, height = result.connections[result.judged], result.barriers[result.judged]["train"].height
+    if result.is_point:
+        return "A and B have the same weights"
     if found is None:
         return "Not finite"
     if found == Connection.OPEN:

@@ -53,7 +53,7 @@ def schedule(table: Schedule, steps_per_epoch: int) -> Figure:
     peak = int(np.argmax(table.lr))
     top.set(ylabel="learning rate", title="Schedule", ylim=(0, 1.18 * table.lr[peak]))
     top.plot(peak, table.lr[peak], "o", color=BLUE, markersize=5)
-    top.yaxis.set_major_formatter(FuncFormatter(lambda lr, _: written(float(f"{lr:.3g}"))))
+    top.yaxis.set_major_formatter(FuncFormatter(lambda lr, _: f"{lr:g}" if lr >= 1e-3 else written(float(f"{lr:.3g}"))))
     label(top, f"{table.lr[peak]:.3g} at step {peak:,}", (peak, table.lr[peak]), BLUE, above=True)
     bottom.plot(step, table.momentum, marker=dot, color=ORANGE)
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

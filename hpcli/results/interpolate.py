@@ -146,11 +146,14 @@ class InterpolateResult(InNotebook):
 
     @property
     def connections(self) -> dict[BatchNorm, Connection | None]:
-        """Mode → whether the training loss rises noticeably between the two; None where it is not finite."""
-        return {
-            mode: connection(curve["alpha"], curve["train_loss"], curve["rise_error"])
-            for mode, curve in self.curves.items()
-        }
+        """Mode → whether the training loss rises noticeably between the two; None: not finite, or there is no line."""
+        rows = {mode: (each["alpha"], each["train_loss"], each["rise_error"]) for mode, each in self.curves.items()}
+        return {mode: None if self.is_point else connection(*columns) for mode, columns in rows.items()}
+
+    @property
+    def is_point(self) -> bool:
+        """Whether A and B have the same parameters, as two names of one checkpoint: there is no line between them."""
+        return _geometry(self.products)[0] == 0
 
     @property
     def connected(self) -> bool | None:
@@ -174,7 +177,7 @@ class InterpolateResult(InNotebook):
         distance, cosine = _geometry(self.products)
         summary: Summary = {
             "sentence": SAME_WEIGHTS
-            if distance == 0
+            if self.is_point
             else in_words(judged, self.connections, self.standard_error, best[self.judged]),
             "connection": self.connections[self.judged],
             "connected": self.connected,

@@ -148,7 +148,7 @@ def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: s
         shown=tuple(pictures(drawn, prefix=prefix, label=answer)),
         undecided=undecided(result) if isinstance(result, SweepResult) else (),
         cost=cost(result, run.command, run.path) if isinstance(result, SweepResult) else ("", ""),
-        limits=limits(result) if isinstance(result, SweepResult) and result.verdict is not None else "",
+        limits=limits(result) if isinstance(result, SweepResult) and result.choice is not None else "",
         details=tuple(detail_tables(result)),
     )
 

@@ -93,9 +93,10 @@ def undecided(result: SweepResult) -> tuple[str, ...]:
 
 def limits(result: SweepResult) -> str:
     """What the verdict holds for, and what it says nothing of."""
+    epochs = result.config.sweep.epochs
     trained, judged = result.data.num_train_images, sum(each.valid_images for each in result.data.classes)
     return (
-        f"Cycles of {result.config.sweep.epochs} epochs of {result.config.model.name} on these {trained:,} training "
+        f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {result.config.model.name} on these {trained:,} training "
         f"images, judged on {judged:,} validation images that all runs share; test images were not looked at. Longer "
         "trainings, other networks and other images may put the values in another order: compare a few of them there."
     )

@@ -92,8 +92,10 @@ def test_two_epochs_are_connected_and_two_seeds_are_not(small: Config) -> None:
 
 def test_two_names_of_one_checkpoint_are_no_line(small: Config, run: TwoEpochs) -> None:
     (one, _), _ = run
-    found = summary_of(interpolate(one, one, config=with_overrides(small, {"interpolate.alphas": "0:1:3"})))
-    assert found["distance"] == 0
+    result = interpolate(one, one, config=with_overrides(small, {"interpolate.alphas": "0:1:3"}))
+    found = summary_of(result)
+    assert (found["distance"], found["connection"], found["connected"]) == (0, None, None)
+    assert result.connected is None
     assert found["sentence"].startswith("A and B have the same weights: there is no line between them.")
 
 
