@@ -53,8 +53,8 @@ def schedule(table: Schedule, steps_per_epoch: int) -> Figure:
     peak = int(np.argmax(table.lr))
     top.set(ylabel="learning rate", title="Schedule", ylim=(0, 1.18 * table.lr[peak]))
     top.plot(peak, table.lr[peak], "o", color=BLUE, markersize=5)
-    top.yaxis.set_major_formatter(FuncFormatter(lambda lr, _: f"{lr:g}" if lr >= 1e-3 else written(float(f"{lr:.3g}"))))
-    label(top, f"{table.lr[peak]:.3g} at step {peak:,}", (peak, table.lr[peak]), BLUE, above=True)
+    top.yaxis.set_major_formatter(FuncFormatter(lambda lr, _: _rate(lr)))
+    label(top, f"{_rate(table.lr[peak])} at step {peak:,}", (peak, table.lr[peak]), BLUE, above=True)
     bottom.plot(step, table.momentum, marker=dot, color=ORANGE)
     bottom.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     low, high = float(table.momentum.min()), float(table.momentum.max())
@@ -137,3 +137,8 @@ def batch(images: ArrayLike, labels: ArrayLike, classes: tuple[str, ...], *, mos
     pixels, numbers = np.asarray(images)[:most], np.asarray(labels)[:most]
     captions = [[(shortened(classes[number], 14), INK)] for number in numbers]
     return picture_grid(pixels, captions, "A training batch, as the network sees it")
+
+
+def _rate(lr: float) -> str:
+    """A learning rate in three digits: 0.0125, 3e-5."""
+    return f"{lr:.3g}" if lr >= 1e-3 else written(float(f"{lr:.3g}"))
