@@ -7,6 +7,7 @@ else (`010`, `.inf`) is a fault.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ Path = tuple[str | int, ...]
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.?(inf|nan)", re.IGNORECASE)
+_READ_DIFFERENTLY = re.compile("[\t\ufeff?|>]")  # libyaml takes some of what YAML forbids
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9]+(\.[0-9]*)?")
 
 
@@ -46,8 +48,7 @@ def read_document(text: str, source: str) -> Document:
     Raises:
         ConfigError: every fault found, each as `source:line:column: what`.
     """
-    reader = _Reader(text, source)
-    tree = reader.read()
+    reader, tree = _read(text, source)
     if tree is None:
         tree = {}
     if not isinstance(tree, dict):
@@ -57,20 +58,30 @@ def read_document(text: str, source: str) -> Document:
 
 def read_value(text: str, source: str) -> Any:
     """Read one value as it would be written in a config, for `--set KEY=VALUE`."""
-    return _Reader(text, source, locate=False).read()
+    return _read(text, source, locate=False)[1]
+
+
+def _read(text: str, source: str, *, locate: bool = True) -> tuple[_Reader, Any]:
+    """By libyaml, twenty times as fast, where both agree; the rest by PyYAML, which says better what is wrong."""
+    if yaml.__with_libyaml__ and not _READ_DIFFERENTLY.search(text):
+        with contextlib.suppress(ConfigError):
+            reader = _Reader(text, source, yaml.CSafeLoader, locate=locate)
+            return reader, reader.read()
+    reader = _Reader(text, source, yaml.SafeLoader, locate=locate)
+    return reader, reader.read()
 
 
 class _Reader:
     """Builds a plain tree from PyYAML's events."""
 
-    def __init__(self, text: str, source: str, *, locate: bool = True) -> None:
+    def __init__(self, text: str, source: str, loader: Any, *, locate: bool) -> None:
         self.source = source
         self.locate = locate
         self.where: dict[Path, str] = {}
         self.spans: dict[Path, tuple[int, int]] = {}
         self.faults: list[str] = []
         self.values = 0
-        self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=yaml.SafeLoader)
+        self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
 
     def read(self) -> Any:
         try:
@@ -141,7 +152,7 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         text: str = event.value
-        if event.style is not None:
+        if event.style:
             return text
         if text in ("", "~", "null", "Null", "NULL"):
             return None

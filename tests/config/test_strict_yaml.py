@@ -1,7 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from typing import Any
 
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpcli.config import strict_yaml
 from hpcli.config.strict_yaml import read_document, read_value
 from hpcli.errors import ConfigError
 
@@ -86,3 +92,67 @@ def test_every_key_knows_its_place() -> None:
 
 def test_an_empty_file_is_an_empty_config() -> None:
     assert read_document("# nothing\n", "c").tree == {}
+
+
+PIECES = [
+    "a",
+    "b: ",
+    ": ",
+    "- ",
+    "\n",
+    "\n  ",
+    "'",
+    '"',
+    "#",
+    " #",
+    "[",
+    "]",
+    "{",
+    "}",
+    ",",
+    "|\n",
+    ">\n",
+    "1e-3",
+    "010",
+]
+PIECES += [
+    "true",
+    "~",
+    "\t",
+    "é",
+    "𝒳",
+    "\u2028",
+    "\ufeff",
+    "\x85",
+    "? ",
+    "---\n",
+    "&a ",
+    "*a",
+    "!t ",
+    "\\n",
+    "@",
+    "<<",
+    "\r\n",
+]
+
+
+def read_by(text: str, loader: Any) -> tuple[str, object, object] | None:
+    reader = strict_yaml._Reader(text, "c", loader, locate=True)
+    try:
+        return repr(reader.read()), reader.where, reader.spans
+    except ConfigError:
+        return None
+
+
+@pytest.mark.skipif(not yaml.__with_libyaml__, reason="PyYAML was built without libyaml")
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join) | st.text(max_size=20))
+def test_what_libyaml_is_left_to_read_it_reads_as_pyyaml_does(text: str) -> None:
+    fast = None if strict_yaml._READ_DIFFERENTLY.search(text) else read_by(text, yaml.CSafeLoader)
+    assert fast in (None, read_by(text, yaml.SafeLoader))
+
+
+def test_pyyaml_without_libyaml_reads_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "train: {epochs: 3}  # short\nmodel:\n- 'x'\n"
+    with_it = read_document(text, "c")
+    monkeypatch.setattr(yaml, "__with_libyaml__", False)
+    assert read_document(text, "c") == with_it
