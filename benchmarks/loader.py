@@ -1,10 +1,12 @@
-"""What data cost: hpcli's training step beside the raw model, and beside PyTorch's DataLoader with Pillow.
+"""What data and loops cost: hpcli's training beside the raw model, PyTorch's DataLoader, fastai and Lightning.
 
+    pip install fastai lightning torch-lr-finder    # those that are not there are left out
     python benchmarks/loader.py --images DIR        # a folder in ImageNet layout (train/<class>/…)
 
 The same network, batch of 128, flip and padded crop, AdamW and number of steps for all, taking turns in one process:
 `raw` trains on one batch over and over; `hpcli` is its Trainer; `DataLoader` decodes and augments an image at a time with
-torchvision's transforms, in 0 or 2 workers. Median images/s of the rounds. Results go to benchmarks/results/loader.csv.
+torchvision's transforms, in 0 or 2 workers, and the same loaders go to fastai's Learner and Lightning's Trainer; `in memory`
+has its images decoded. Then a range test by each. Median images/s of the rounds. Results go to benchmarks/results/loader.csv.
 A turn begins when the workers of the last one have filled their queues: they go on for a while after it has ended.
 """
 
@@ -15,30 +17,36 @@ import datetime
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from loader_peers import HIGHEST, LOWEST, Loaders, Turn, fastai, installed, lightning, pytorch_lr_finder
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset, Subset
 from torchvision import transforms
 from torchvision.datasets import ImageFolder
 
-from hpcli import Trainer, allow_code, load_config
+from hpcli import Config, Trainer, allow_code, load_config, lr_find
+from hpcli.config import with_overrides
 from hpcli.training.schedules import constant
 
 BATCH = 128
+BUSY = 0.6
+STEPS = {"resnet20": 8, "tiny": 80}
 PAUSE = 1.0
 MODELS = {"resnet20": "resnet20", "tiny": "loader:tiny"}
-Turn = Callable[[int], None]
 
 
-def trainer_for(folder: Path, name: str) -> Trainer:
-    """hpcli's, with images as the model wants them."""
+def config_for(folder: Path, name: str) -> Config:
+    """Hpcli's, of a network and a folder of images."""
     allow_code("loader:tiny")
     data = {"data.name": "folder", "data.root": str(folder), "data.batch_size": BATCH}
-    return Trainer.from_config(load_config(None, {**data, "model.name": MODELS[name]}))
+    ends = {"lr_find.start_lr": LOWEST, "lr_find.end_lr": HIGHEST, "lr_find.seeds": 1}
+    return load_config(None, {**data, **ends, "model.name": MODELS[name]})
 
 
 def tiny(num_classes: int, in_channels: int) -> nn.Module:
@@ -71,18 +79,41 @@ def hpcli(trainer: Trainer) -> Turn:
     return turn
 
 
-def data_loader(trainer: Trainer, folder: Path, workers: int) -> Turn:
-    """A plain loop over PyTorch's DataLoader, the optimizer torch's fused AdamW."""
+def loaders_of(trainer: Trainer, folder: Path, *, in_memory: bool = False) -> Loaders:
+    """PyTorch's DataLoader over files, decoded and augmented one by one, or over decoded images in memory."""
     size = trainer.data.loader.size
     source = trainer.data.splits.source
-    steps = [
-        transforms.RandomCrop(size, padding=min(size) // 8), transforms.RandomHorizontalFlip(), transforms.ToTensor(),
-        transforms.Normalize(source.mean, source.std),
-    ]  # fmt: skip
+    random = [transforms.RandomCrop(size, padding=min(size) // 8), transforms.RandomHorizontalFlip()]
+    normal = transforms.Normalize(source.mean, source.std)
+    steps = [*random, normal] if in_memory else [*random, transforms.ToTensor(), normal]
     images = ImageFolder(str(folder / "train"), transforms.Compose(steps))
-    loader = DataLoader(
-        images, BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
-    )
+
+    def loader(workers: int, count: int) -> DataLoader[Any]:
+        shuffled = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))[: count * BATCH].tolist()
+        chosen: Dataset[Any] = _InMemory(images, shuffled) if in_memory else Subset(images, shuffled)
+        return DataLoader(
+            chosen, BATCH, shuffle=True, drop_last=True, num_workers=workers, persistent_workers=workers > 0
+        )
+
+    return loader
+
+
+class _InMemory(Dataset[Any]):
+    """Images decoded once, as tensors of floats; augmented one by one."""
+
+    def __init__(self, images: ImageFolder, chosen: list[int]) -> None:
+        self.transform, self.labels = images.transform, [images.targets[each] for each in chosen]
+        self.pixels = [transforms.functional.to_tensor(images.loader(images.samples[each][0])) for each in chosen]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        return self.transform(self.pixels[place]), self.labels[place]
+
+
+def data_loader(trainer: Trainer, loader: DataLoader[Any]) -> Turn:
+    """A plain loop over PyTorch's DataLoader, the optimizer torch's fused AdamW."""
     optimizer = torch.optim.AdamW(trainer.model.parameters(), lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-2, fused=True)
     batches = endless(loader)
 
@@ -97,17 +128,47 @@ def data_loader(trainer: Trainer, folder: Path, workers: int) -> Turn:
     return turn
 
 
-def endless(loader: DataLoader[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+def endless(loader: DataLoader[Any]) -> Iterator[tuple[Tensor, Tensor]]:
     """Batch after batch."""
     while True:
         yield from loader
 
 
-def speeds(folder: Path, name: str, steps: int, rounds: int) -> dict[str, float]:
-    """Median images/s of each way, taking turns."""
-    trainer = trainer_for(folder, name)
-    turns = {"raw": raw(trainer), "hpcli": hpcli(trainer)}
-    turns |= {f"DataLoader, {workers} workers": data_loader(trainer, folder, workers) for workers in (0, 2)}
+def range_test(config: Config) -> Turn:
+    """By hpcli, with its suggestion."""
+    trainer = Trainer.from_config(config)
+
+    def turn(steps: int) -> None:
+        trainer.reset(0)
+        lr_find(with_overrides(config, {"lr_find.steps": steps}), trainer=trainer)
+
+    return turn
+
+
+def ways(folder: Path, name: str, steps: int) -> tuple[dict[str, Turn], dict[str, Turn]]:
+    """What trains, and what tests learning rates, by its name."""
+    config = config_for(folder, name)
+    trainer = Trainer.from_config(config)
+    on_disk, in_memory = loaders_of(trainer, folder), loaders_of(trainer, folder, in_memory=True)
+    trains = {"raw": raw(trainer), "hpcli": hpcli(trainer)}
+    tests = {"hpcli": range_test(config)}
+    for workers in (0, 2):
+        trains[f"DataLoader, {workers} workers"] = data_loader(trainer, on_disk(workers, steps))
+    trains["DataLoader, in memory"] = data_loader(trainer, in_memory(0, steps))
+    for workers in (0, 2):
+        if installed("fastai"):
+            fit, find = fastai(trainer.model, on_disk, workers, steps)
+            trains[f"fastai, {workers} workers"] = fit
+            tests[f"fastai, {workers} workers"] = find
+        if installed("lightning"):
+            trains[f"Lightning, {workers} workers"] = lightning(trainer.model, on_disk, workers, steps)
+        if installed("torch_lr_finder"):
+            tests[f"pytorch-lr-finder, {workers} workers"] = pytorch_lr_finder(trainer.model, on_disk, workers, steps)
+    return trains, tests
+
+
+def in_turns(turns: dict[str, Turn], steps: int, rounds: int) -> dict[str, float]:
+    """Median seconds of each way, taking turns."""
     seconds: dict[str, list[float]] = {way: [] for way in turns}
     for number in range(rounds + 1):  # the first warms up
         for way, turn in turns.items():
@@ -115,25 +176,38 @@ def speeds(folder: Path, name: str, steps: int, rounds: int) -> dict[str, float]
             turn(steps)
             seconds[way] += [time.perf_counter() - started] if number else []
             time.sleep(PAUSE)
-    return {way: steps * BATCH / float(np.median(taken)) for way, taken in seconds.items()}
+    return {way: float(np.median(taken)) for way, taken in seconds.items()}
 
 
 def main() -> None:
     """Measure both networks and write a row for each way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=Path, required=True)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    before = os.getloadavg()[0]
+    if before > BUSY:
+        raise SystemExit(f"the machine is busy (load {before:.1f}); measure when it is not")
+    rows = ["model,what,way,images_per_second,of_first"]
+    for name, steps in STEPS.items():
+        for what, turns in zip(("train", "range test"), ways(arguments.images, name, steps), strict=True):
+            found = in_turns(turns, steps, arguments.rounds)
+            first = next(iter(found.values()))
+            rows += [
+                f'{name},{what},"{way}",{steps * BATCH / each:.0f},{first / each:.3f}' for way, each in found.items()
+            ]
+            print(*rows[-len(found) :], sep="\n", flush=True)
+    versions = ", ".join(f"{each} {version(each)}" for each in ("fastai", "lightning", "torch-lr-finder") if _has(each))
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
-    with (Path(__file__).parent / "results" / "loader.csv").open("w") as file:
-        file.write(f"# {datetime.date.today()}, {machine}, batch {BATCH}, median of {arguments.rounds} rounds\n")
-        file.write("model,way,images_per_second,share_of_raw\n")
-        for name, steps in (("resnet20", 8), ("tiny", 80)):
-            found = speeds(arguments.images, name, steps, arguments.rounds)
-            for way, speed in found.items():
-                file.write(f'{name},"{way}",{speed:.0f},{speed / found["raw"]:.3f}\n')
+    about = f"# {datetime.date.today()}, {machine}, {versions}, batch {BATCH}, median of {arguments.rounds} rounds"
+    path = Path(__file__).parent / "results" / "loader.csv"
+    path.write_text("\n".join([f"{about}, load before {before:.2f}", *rows]) + "\n")
+
+
+def _has(name: str) -> bool:
+    return installed(name.replace("-", "_"))
 
 
 if __name__ == "__main__":

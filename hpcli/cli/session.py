@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hpcli.data.dataset import Splits
     from hpcli.recording.disk import DiskRecorder
     from hpcli.recording.progress import OnProgress, Progress
+    from hpcli.recording.recorder import MethodRecorder
     from hpcli.results import Result
 
 
@@ -26,7 +27,7 @@ class RunExperiment(Protocol):
     """An experiment as a session runs it."""
 
     def __call__(
-        self, config: Config, *, recorder: DiskRecorder, on_progress: OnProgress, device: str, splits: Splits
+        self, config: Config, *, recorder: MethodRecorder, on_progress: OnProgress, device: str, splits: Splits
     ) -> Result:
         """Config → result."""
 
@@ -91,11 +92,13 @@ class Session:
         Returns:
             The exit code.
         """
+        from hpcli.cli.live import check_live, live
         from hpcli.cli.out import check_out
         from hpcli.config.code import check_code
 
         check_code(self.config, allowed=self.shared.allow_code)
         check_out(self.command, self.shared.out, resumes=self.options.resumes)
+        check_live(self.command, self.config)
         if self.shared.dry_run:
             return self._show_plan(again=again)
         with self._recorder(again=again) as recorder:
@@ -106,9 +109,10 @@ class Session:
             self._adopt(recorder, splits)
             with self.terminal.progress(self.command, recorder.should_stop) as on_progress:
                 watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
-                result = experiment(
-                    self.config, recorder=recorder, on_progress=watched, device=self.shared.device, splits=splits
-                )
+                with live(self.config, recorder) as rows:
+                    result = experiment(
+                        self.config, recorder=rows, on_progress=watched, device=self.shared.device, splits=splits
+                    )
             self._draw_all(recorder, result)
             return self._finish(recorder, result)
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hpcli.config.alphas import Alphas
 from hpcli.config.kinds import AtOnce, Checkpoint, CycleEpochs, FreshSeeds, Positive, PositiveInt, Seeds, Sizes, Values
-from hpcli.config.scope import EXPERIMENT, EXTENDS
+from hpcli.config.scope import EXPERIMENT, EXTENDS, NOT_RESULTS
 from hpcli.config.section import Section
 
 
@@ -115,3 +115,10 @@ class EvaluateConfig(Section):
     """What is evaluated: a run folder (its last checkpoint), RUN_DIR:best, RUN_DIR:epoch-0007, or a file."""
     split: Annotated[Literal["train", "valid", "test"] | None, EXPERIMENT] = None
     """Which images; null: the test images if there are any, else those that validate."""
+
+
+class RecordConfig(Section):
+    """What is written beside the run folder's own files."""
+
+    tensorboard: Annotated[bool, EXTENDS, NOT_RESULTS] = False
+    """train: also a TensorBoard log, `tensorboard` in the run folder, while it goes on."""

@@ -16,6 +16,7 @@ from hpcli.config.experiments import (
     EvaluateConfig,
     InterpolateConfig,
     LRFindConfig,
+    RecordConfig,
     SweepConfig,
     TuneConfig,
 )
@@ -216,3 +217,4 @@ class Config(Section):
     batch_size: BatchSizeConfig = BatchSizeConfig()
     interpolate: InterpolateConfig = InterpolateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    record: RecordConfig = RecordConfig()

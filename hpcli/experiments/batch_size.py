@@ -13,7 +13,7 @@ from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import MemoryLimitError, lacks_memory
 from hpcli.experiments.preflight import check_sizes
 from hpcli.recording.memory import MemoryRecorder
-from hpcli.recording.progress import OnProgress, Progress, silent
+from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import Recorder
 from hpcli.results.batch_size import BatchSize, BatchSizeResult
 from hpcli.results.data import DataFacts
@@ -21,6 +21,7 @@ from hpcli.states import RunStatus
 from hpcli.training import device as devices
 from hpcli.training.schedules import constant
 from hpcli.training.trainer import Trainer
+from hpcli.views.progress import shown
 
 SMALLEST = 16
 SECONDS = 1.5
@@ -38,7 +39,7 @@ def batch_size(
     config: Config,
     *,
     recorder: Recorder | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress | None = None,
     device: str = "auto",
     splits: Splits | None = None,
 ) -> BatchSizeResult:
@@ -49,7 +50,7 @@ def batch_size(
             there: powers of two from 16 up, on a GPU until one does not fit, on a CPU until two doublings gain nothing;
             at most as many as there are training images.
         recorder: where rows go; None: memory.
-        on_progress: told a line after every size.
+        on_progress: told a line after every size; None: nobody, in IPython a bar.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         splits: the images, if you have loaded them.
 
@@ -62,7 +63,7 @@ def batch_size(
     check_sizes(sizes, splits)
     recorder = recorder or MemoryRecorder()
     DataFacts.of(splits).record(recorder)
-    run = _Measurement(config, recorder, on_progress, device, splits)
+    run = _Measurement(config, recorder, shown(on_progress, "batch_size"), device, splits)
     if sizes:
         run.all_of(sorted(set(sizes)))
     else:

@@ -13,7 +13,7 @@ from hpcli.data.dataset import Splits
 from hpcli.errors import CheckpointError, UsageError
 from hpcli.experiments.plane import OnCost, PlaneMeasurement, no_matter, record_products
 from hpcli.recording.memory import MemoryRecorder
-from hpcli.recording.progress import OnProgress, Progress, silent
+from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
 from hpcli.results.interpolate import ENDS, Average, End, InterpolateResult, Place, VarianceZero
@@ -24,6 +24,7 @@ from hpcli.states import BatchNorm, RunStatus
 from hpcli.training.evaluation import Evaluation
 from hpcli.training.mixture import Mixture
 from hpcli.training.trainer import Trainer, Weights
+from hpcli.views.progress import shown
 
 Checkpoint = Weights | Path | str
 """Tensors by name, or a reference to a checkpoint as `load_weights` takes it."""
@@ -38,7 +39,7 @@ def interpolate(
     *,
     config: Config | None = None,
     recorder: Recorder | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress | None = None,
     on_cost: OnCost = no_matter,
     device: str = "auto",
     splits: Splits | None = None,
@@ -57,7 +58,7 @@ def interpolate(
         config: the data, the network, and the section `interpolate`; None: of A's run, where checkpoints are paths.
         recorder: where rows go, and the model of `save_average` as a checkpoint `average`; None: memory. One that has
             rows already is gone on with.
-        on_progress: called after every measurement.
+        on_progress: called after every measurement; None: nobody, in IPython a bar.
         on_cost: told what the plane will cost before it starts.
         device: `auto`, `cpu`, `cuda` or `cuda:1`; not used with a `trainer`.
         splits: the images, if you have loaded them; not used with a `trainer`.
@@ -84,9 +85,10 @@ def interpolate(
     weights = [fitting(each, trainer.data.splits, config) if isinstance(each, Stored) else each for each in stored]
     before = trainer.state_dict()
     try:
-        status = _Line(config, Mixture(trainer, *weights[:2]), recorder, on_progress).measure()
+        report = shown(on_progress, "interpolate")
+        status = _Line(config, Mixture(trainer, *weights[:2]), recorder, report).measure()
         if status == RunStatus.FINISHED and len(weights) == 3:
-            status = PlaneMeasurement(config, Mixture(trainer, *weights), recorder, on_progress).measure(on_cost)
+            status = PlaneMeasurement(config, Mixture(trainer, *weights), recorder, report).measure(on_cost)
         return InterpolateResult.from_rows(config, status, recorder)
     finally:
         trainer.load_state_dict(before)

@@ -16,7 +16,7 @@ from hpcli.config.varying import with_values, written
 from hpcli.data.dataset import Splits
 from hpcli.errors import ConfigError
 from hpcli.recording.memory import MemoryRecorder
-from hpcli.recording.progress import OnProgress, Progress, silent
+from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import Recorder
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindPoint, LRFindResult, LRFindStep, LRFindValid
@@ -27,6 +27,7 @@ from hpcli.training.losses import StepLoss
 from hpcli.training.schedules import Schedule, lr_find_schedule
 from hpcli.training.trainer import StepReport, Trainer
 from hpcli.trials.trainers import new_trainer
+from hpcli.views.progress import shown
 
 VALID_EVERY = 0.15
 """Decades between measurements of the validation loss."""
@@ -42,7 +43,7 @@ def lr_find(
     vary: Mapping[str, Sequence[object]] | None = None,
     *,
     recorder: Recorder | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress | None = None,
     device: str = "auto",
     splits: Splits | None = None,
     trainer: Trainer | None = None,
@@ -55,7 +56,7 @@ def lr_find(
             section 4.4: the best weight decay is the one whose loss is lowest at the highest stable learning rate).
             None: what `config.lr_find.values` says.
         recorder: where rows go; None: memory.
-        on_progress: called after every step whose loss has arrived.
+        on_progress: called after every step whose loss has arrived; None: nobody, in IPython a bar.
         device: `auto`, `cpu`, `cuda` or `cuda:1`; not used with a `trainer`.
         splits: the images, if you have loaded them; not used with a `trainer`.
         trainer: test this one, from where it is. Its weights, buffers, optimizer and place in the data are restored,
@@ -68,7 +69,7 @@ def lr_find(
     """
     config = config if vary is None else with_values(config, "lr_find", vary)
     recorder = recorder or MemoryRecorder()
-    tests = _Tests(config, recorder, on_progress)
+    tests = _Tests(config, recorder, shown(on_progress, "lr_find"))
     where = choose_device(device) if trainer is None else trainer.device
     tests.say(*same_range_tests(config, on_gpu=where.type == "cuda"))
     kept = None if trainer is None else (config, trainer)

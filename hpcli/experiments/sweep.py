@@ -12,7 +12,7 @@ from hpcli.config.varying import Setting, settings, with_settings, with_values
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.experiments.seeds import affordable_seeds
 from hpcli.recording.memory import MemoryRecorder
-from hpcli.recording.progress import OnProgress, silent
+from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.results import fresh, retune
 from hpcli.results.budgets import budgets_of, in_lines
@@ -29,6 +29,7 @@ from hpcli.training.device import choose_device, generators_kept
 from hpcli.trials.parallel import executor_for
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
+from hpcli.views.progress import shown
 
 LOOKS = 3
 """Times that a sweep until decided is judged at most."""
@@ -42,7 +43,7 @@ def sweep(
     vary: Mapping[str, Sequence[object]] | None = None,
     *,
     recorder: ParentRecorder | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress | None = None,
     device: str = "auto",
     splits: Splits | None = None,
 ) -> SweepResult:
@@ -53,7 +54,7 @@ def sweep(
         vary: a config key, or weight_decay or momentum, and its values; two keys: every pair of their values. None:
             what `config.sweep.values` says.
         recorder: where trials go; None: memory. Those that it has already are not trained again.
-        on_progress: called after every step, and with a line after every trial.
+        on_progress: called after every step, and with a line after every trial; None: nobody, in IPython a bar.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         splits: the images, if you have loaded them.
 
@@ -69,7 +70,7 @@ def sweep(
     data.record(recorder)
     trainers, where = Trainers(config, device=device, splits=splits), choose_device(device)
     with executor_for(config, recorder, trainers, device=where) as executor:
-        run = _Sweep(config, found, TrialTable(config, data, recorder, executor, on_progress))
+        run = _Sweep(config, found, TrialTable(config, data, recorder, executor, shown(on_progress, "sweep")))
         same = same_trainings(tuple(config.sweep.values), found, splits, on_gpu=where.type == "cuda")
         run.table.say(*same)
         return run.through()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from hpcli.config import Config
 from hpcli.data.dataset import Splits
 from hpcli.recording.memory import MemoryRecorder
-from hpcli.recording.progress import OnProgress, silent
+from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import Recorder
 from hpcli.results.train import BATCH, TrainResult
 from hpcli.training.device import generators_kept
 from hpcli.training.trainer import Trainer
 from hpcli.trials.run import run_training
 from hpcli.trials.trainers import new_trainer
+from hpcli.views.progress import shown
 
 PICTURES = 36
 """Images of the first batch that are kept, to be looked at."""
@@ -22,7 +23,7 @@ def train(
     config: Config,
     *,
     recorder: Recorder | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress | None = None,
     device: str = "auto",
     splits: Splits | None = None,
     trainer: Trainer | None = None,
@@ -34,7 +35,7 @@ def train(
     Args:
         config: what to train and how.
         recorder: where rows and checkpoints go; None: memory. One with a saved state is resumed from it, bit for bit.
-        on_progress: called after every step whose loss has arrived, and after every epoch.
+        on_progress: called after every step whose loss has arrived, and every epoch; None: nobody, in IPython a bar.
         device: `auto`, `cpu`, `cuda` or `cuda:1`; not used with a `trainer`.
         splits: the images, if you have loaded them; not used with a `trainer`.
         trainer: train this one from where it is, and keep it for its model. None: a new one.
@@ -51,4 +52,4 @@ def train(
         images, labels = trainer.data.loader.pictures(0)
         arrays = {"images": images[:PICTURES].cpu().numpy(), "labels": labels[:PICTURES].cpu().numpy()}
         recorder.keep_arrays(BATCH, arrays)
-    return run_training(config, trainer, recorder, on_progress)
+    return run_training(config, trainer, recorder, shown(on_progress, "train"))

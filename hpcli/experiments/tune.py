@@ -17,7 +17,7 @@ from hpcli.experiments.lr_find import lr_find
 from hpcli.experiments.preflight import check_searched
 from hpcli.experiments.train import train
 from hpcli.recording.memory import MemoryRecorder
-from hpcli.recording.progress import OnProgress, Progress, silent
+from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import MethodRecorder
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
@@ -32,6 +32,7 @@ from hpcli.training.device import generators_kept
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.table import TrialTable
 from hpcli.trials.trainers import Trainers
+from hpcli.views.progress import shown
 
 UNTIL = ("range_test", "search", "verdict", "train")
 
@@ -41,7 +42,7 @@ def tune(
     config: Config,
     *,
     recorder: MethodRecorder | None = None,
-    on_progress: OnProgress = silent,
+    on_progress: OnProgress | None = None,
     device: str = "auto",
     splits: Splits | None = None,
 ) -> TuneResult:
@@ -50,7 +51,7 @@ def tune(
     Args:
         config: what to train; `config.tune` says what is searched, and with how many short runs.
         recorder: where everything goes; None: memory. What it has already is not trained again.
-        on_progress: called after every step, and with a line after every run.
+        on_progress: called after every step, and with a line after every run; None: nobody, in IPython a bar.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         splits: the images, if you have loaded them.
 
@@ -59,7 +60,7 @@ def tune(
         DataError: the data cannot be read.
     """
     splits = splits or load_splits(config)
-    run = _Tune(config, recorder or MemoryRecorder(config), on_progress, device, splits)
+    run = _Tune(config, recorder or MemoryRecorder(config), shown(on_progress, "tune"), device, splits)
     steps: Mapping[str, Callable[[], None]] = {
         "range_test": run.range_test,
         "search": run.search,

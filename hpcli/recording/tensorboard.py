@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Plain = bool | int | float | str
+FLUSH_SECONDS = 10
 RESULTS = {f"metrics/{name}": f"result/{name}" for name in ("valid_loss", "valid_accuracy")}
 """Curves whose last points stand on the page of hyper-parameters, and what they are called there."""
 
@@ -25,23 +26,28 @@ class TensorBoard:
     Rows of other tables, texts and arrays are passed over, as are numbers that are missing or not finite.
     """
 
-    def __init__(self, folder: Path | str, settings: Mapping[str, Plain] | None = None) -> None:
+    def __init__(
+        self, folder: Path | str, settings: Mapping[str, Plain] | None = None, *, goes_on: bool = False
+    ) -> None:
         """Begin a log.
 
         Args:
             folder: where the event files go, beside any that are there.
             settings: key → value, for the page of hyper-parameters.
+            goes_on: of a run that is gone on with: what a log there has from the first step on that is added is hidden.
 
         Raises:
             UsageError: tensorboard is not installed.
         """
-        self._writer, self._settings = _writer(Path(folder)), dict(settings or {})
+        self._folder, self._goes_on, self._settings = Path(folder), goes_on, dict(settings or {})
+        self._make_writer = _writer_class()
+        self._writer: SummaryWriter | None = None
         self._results: dict[str, float] = {}
 
     def add(self, row: Row, *, durable: bool = False) -> None:  # a log has one kind of row
         """Add the points of a row."""
         for tag, step, value in points(row):
-            self._writer.add_scalar(tag, value, step)
+            self._begun(step).add_scalar(tag, value, step)
             if tag in RESULTS:
                 self._results[RESULTS[tag]] = value
 
@@ -55,9 +61,17 @@ class TensorBoard:
 
     def finish(self) -> None:
         """End the log: its settings and what it came to are a line of the page of hyper-parameters."""
+        writer = self._begun()
         if self._settings:
-            self._writer.add_hparams(self._settings, self._results, run_name=".")
-        self._writer.close()
+            writer.add_hparams(self._settings, self._results, run_name=".")
+        writer.close()
+
+    def _begun(self, step: int | None = None) -> SummaryWriter:
+        """The writer, which begins with the first point."""
+        if self._writer is None:
+            purged = step if self._goes_on else None
+            self._writer = self._make_writer(str(self._folder), purge_step=purged, flush_secs=FLUSH_SECONDS)
+        return self._writer
 
 
 def points(row: Row) -> list[tuple[str, int, float]]:
@@ -73,9 +87,9 @@ def points(row: Row) -> list[tuple[str, int, float]]:
     ]
 
 
-def _writer(folder: Path) -> SummaryWriter:
+def _writer_class() -> type[SummaryWriter]:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UsageError("tensorboard is not installed: pip install 'hpcli[tensorboard]'") from None
-    return SummaryWriter(str(folder))
+    return SummaryWriter

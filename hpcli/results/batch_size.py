@@ -27,7 +27,7 @@ class BatchSize(Row, table="batch_size"):
 
 
 @dataclass(frozen=True)
-class BatchSizeResult(InNotebook):
+class BatchSizeResult(InNotebook, frame="rows"):
     """Training throughput by batch size, in plain numbers."""
 
     status: RunStatus

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from hpcli.analysis.sanity import Check
 from hpcli.results import Summary
-from hpcli.states import CheckStatus
+from hpcli.results.html import InNotebook, html_of
+from hpcli.states import CheckStatus, RunStatus
 
 
 @dataclass(frozen=True)
-class CheckResult:
+class CheckResult(InNotebook, frame="checks"):
     """All checks, and what a training would take."""
 
     checks: tuple[Check, ...]
@@ -24,6 +25,9 @@ class CheckResult:
         """The worst of all."""
         found = {each.status for each in self.checks}
         return next((each for each in (CheckStatus.BAD, CheckStatus.LOOK) if each in found), CheckStatus.OK)
+
+    def _repr_html_(self) -> str:
+        return html_of(self.summary(), status=RunStatus.FINISHED)  # the sentence says how they ended
 
     def summary(self) -> Summary:
         """The result in plain values."""

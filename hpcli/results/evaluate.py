@@ -69,7 +69,7 @@ class Mistake(Row, table="mistakes"):
 
 
 @dataclass(frozen=True)
-class EvaluateResult(InNotebook):
+class EvaluateResult(InNotebook, frame="scores"):
     """An evaluation in plain numbers. Losses in nats, accuracies as fractions."""
 
     status: RunStatus

@@ -1,13 +1,18 @@
-"""A result in a notebook: its sentence, and under it its main numbers."""
+"""A result in a notebook: its sentence, under it its main numbers, and its table for pandas."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from typing import Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from hpcli.recording.rows import Row
 from hpcli.results.facts import columns_of, diagnosis_lines, is_table, plain, readable, shown_facts
+from hpcli.results.frame import framed
 from hpcli.states import RunStatus
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class Result(Protocol):
@@ -22,7 +27,25 @@ class Result(Protocol):
 
 
 class InNotebook:
-    """Gives a result the look that notebooks ask for."""
+    """Gives a result the look that notebooks ask for, and its main table to pandas.
+
+    A subclass names the field that holds the table, `class SweepResult(InNotebook, frame="trials")`; where that has
+    columns of numbers alone, also the rows that they come from.
+    """
+
+    _frame: ClassVar[str]
+    _row: ClassVar[type[Row] | None]
+
+    def __init_subclass__(cls, *, frame: str, row: type[Row] | None = None) -> None:
+        cls._frame, cls._row = frame, row
+
+    def frame(self) -> DataFrame:
+        """The main table: an epoch, a trial, a point or a class a row, with the columns of the run folder's CSV.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        return framed(getattr(self, self._frame), self._row)
 
     def _repr_html_(self: Result) -> str:
         return html_of(self.summary(), status=self.status)

@@ -85,7 +85,7 @@ class Average(Row, table="average"):
 
 
 @dataclass(frozen=True)
-class InterpolateResult(InNotebook):
+class InterpolateResult(InNotebook, frame="curves"):
     """The loss along a line and what it says, in plain numbers. Losses in nats, accuracies as fractions."""
 
     status: RunStatus

@@ -76,7 +76,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class LRFindResult(InNotebook):
+class LRFindResult(InNotebook, frame="curves"):
     """Range tests and what they say, in plain numbers."""
 
     status: RunStatus

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hpcli.analysis.plane import Plane, plane_through
 from hpcli.config import Config
 from hpcli.recording.recorder import Record, Rows
-from hpcli.recording.rows import Row, columns
+from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
 from hpcli.results.html import InNotebook
 from hpcli.states import BatchNorm, RunStatus
@@ -49,7 +49,7 @@ class Corner(Row, table="plane_corners"):
 
 
 @dataclass(frozen=True)
-class PlaneResult(InNotebook):
+class PlaneResult(InNotebook, frame="points"):
     """The validation loss on a grid, in nats; coordinates in units of weight distance."""
 
     status: RunStatus
@@ -78,6 +78,12 @@ class PlaneResult(InNotebook):
     def has_begun(self) -> bool:
         """Whether the corners have been measured."""
         return bool(self.corners)
+
+    @property
+    def points(self) -> Columns:
+        """[n · n] each: x, y and valid_loss of every point, row by row."""
+        x, y = np.meshgrid(self.x, self.y)
+        return {"x": x.ravel(), "y": y.ravel(), "valid_loss": self.valid_loss.ravel()}
 
     def summary(self) -> Summary:
         """The result in plain values."""

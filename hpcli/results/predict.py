@@ -9,11 +9,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpcli.results import Summary
+from hpcli.results.frame import framed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,16 @@ class PredictResult:
     def top(self, count: int = 1) -> Iterator[Answer]:
         """A row an image: its `count` likeliest classes."""
         return answers(self.files, self.probabilities, {}, self.names, count)
+
+    def frame(self) -> DataFrame:
+        """An image a row: its file, its likeliest class and how likely that is.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        classes = [self.names[label] for label in self.labels]
+        likeliest = self.probabilities.max(1) if self.files else self.probabilities[:, 0]
+        return framed({"file": list(map(str, self.files)), "class": classes, "probability": likeliest})
 
     def summary(self) -> Summary:
         """The result in plain values."""

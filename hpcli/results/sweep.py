@@ -36,7 +36,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class SweepResult(InNotebook):
+class SweepResult(InNotebook, frame="trials"):
     """A sweep in plain numbers: k settings, S seeds, E epochs. Losses in nats."""
 
     status: RunStatus  # finished, interrupted, diverged (no setting has a finite loss) or failed (no trial ran)

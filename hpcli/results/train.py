@@ -98,7 +98,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class TrainResult(InNotebook):
+class TrainResult(InNotebook, frame="epochs", row=Epoch):
     """A training run in plain numbers. Losses in nats, accuracies as fractions."""
 
     status: RunStatus

@@ -17,7 +17,7 @@ BEST = f"{RUN}/best.yaml"
 
 
 @dataclass(frozen=True)
-class TuneResult(Tuning, InNotebook):
+class TuneResult(Tuning, InNotebook, frame="trials"):
     """A tuning in plain numbers. Losses of the surface are logarithms of nats."""
 
     @property

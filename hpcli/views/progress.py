@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from hpcli.recording.progress import OnProgress, Progress
+from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.rows import Row
 from hpcli.results.facts import plain
 from hpcli.results.train import Epoch
@@ -64,7 +64,7 @@ class Pace:
 def progress_bar(what: str = "", *, file: TextIO | None = None) -> OnProgress:
     """A bar for a notebook or a script: `train(config, on_progress=hpcli.progress_bar())`. Nothing else here prints.
 
-    One line, written over, with the epochs above it. A bar is for one run.
+    One line, written over, with the epochs above it. A bar is for one run. In IPython one is there unasked.
 
     Args:
         what: a word in front of it.
@@ -88,6 +88,14 @@ def progress_bar(what: str = "", *, file: TextIO | None = None) -> OnProgress:
         out.flush()
 
     return report
+
+
+def shown(on_progress: OnProgress | None, what: str) -> OnProgress:
+    """Whom an experiment tells how far it is: as it was asked to; not asked: in IPython a bar, else nobody."""
+    if on_progress is not None:
+        return on_progress
+    ipython = sys.modules.get("IPython")
+    return silent if ipython is None or ipython.get_ipython() is None else progress_bar(what.replace("_", "-"))
 
 
 def sparkline(values: list[float], length: int = LENGTH) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from hpcli import FanOut, MemoryRecorder, TensorBoard, load_config, train
 from hpcli.cli import main
+from hpcli.recording import checkpoints
+from hpcli.recording.rows import Row
 from hpcli.results.train import Epoch, Step
 from hpcli.runs.run import Run
 
@@ -67,6 +70,47 @@ def test_a_log_grows_while_a_run_goes_on(tmp_path: Path) -> None:
     result = train(config, recorder=FanOut(MemoryRecorder(), log), device="cpu")
     log.finish()
     assert curves(tmp_path)["metrics/valid_loss"] == [(len(result.steps["step"]) - 1, pytest.approx(result.valid_loss))]
+
+
+LOGGED = ("train", "-q", "--device", "cpu", "--set", "model.name=shallow3", "--set", "record.tensorboard=true")
+
+
+def test_a_training_logs_while_it_goes_on_and_after_an_interruption_each_step_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("tensorboard")
+    path, add, seen = tmp_path / "run", TensorBoard.add, [0]
+
+    def interrupted(self: TensorBoard, row: Row, *, durable: bool = False) -> None:
+        add(self, row, durable=durable)
+        seen[0] += 1
+        if seen[0] == 20:  # after the checkpoint at the first epoch's end
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(TensorBoard, "add", interrupted)
+    monkeypatch.setattr(checkpoints, "AT_MOST_SECONDS", 0.0)
+    assert main([*LOGGED, "--epochs", "2", "--out", str(path), "--set", "data.batch_size=128"]) == 1
+    monkeypatch.undo()
+    assert main(["train", "-q", "--device", "cpu", "--resume", str(path)]) == 0
+    steps = Run.open(path).rows(Step)
+    assert curves(path / "tensorboard")["steps/train_loss"] == [
+        (each.step, pytest.approx(each.train_loss)) for each in steps
+    ]
+
+
+def test_a_log_that_cannot_be_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run"
+    assert main(["lr-find", "--set", "record.tensorboard=true", "--out", str(path)]) == 2
+    assert (
+        "record.tensorboard: of train alone; lr-find first, then hpcli export tensorboard RUN"
+        in capsys.readouterr().err
+    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    assert main([*LOGGED, "--out", str(path)]) == 2
+    assert "pip install 'hpcli[tensorboard]'" in capsys.readouterr().err
+    assert not path.exists()
 
 
 def test_trackio_reads_them(

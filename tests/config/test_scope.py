@@ -58,7 +58,15 @@ def test_scopes_go_together(key: str) -> None:
         assert scope & Scope.RUN
     if scope & Scope.EXTENDS:
         assert scope == Scope.EXTENDS
-    of_a_command = key.partition(".")[0] in ("lr_find", "sweep", "tune", "batch_size", "interpolate", "evaluate")
+    of_a_command = key.partition(".")[0] in (
+        "lr_find",
+        "sweep",
+        "tune",
+        "batch_size",
+        "interpolate",
+        "evaluate",
+        "record",
+    )
     assert of_a_command != bool(scope & Scope.RUN)
 
 

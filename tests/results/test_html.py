@@ -8,6 +8,7 @@ from hpcli.config import Config, with_overrides
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import train
 from hpcli.results.batch_size import BatchSizeResult
+from hpcli.results.check import CheckResult
 from hpcli.results.evaluate import EvaluateResult
 from hpcli.results.html import InNotebook, html_of
 from hpcli.results.interpolate import InterpolateResult
@@ -15,9 +16,13 @@ from hpcli.results.lr_find import LRFindResult
 from hpcli.results.plane import PlaneResult
 from hpcli.results.sweep import SweepResult
 from hpcli.results.train import TrainResult
+from hpcli.results.tune import TuneResult
 from hpcli.states import RunStatus
 
-EVERY = (BatchSizeResult, EvaluateResult, InterpolateResult, LRFindResult, PlaneResult, SweepResult, TrainResult)
+EVERY = (
+    BatchSizeResult, CheckResult, EvaluateResult, InterpolateResult, LRFindResult, PlaneResult, SweepResult, TrainResult,
+    TuneResult,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("result", EVERY)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -59,6 +61,20 @@ def test_nothing_is_printed_unless_a_bar_is_asked_for(config: Config, capsys: py
     assert f"valid loss {result.epochs['valid_loss'][1]:.4f}" in err
     assert "14/14" in err
     assert len(last.rstrip()) < 80
+
+
+def test_in_ipython_a_bar_is_there_unasked(
+    config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = with_overrides(config, {"train.epochs": 1})
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=object))
+    hpcli.train(short)
+    assert "7/7" in capsys.readouterr().err
+    hpcli.train(short, on_progress=lambda _: None)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))  # imported, but not running
+    hpcli.train(short)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_bar_writes_one_line_over_where_it_is_told_to() -> None:
