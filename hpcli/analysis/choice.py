@@ -159,7 +159,7 @@ def in_words(
     parts = [f"{says}, {choice.words}.", *_also(others, found, num_seeds, too_alike)]
     parts += _against_the_best([each for each in found.comparisons if each not in others and each is not chosen])
     wild = [str(each.value) for each in found.comparisons if each.unstable and each not in others]
-    parts += [f"{_listed(wild)} {'is' if len(wild) == 1 else 'are'} far noisier than the others."] if wild else []
+    parts += [f"{listed(wild)} {'is' if len(wild) == 1 else 'are'} far noisier than the others."] if wild else []
     if others and found.noise_sd is None:
         parts.append(f"One seed cannot tell values apart: {remedies.one_seed}.")
     elif any(each.verdict == Judgement.UNDECIDED for each in others):
@@ -187,10 +187,10 @@ def _also(others: Sequence[Comparison], found: Verdict, num_seeds: int, too_alik
     alike = [str(each.value) for each in others if each.verdict in (Judgement.EQUAL, Judgement.BEST)]
     short, equal = [each for each in alike if each in too_alike], [each for each in alike if each not in too_alike]
     rest = [each for each in others if str(each.value) not in alike]
-    parts = [f"The runs are too short to tell {_listed(short)} from it."] if short else []
-    parts += [f"{_listed(equal)} {'is' if len(equal) == 1 else 'are'} as good."] if equal else []
+    parts = [f"The runs are too short to tell {listed(short)} from it."] if short else []
+    parts += [f"{listed(equal)} {'is' if len(equal) == 1 else 'are'} as good."] if equal else []
     if rest:
-        gaps = _listed([f"{each.value} ({_signed(each.difference)}{', far noisier' * each.unstable})" for each in rest])
+        gaps = listed([f"{each.value} ({_signed(each.difference)}{', far noisier' * each.unstable})" for each in rest])
         sight = "" if all(each.unstable for each in rest) else _sight(found, num_seeds)
         parts.append(f"Not told apart from the lowest mean: {gaps}{sight}.")
     return parts
@@ -200,10 +200,11 @@ def _cost(found: Verdict, num_seeds: int) -> list[str]:
     needed = found.seeds_for_matters
     if needed is None or (needed.high is not None and needed.high <= num_seeds):
         return []
-    return [f"To find a difference of {found.margin:.1g}, which is what matters: {needed} seeds."]
+    return [f"To find a difference of {found.margin:.1g}, which is what matters: {needed.beyond(num_seeds)} seeds."]
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence lists them."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
@@ -234,7 +235,7 @@ def _against_the_best(behind: Sequence[Comparison]) -> list[str]:
 
 
 def _failed(alike: Sequence[Comparison], state: Judgement) -> str:
-    names, is_one = _listed([str(each.value) for each in alike]), len(alike) == 1
+    names, is_one = listed([str(each.value) for each in alike]), len(alike) == 1
     if state == Judgement.AT_CHANCE:
         losses = sorted({f"{each.mean:.3g}" for each in alike}, key=float)
         level = f"a loss of {losses[0]}" if len(losses) == 1 else f"losses of {losses[0]} to {losses[-1]}"

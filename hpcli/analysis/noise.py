@@ -105,6 +105,11 @@ class SeedsNeeded:
     low: int | None  # None: over 1,000
     high: int | None
 
+    def beyond(self, now: int) -> SeedsNeeded:
+        """The same where so many have been too few."""
+        low = None if self.low is None else max(self.low, now + 1)
+        return SeedsNeeded(low, None if self.high is None or low is None else max(self.high, low))
+
     def __str__(self) -> str:
         if self.low is None:
             return "over 1,000"

@@ -133,7 +133,9 @@ def curves(result: SweepResult) -> Figure:
 
 def _draw_value(axes: Axes, x: float, each: Comparison, paired: Array, top: float, *, aside: float) -> None:
     color = ORANGE if each.unstable else COLORS.get(each.verdict, GREY)
-    word = f"{each.verdict},\nunstable" if each.unstable else str(each.verdict)
+    is_behind = each.verdict == Judgement.UNDECIDED and not each.candidate
+    judged = "not the best" if is_behind else str(each.verdict)
+    word = f"{judged},\nunstable" if each.unstable else judged
     if each.difference is None:
         axes.annotate(
             word, (x, top), xytext=(0, 8), textcoords="offset points", ha="center", va="bottom", color=RED,

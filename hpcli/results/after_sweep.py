@@ -31,7 +31,7 @@ class MoreSeeds:
     @property
     def least(self) -> int | None:
         """To go on to, at least; None: over 1,000."""
-        return None if self.needed.low is None else max(self.needed.low, self.now + 1)
+        return self.needed.beyond(self.now).low
 
     @property
     def is_advised(self) -> bool:
@@ -64,8 +64,8 @@ def following(result: SweepResult) -> Following | None:
     notes = []
     if ahead is not None and ahead.on_all_images is not None:
         notes.append(
-            f"on all images theory carries the weight decay by the sum of learning rates, to {ahead.on_all_images:.2g} "
-            "(2405.13698)"
+            f"On all images theory carries the weight decay by the sum of learning rates, to {ahead.on_all_images:.2g} "
+            "(arXiv 2405.13698); that was not tried."
         )
     if ahead is None or not ahead.brackets:
         length = f"{result.config.train.epochs} epochs; the sweep's runs had {epochs}"
@@ -73,8 +73,8 @@ def following(result: SweepResult) -> Following | None:
             ("train",), result.chosen, tuple(notes), f"A training with the value to use, at full length: {length}."
         )
     notes.append(
-        f"found in cycles of {epochs} epoch{'s' * (epochs > 1)}, train takes {ahead.epochs}: on the same images a "
-        "weight decay is copied as it is, or three are compared at full length"
+        f"It was found in cycles of {epochs} epoch{'s' * (epochs > 1)}, and train.epochs is {ahead.epochs}: on the "
+        "same images a weight decay is copied as it is or, more surely, three are compared at full length."
     )
     listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
     words = ("sweep-wd", "--values", listed, "--epochs", str(ahead.epochs), "--seeds", "3")

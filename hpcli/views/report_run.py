@@ -61,6 +61,11 @@ TITLES = {
 }
 
 
+_OF_SWEEPS = {"train.epochs": "sweep.epochs"}
+"""What a sweep's runs go by in place of a training's key."""
+_DIRTY = "with changes that were not committed: the commit alone does not repeat it"
+
+
 @dataclass(frozen=True)
 class Part:
     """A run's part of the page. Texts are plain: the page escapes them."""
@@ -183,6 +188,8 @@ def _setup(look: Glance) -> tuple[tuple[str, str], ...]:
     assert config is not None
     is_found = COMMANDS[look.command].swept if look.command in COMMANDS else None
     values = {key: _value(config, key) for key in MAIN if key != is_found}
+    if look.command in COMMANDS and COMMANDS[look.command].module == "sweep":
+        values = {_OF_SWEEPS.get(key, key): _value(config, _OF_SWEEPS.get(key, key)) for key in values}
     return tuple({**values, **{key: value_text(key, value) for key, value in look.differs.items()}}.items())
 
 
@@ -198,6 +205,8 @@ def _made(run: Run) -> list[Table]:
     packages, argv = about.pop("packages", {}), about.pop("argv", [])
     facts = [(name, readable(name, value)) for name, value in about.items() if value not in ([], {}, None)]
     facts += [(str(name), str(version)) for name, version in (packages.items() if isinstance(packages, dict) else ())]
+    if str(about.get("commit", "")).endswith("-dirty"):
+        facts = [(name, f"{text} ({_DIRTY})" if name == "commit" else text) for name, text in facts]
     if isinstance(argv, list) and argv:
         words = [re.sub(r"^.*/(?=hpcli$)", "", str(argv[0])), *map(str, argv[1:])]
         facts.insert(0, ("command line", shlex.join(words)))

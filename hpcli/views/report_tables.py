@@ -110,6 +110,23 @@ def _by_seed(result: LRFindResult) -> list[Table]:
     ]
 
 
+def _sweep_runs(result: SweepResult) -> list[Table]:
+    rows = [
+        (
+            each.value,
+            str(each.seed),
+            str(each.status),
+            number(each.valid_loss),
+            share(each.valid_accuracy),
+            number(each.seconds, 3),
+        )
+        for each in (*result.trials, *result.tuning, *result.fresh_trials)
+        if each.has_begun
+    ]
+    header = (" & ".join(result.keys), "seed", "status", "loss", "accuracy", "seconds")
+    return [Table("Run by run", header, tuple(rows))]
+
+
 def _tuned(result: TuneResult) -> list[Table]:
     lines = result.summary().get("keys")
     return [of_facts("What was found, key by key", lines)] if is_table(lines) else []
@@ -175,5 +192,6 @@ _MAIN: Mapping[type, _Maker] = {
     BatchSizeResult: _throughput, InterpolateResult: _between, EvaluateResult: _scored,
 }  # fmt: skip
 _DETAILS: Mapping[type, _Maker] = {
-    TrainResult: _epochs, LRFindResult: _by_seed, TuneResult: _tune_runs, EvaluateResult: _classes,
+    TrainResult: _epochs, LRFindResult: _by_seed, SweepResult: _sweep_runs, TuneResult: _tune_runs,
+    EvaluateResult: _classes,
 }  # fmt: skip

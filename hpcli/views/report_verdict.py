@@ -6,7 +6,11 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from hpcli.analysis.choice import listed
 from hpcli.results.after_sweep import MANY_SEEDS, more_seeds
+from hpcli.results.budgets import in_lines
 from hpcli.results.facts import Facts, is_table, shown_facts
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
@@ -16,13 +20,13 @@ from hpcli.views.report_cells import Table, number
 JUDGED = {
     Judgement.BEST: "the lowest mean",
     Judgement.EQUAL: "as good",
-    Judgement.UNDECIDED: "undecided: not told apart",
+    Judgement.UNDECIDED: "not told apart from the lowest",
     Judgement.AT_CHANCE: "has learnt nothing",
     Judgement.MISSING: "a run is missing",
     Judgement.CANNOT_TELL: "one seed: cannot tell",
 }
 """What is judged of a value, for who has read nothing else of hpcli's; other words say it themselves."""
-NOT_THE_BEST = "not the best, by how much is undecided"
+NOT_THE_BEST = "not the best, by how much is open"
 """Of a value that is undecided, and surely not the best."""
 
 
@@ -31,13 +35,13 @@ def verdict_tables(result: SweepResult) -> list[Table]:
     found, lines = result.verdict, result.summary().get("ranking")
     if found is None or not is_table(lines):
         return []
-    header = ["value", "judgement", "above the lowest", "mean loss", "accuracy", "seconds a run"]
+    header = ["value", "judgement", "above the lowest mean", "mean loss", "mean accuracy", "seconds a run"]
     chosen = result.settings[result.choice.index].plain if result.choice else None
     rows = [_row(line, is_chosen=result.choice is not None and line["value"] == chosen) for line in lines]
     if all(isinstance(line.get("decay_budget"), float) for line in lines):
-        header.append("weights shrink by")
+        header.append("decay alone takes")
         rows = [(*row, share(line["decay_budget"], 2)) for row, line in zip(rows, lines, strict=True)]
-    return [Table("What can be told apart", tuple(header), tuple(rows), " ".join(_how_to_read(result)))]
+    return [Table("The values compared", tuple(header), tuple(rows), " ".join(_how_to_read(result)))]
 
 
 def _row(line: Facts, *, is_chosen: bool) -> tuple[str, ...]:
@@ -58,19 +62,15 @@ def _row(line: Facts, *, is_chosen: bool) -> tuple[str, ...]:
 
 def _how_to_read(result: SweepResult) -> Iterator[str]:
     """How the table is read, and how small a difference such a sweep finds."""
-    found, seeds = result.verdict, int(result.complete.sum())
+    found = result.verdict
     assert found is not None
     yield (
-        f"Mean validation losses (nats) of {seeds} seed{'s' * (seeds != 1)}. In brackets: how far above the lowest "
-        f"mean a value may lie; all these intervals hold together {100 * (1 - result.level):.3g} % of the time. "
-        "One that begins above 0 is worse."
+        f"Means over {_seeds(result)} of validation losses (nats). In brackets: where the true difference from the "
+        "lowest mean lies, below 0 where a value may be better; all these ranges are right at once "
+        f"{100 * (1 - result.level):.3g} % of the time. A value whose range lies above 0 is worse; “not the best” asks "
+        "less, on which side of 0 it lies (Hsu, 1984)."
     )
-    if found.noise_sd is not None:
-        wild = [str(each.value) for each in found.comparisons if each.unstable]
-        but = f", those of {' and '.join(wild)} by far more" if wild else ""
-        yield f"From seed to seed runs of one value differ by about {found.noise_sd:.2g} (a standard deviation){but}."
-    if found.resolution is not None:
-        yield f"Between values of that noise a difference of {found.resolution:.2g} is found four times of five."
+    yield from _noise(result)
     if found.margin is not None:
         share_of = f"{100 * result.config.sweep.matters:.2g} % of the lowest mean, the key sweep.matters"
         yield f"A difference below {found.margin:.2g} is taken not to matter ({share_of})."
@@ -78,27 +78,79 @@ def _how_to_read(result: SweepResult) -> Iterator[str]:
         yield "The value to use lies at the edge of what was tried: a better one may lie beyond."
     elif result.choice is not None and len(result.settings) > 2:
         yield "The value to use does not lie at an edge of what was tried."
+    if result.budgets:
+        yield "Decay alone takes that share of a weight in a whole run; where it hardly differs, the runs hardly can."
+    seconds = [trial.seconds for trial in result.trials if trial.seconds is not None]
+    yield f"In all {len(seconds)} runs, {time_text(sum(seconds))} of training."
+
+
+def _seeds(result: SweepResult) -> str:
+    """Which they are that all values have: seed 0, seeds 0, 1 and 2, or 12 seeds."""
+    names = [str(seed) for seed, is_complete in zip(result.seeds, result.complete, strict=True) if is_complete]
+    if len(names) > 5:
+        return f"{len(names)} seeds ({names[0]} to {names[-1]})"
+    return f"seed{'s' * (len(names) > 1)} {listed(names)}"
+
+
+def _noise(result: SweepResult) -> Iterator[str]:
+    """How much runs differ from seed to seed, what is left of it between values, and what is found in spite of it."""
+    found = result.verdict
+    if found is None or found.noise_sd is None:
+        return
+    wild = [str(each.value) for each in found.comparisons if each.unstable]
+    but = f", runs of {listed(wild)} by far more" if wild else ""
+    single = noise_of_a_run(result)
+    if single is not None and single > 1.5 * found.noise_sd:
+        yield (
+            f"A run differs from one of another seed by about {single:.2g} (a standard deviation){but}; values are "
+            f"compared on the same seeds, which leaves {found.noise_sd:.2g} of that."
+        )
+    else:
+        yield f"Runs of one value differ from seed to seed by about {found.noise_sd:.2g} (a standard deviation){but}."
+    if found.resolution is not None:
+        yield f"A true difference of {found.resolution:.2g} between two values is found four times of five."
+
+
+def noise_of_a_run(result: SweepResult) -> float | None:
+    """Standard deviation of the losses of one value's runs, over all values that are no noisier than the others."""
+    assert result.verdict is not None
+    kept = [not each.unstable and each.difference is not None for each in result.verdict.comparisons]
+    losses = result.losses[:, result.complete][kept]
+    return float(np.sqrt(losses.var(1, ddof=1).mean())) if losses.shape[1] > 1 and len(losses) else None
 
 
 def undecided(result: SweepResult) -> tuple[str, ...]:
-    """The values that are not told apart from the lowest mean, in words."""
+    """The values that are not told apart from the lowest mean, and those that cannot be in so short runs, in words."""
     if result.verdict is None:
         return ()
-    return tuple(
-        f"{each.value} against {result.verdict.best}: anything from {-each.low:.2g} better to {each.high:.2g} worse."
-        for each in result.verdict.comparisons
-        if each.verdict == Judgement.UNDECIDED and each.low is not None and each.high is not None
-    )
+    best = result.verdict.best
+    found = []
+    for each in result.verdict.comparisons:
+        if each.verdict != Judgement.UNDECIDED or each.low is None or each.high is None:
+            continue
+        if each.candidate:
+            found.append(f"{each.value} against {best}: anything from {-each.low:.2g} better to {each.high:.2g} worse.")
+        else:
+            found.append(f"{each.value} is not the best; it may be anything up to {each.high:.2g} worse than {best}.")
+    decays = in_lines(result.keys, result.budgets, result.config.sweep.epochs)
+    return (*found, *(f"{line}." for line in decays)) if found else ()
 
 
 def limits(result: SweepResult) -> str:
     """What the verdict holds for, and what it says nothing of."""
-    epochs = result.config.sweep.epochs
+    config, epochs = result.config, result.config.sweep.epochs
     trained, judged = result.data.num_train_images, sum(each.valid_images for each in result.data.classes)
+    fixed = {
+        "optimizer.name": f"by {config.optimizer.name}",
+        "schedule.max_lr": f"at max_lr {config.schedule.max_lr:.2g}",
+        "data.batch_size": f"in batches of {config.data.batch_size}",
+    }
+    how = ", ".join(words for key, words in fixed.items() if key not in (*result.keys, *config.sweep.retune))
     return (
-        f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {result.config.model.name} on these {trained:,} training "
-        f"images, judged on {judged:,} validation images that all runs share; test images were not looked at. Longer "
-        "trainings, other networks and other images may put the values in another order: compare a few of them there."
+        f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {config.model.name}{f' ({how})' * bool(how)} on these "
+        f"{trained:,} training images, judged on {judged:,} validation images that all runs share; test images were "
+        "not looked at. Longer trainings, other networks and other images may put the values in another order: compare "
+        "a few of them there."
     )
 
 
@@ -113,12 +165,15 @@ def cost(result: SweepResult, command: str, path: Path) -> tuple[str, str]:
     more = more_seeds(result)
     if more is None:
         return "", ""
-    says = f"To find a difference of {more.margin:.2g}, which is what matters, takes {more.needed} seeds of each value"
-    says = f"{says}; there are {more.now}."
+    needed = more.needed.beyond(more.now)
+    matters = f"a difference of {more.margin:.2g}, which is what matters"
+    says = f"There are {more.now} seeds of each value. To find {matters}, takes {needed}"
     if more.least is None:
-        return says, ""
-    seconds = time_text(more.seconds * (more.least - more.now))
+        return f"{says}.", ""
+    says = f"{says}: {more.least} would take about {time_text(more.seconds * (more.least - more.now))} of training more"
+    if needed.high is not None and needed.high > more.least:
+        says = f"{says}, and {needed.high} about {time_text(more.seconds * (needed.high - more.now))}"
     if more.least > MANY_SEEDS:
-        return f"{says} {more.least} would take about {seconds} of training more.", ""
+        return f"{says}.", ""
     words = ("hpcli", command, "--resume", str(path), "--seeds", str(more.least))
-    return f"{says} With {more.least}, about {seconds} of training more:", shlex.join(words)
+    return f"{says}.", shlex.join(words)

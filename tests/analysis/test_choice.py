@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hpcli.analysis.choice import Choice, choose, in_words
+from hpcli.analysis.noise import SeedsNeeded
 from hpcli.analysis.refine import refined
 from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.results.looks import level_of
@@ -226,3 +227,16 @@ def test_refining_halves_the_exponents_around_the_best() -> None:
     assert refined([1e-3, 1e-4, 1e-5], table([1.2, 1.0, 1.2])) == pytest.approx([3e-5, 3e-4])  # in any order
     assert refined([0.0, 1e-4, 2e-4], table([1.3, 1.0, 1.3])) == []  # nothing between 0 and 1e-4, nor at one figure
     assert refined([1.0, 2.0], verdict(np.full((2, 3), math.nan))) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "now", "words"),
+    [
+        (3, 11, 3, "4 to 11"), (3, 3, 3, "4"), (6, 11, 3, "6 to 11"), (None, None, 3, "over 1,000"),
+        (2, None, 5, "6 to over 1,000"),
+    ],
+)  # fmt: skip
+def test_seeds_that_are_needed_are_more_than_those_that_were_too_few(
+    low: int | None, high: int | None, now: int, words: str
+) -> None:
+    assert str(SeedsNeeded(low, high).beyond(now)) == words

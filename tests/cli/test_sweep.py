@@ -304,9 +304,9 @@ def test_a_sweep_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -
     short = ["--seeds", "1", *FAST, "--epochs", "1"]
     assert main(["sweep-wd", "--values", "1e-2", *short]) == 0
     said = capsys.readouterr().err
-    assert "found in cycles of 1 epoch, train takes 10" in said
+    assert "It was found in cycles of 1 epoch, and train.epochs is 10" in said
     assert "next: hpcli sweep-wd --values 0.0025,0.01,0.04 --epochs 10 --seeds 3 --set " in said
-    assert "on all images theory carries the weight decay" in said
+    assert "On all images theory carries the weight decay" in said
     assert main(["sweep-mom", "--values", "0.9", *short]) == 0
     assert "next: hpcli train --set " in (said := capsys.readouterr().err)
     assert "--set schedule.momentum=0.9" in said

@@ -10,17 +10,20 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from hpcli import Run
 from hpcli.cli import main
 from hpcli.plots.colours import DARK_PAPER, PAPER, WORDS, contrast, in_dark
+from hpcli.results.sweep import SweepResult
 from hpcli.runs.page import page_runs
 from hpcli.states import RunStatus
 from hpcli.views.report import MOST_IN_FULL, report, write_page
 from hpcli.views.report_cells import Table
 from hpcli.views.report_pictures import colour_rules, pictures
+from hpcli.views.report_verdict import noise_of_a_run, undecided
 from tests.runs.made import CLASSES, made
 
 pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
@@ -198,16 +201,42 @@ def test_a_sweep_says_what_could_not_be_told_and_what_it_takes(tmp_path: Path) -
     words = ["sweep-wd", "--values=1e-3,1e-2,1", "--seeds=2", "--epochs=3", f"--out={path}", *SMALL]
     assert main([*words, "--set=schedule.max_lr=0.01"]) == 0
     page, result = page_of(path), Run.open(path).result
-    assert "What can be told apart" in page
-    assert "intervals hold together" in page
-    undecided = [each for each in result.summary()["ranking"] if each["verdict"] == "undecided"]  # type: ignore[attr-defined]
-    assert page.count("anything from") == len(undecided)
-    assert (" seeds of each value; there are 2" in page) == bool(undecided)
-    (images,) = re.findall(r"Cycles of 3 epochs of shallow3 on these (\d+) training images, judged on 287", page)
+    assert "The values compared" in page
+    assert "all these ranges are right at once" in page
+    ranking = result.summary()["ranking"]
+    left = [each for each in ranking if each["verdict"] == "undecided"]  # type: ignore[attr-defined]
+    assert page.count("anything from") == sum(each["candidate"] for each in left)
+    assert page.count("not the best; it may be anything up to") == sum(not each["candidate"] for each in left)
+    assert ("There are 2 seeds of each value. To find" in page) == bool(left)
+    assert "Means over seeds 0 and 1 of validation losses" in page
+    (images,) = re.findall(
+        r"Cycles of 3 epochs of shallow3 \(by adamw, at max_lr 0.01, in batches of \d+\) on these (\d+) training", page
+    )
+    assert "<dt>sweep.epochs</dt><dd>3</dd>" in page
+    assert "train.epochs" not in page.split("The config, in full")[0].split("What ran")[1]
+    runs = page.split("Run by run")[-1].split("</table>")[0]
+    assert runs.count("<td>finished</td>") == 6
     assert int(images) == result.data.num_train_images  # type: ignore[attr-defined]
     assert "at full length" in page or result.following is None
     assert re.search(r"finished · took .* · ended \d{4}-\d\d-\d\d \d\d:\d\d UTC", page)
     assert "at the edge of what was tried" in page or "not lie at an edge of what was tried" in page
+
+
+def test_the_noise_of_a_run_is_that_of_its_values_not_what_pairing_leaves_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "sweep"
+    words = ["sweep-wd", "--values=0,1e-6,1e-5", "--seeds=3", "--epochs=4", f"--out={path}", *SMALL]
+    assert main([*words, "--set=schedule.max_lr=0.01"]) == 0
+    result = Run.open(path).result
+    assert isinstance(result, SweepResult)
+    spread = float(np.sqrt(np.var(result.losses, 1, ddof=1).mean()))
+    assert noise_of_a_run(result) == pytest.approx(spread)
+    assert result.verdict is not None
+    assert result.verdict.noise_sd is not None
+    assert spread > 1.5 * result.verdict.noise_sd
+    page = page_of(path)
+    assert f"A run differs from one of another seed by about {spread:.2g}" in page
+    assert f"which leaves {result.verdict.noise_sd:.2g} of that" in page
+    assert "0 and 1e-6: no systematic difference expected in 4 epochs" in page or not undecided(result)
 
 
 def test_every_colour_of_a_figure_has_one_for_a_dark_page() -> None:
