@@ -12,6 +12,7 @@ from .experiments.check import check
 from .experiments.evaluate import evaluate
 from .experiments.interpolate import interpolate
 from .experiments.lr_find import lr_find
+from .experiments.onnx import to_onnx
 from .experiments.predict import predict
 from .experiments.sweep import sweep
 from .experiments.train import train
@@ -83,6 +84,7 @@ __all__ = [
     "progress_bar",
     "suggest",
     "sweep",
+    "to_onnx",
     "train",
     "tune",
     "verdict",

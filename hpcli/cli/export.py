@@ -11,21 +11,69 @@ from typing import Annotated, Literal
 import typer
 
 from hpcli.cli import completion
+from hpcli.cli.options import AllowCode, ConfigFile
 from hpcli.errors import UsageError
 
-To = Annotated[Literal["tensorboard", "trackio"], typer.Argument(metavar="tensorboard|trackio")]
+To = Annotated[Literal["tensorboard", "trackio", "onnx"], typer.Argument(metavar="tensorboard|trackio|onnx")]
 Runs = Annotated[
     list[Path],
     typer.Argument(
-        metavar="RUN...", help="Folders of training runs, sweeps, tunings.", autocompletion=completion.run_folders
+        metavar="RUN...",
+        help="Run folders; onnx: one training run, RUN:best.",
+        autocompletion=completion.run_folders,
     ),
 ]
-Out = Annotated[Path, typer.Option(metavar="DIR", help="tensorboard: where the logs go, a folder a training run.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="tensorboard: where the logs go, a folder a training run; onnx: the file."),
+]
 Project = Annotated[str, typer.Option(metavar="NAME", help="trackio: the project that the runs are put into.")]
 
 
-def export(to: To, runs: Runs, out: Out = Path("tensorboard"), project: Project = "hpcli") -> int:
-    """Write training runs as logs of another program: the curves of each, its settings, what it came to."""
+Size = Annotated[int | None, typer.Option(min=1, max=4096, help="onnx: width and height. Default: as in training.")]
+
+
+def export(
+    to: To,
+    runs: Runs,
+    out: Out = None,
+    project: Project = "hpcli",
+    image_size: Size = None,
+    config: ConfigFile = None,
+    allow_code: AllowCode = False,
+) -> int:
+    """Write training runs as logs of another program, or a run's network as an ONNX graph."""
+    if to == "onnx":
+        return _onnx(runs, out, image_size, config, allowed=allow_code)
+    return _logs(to, runs, out or Path("tensorboard"), project)
+
+
+def _onnx(runs: Sequence[Path], out: Path | None, image_size: int | None, file: Path | None, *, allowed: bool) -> int:
+    """One run's network: RUN, RUN:best, or a file of weights."""
+    from hpcli.cli.predict import described
+    from hpcli.cli.terminal import Terminal
+    from hpcli.files import storing, write_atomic
+
+    if len(runs) > 1:
+        raise UsageError("export onnx: one run at a time")
+    run = str(runs[0])
+    path = out or Path(f"{Path(run.partition(':')[0]).absolute().name}.onnx")
+    if path.exists():
+        raise UsageError(f"{path}: is there already; delete it, or give another --out")
+    config = described(run, file, allowed=allowed)
+    from hpcli.experiments.onnx import to_onnx
+
+    data = to_onnx(run, config=config, image_size=image_size)
+    with storing(path):
+        write_atomic(path, data)
+    Terminal().note(
+        f"wrote {path}: uint8 images [N, H, W, C] → probabilities; the names of the classes are its metadata"
+    )
+    return 0
+
+
+def _logs(to: str, runs: Sequence[Path], out: Path, project: str) -> int:
+    """The curves of each training run, its settings, what it came to."""
     from hpcli.cli.terminal import Terminal
     from hpcli.recording.tensorboard import TensorBoard
     from hpcli.recording.trackio import Trackio, check_new

@@ -45,16 +45,20 @@ def predict(
     if as_json and csv is not None:
         raise UsageError("--json and --csv: choose one")
     show_warnings()
-    described, files = _config(run, config, allowed=allow_code), find_images(images)
+    network, files = described(run, config, allowed=allow_code), find_images(images)
     from hpcli.cli.answers import show_answers
     from hpcli.experiments.predict import Predictor
 
-    predictor = Predictor.open(run, files, config=described, image_size=image_size, device=device)
+    predictor = Predictor.open(run, files, config=network, image_size=image_size, device=device)
     return show_answers(predictor, top=top, file=csv, terminal=Terminal(quiet=quiet, as_json=as_json))
 
 
-def _config(run: str, file: Path | None, *, allowed: bool) -> Config:
-    """The config that describes the network: the one that is named, or the run's."""
+def described(run: str, file: Path | None, *, allowed: bool) -> Config:
+    """The config that describes a network: the one that is named, or the run's.
+
+    Raises:
+        UsageError: no such run, none beside it, or it names code of the user's own that is not allowed.
+    """
     from hpcli.config import load_config
     from hpcli.config.code import check_code
     from hpcli.runs.weights import reference, shared_config

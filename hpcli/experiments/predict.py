@@ -89,7 +89,7 @@ class Predictor:
         stored = read_weights(run)
         config = config or load_config(shared_config([run]))
         check_numbers(stored.weights, stored.name)
-        facts = _facts(stored, config)
+        facts = facts_of(stored, config)
         size = image_size or config.data.image_size
         form = facts.format or ImageFormat(3)
         known = (size, size) if size else form.size or size_of_first(files)
@@ -115,8 +115,12 @@ class Predictor:
             yield from answers(batch.files, probabilities, batch.unreadable, self.names, count)
 
 
-def _facts(stored: Stored, config: Config) -> DataFacts:
-    """What the network was trained on: as its weights say, else as its training data still do."""
+def facts_of(stored: Stored, config: Config) -> DataFacts:
+    """What a network was trained on: as its weights say, else as its training data still do.
+
+    Raises:
+        DataError: neither do.
+    """
     if stored.data is not None and stored.data.mean:
         return stored.data
     try:

@@ -35,7 +35,7 @@ def verdict_tables(result: SweepResult) -> list[Table]:
     found, lines = result.verdict, result.summary().get("ranking")
     if found is None or not is_table(lines):
         return []
-    header = ["value", "judgement", "above the lowest mean", "mean loss", "mean accuracy", "seconds a run"]
+    header = ["value", "judgement", "above the lowest", "mean loss", "accuracy", "seconds a run"]
     chosen = result.settings[result.choice.index].plain if result.choice else None
     rows = [_row(line, is_chosen=result.choice is not None and line["value"] == chosen) for line in lines]
     if all(isinstance(line.get("decay_budget"), float) for line in lines):
