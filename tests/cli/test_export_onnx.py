@@ -13,7 +13,7 @@ import pytest
 from hpcli import Run, to_onnx
 from hpcli.cli import main
 from hpcli.errors import UsageError
-from hpcli.experiments import onnx
+from hpcli.experiments import predict
 from hpcli.results.data import DataFacts
 from hpcli.runs.weights import read_weights
 from hpcli.training.classifier import Classifier
@@ -61,11 +61,11 @@ def test_what_cannot_be_is_said(
 
 def test_images_of_an_unknown_size_are_asked_for(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxscript")
-    known = onnx.facts_of
+    known = predict.facts_of
 
     def unknown(*given: object) -> DataFacts:
         return replace(known(*given), size=None)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(onnx, "facts_of", unknown)
+    monkeypatch.setattr("hpcli.experiments.onnx.facts_of", unknown)
     with pytest.raises(UsageError, match="does not say how large its images are; give --image-size"):
         to_onnx(runs / "train")
