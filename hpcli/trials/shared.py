@@ -136,14 +136,14 @@ class SharedExecutor:
 
     def _idle(self, waiting: Sequence[Spec]) -> None:
         """Nobody trains: say so, and lay the trials out anew, in case they are not what they should be."""
-        if self.crew.is_losing and self.crew.is_alone:
-            raise UsageError(
-                f"sweep.workers: {self.crew.lost} workers were lost before they began a trial, the last one with "
-                f"{self.crew.how}; set sweep.workers: null to train here"
-            )
         idle = time.monotonic() - self._busy_at
         if idle < IDLE_SECONDS:
             return
+        if self.crew.is_losing and self.crew.is_alone:
+            raise UsageError(
+                f"sweep.workers: {self.crew.lost} workers were lost before they began a trial, the last one with "
+                f"{self.crew.how}; go on with --set sweep.workers=null to train here"
+            )
         self._busy_at = time.monotonic()
         for spec in waiting:
             self._publish(spec)

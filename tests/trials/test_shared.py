@@ -105,6 +105,7 @@ def test_workers_that_are_lost_before_a_trial_end_the_sweep(
     short: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(crew, "MOST_LOST", 2)
+    monkeypatch.setattr(shared, "IDLE_SECONDS", 0.5)
     monkeypatch.setattr(sys, "executable", "/bin/false")  # exit code 1
     with executor_in(tmp_path / "run", short, 0) as executor, pytest.raises(HpcliError, match="exit code 1") as raised:
         list(executor.run(specs_of(short, (0,)), silent))
