@@ -10,6 +10,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from hpcli.errors import RunInUseError, StorageError, UsageError
 
@@ -151,6 +152,8 @@ def point_link(link: Path, target: Path) -> None:
 
 
 _BUSY = (errno.EACCES, errno.EAGAIN)
+TRIES, PROBE_SECONDS = 4, 0.01
+"""To take a lock it is tried so often, so long apart: another process may be looking, which takes microseconds."""
 _held: dict[tuple[int, int], int] = {}
 """Device and inode of a lock → the process that holds it, as far as this one knows: forks know of their parent's."""
 
@@ -169,13 +172,13 @@ class Lock:
             StorageError: the file system has no locks, or the file cannot be made.
         """
         self.path = path
-        check_free(path)
+        check_free(path, tries=TRIES)
         with storing(path):
             self._file = path.open("a+b")
         about = os.fstat(self._file.fileno())
         self._key = about.st_dev, about.st_ino
         try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(self._file, TRIES)
         except OSError as error:
             self._file.close()
             if error.errno in _BUSY:
@@ -191,24 +194,40 @@ class Lock:
         self._file.close()
 
 
-def check_free(path: Path) -> None:
+def _take(file: BinaryIO, tries: int) -> None:
+    """Take the lock on an open file.
+
+    Raises:
+        OSError: somebody holds it, for longer than a look takes.
+    """
+    for left in reversed(range(tries)):
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in _BUSY or not left:
+                raise
+            time.sleep(PROBE_SECONDS)
+
+
+def check_free(path: Path, *, tries: int = 1) -> None:
     """Check that nobody holds the lock at `path`.
 
     Raises:
         RunInUseError: a process does.
     """
-    if is_locked(path):
+    if is_locked(path, tries=tries):
         raise RunInUseError(f"{path.parent}: in use by another process; wait, or choose another --out")
 
 
-def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock at `path`, this one included."""
+def is_locked(path: Path, *, tries: int = 1) -> bool:
+    """Whether a process holds the lock at `path`, this one included. One that looks holds it for a moment itself."""
     try:
         about = path.stat()
         if _held.get((about.st_dev, about.st_ino)) == os.getpid():
             return True  # to open it and close it again would let it go
         with path.open("r+b") as file:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file, tries)
     except OSError as error:
         return error.errno in _BUSY
     return False

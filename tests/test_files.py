@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import fcntl
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,22 @@ def test_folders_of_the_same_second_are_numbered(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("hpcli.files.time.strftime", lambda _: "20260101-000000")
     made = [make_dated(tmp_path / "runs", "train-digits", lambda folder: (folder / "x").touch()).name for _ in range(3)]
     assert made == [f"train-digits-20260101-000000{end}" for end in ("", "-2", "-3")]
+
+
+def test_a_lock_that_another_process_looks_at_is_free(tmp_path: Path) -> None:
+    """Who looks holds it for a moment; who wants it waits for so long."""
+    path = tmp_path / ".lock"
+    path.touch()
+    waits, tells = os.pipe()
+    child = os.fork()
+    if not child:
+        with path.open("r+b") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            os.write(tells, b"x")
+            time.sleep(0.015)
+        os._exit(0)
+    os.read(waits, 1)
+    Lock(path).release()
+    os.waitpid(child, 0)
+    os.close(waits)
+    os.close(tells)

@@ -93,23 +93,32 @@ def key_parameters(keys: Iterable[str]) -> dict[str, inspect.Parameter]:
     return {key: _parameter(key) for key in keys}
 
 
+def flag(key: str) -> str:
+    """The option that sets a key, as it is written."""
+    return f"--{_name(key).replace('_', '-')}"
+
+
+def _name(key: str) -> str:
+    return NAMES.get(key, key.rpartition(".")[2])
+
+
 def _parameter(key: str) -> inspect.Parameter:
     from hpcli.config.keys import find_field
     from hpcli.config.varying import written
 
     field = find_field(key)
     assert field is not None, key
-    name = NAMES.get(key, key.rpartition(".")[2])
-    flag = name.replace("_", "-")
+    name = _name(key)
     about = " ".join((field.description or "").split())
     default = "" if field.default in (None, (), {}) else f" Default: {written(field.default)}."
+    word = name.replace("_", "-")
     kind: object = Annotated[
-        str | None, typer.Option(f"--{flag}", metavar=METAVARS.get(key, name.upper()), help=f"{about}{default}")
+        str | None, typer.Option(flag(key), metavar=METAVARS.get(key, name.upper()), help=f"{about}{default}")
     ]
     if field.annotation is bool:
         kind = Annotated[
             bool | None,
-            typer.Option(f"--{flag}/--no-{flag}", help=f"{about} Default: --{'' if field.default else 'no-'}{flag}."),
+            typer.Option(f"--{word}/--no-{word}", help=f"{about} Default: --{'' if field.default else 'no-'}{word}."),
         ]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
 

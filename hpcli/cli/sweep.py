@@ -12,13 +12,14 @@ from hpcli.cli.applying import check_apply
 from hpcli.cli.command import Call, command
 from hpcli.cli.options import Apply, Given
 from hpcli.cli.session import Session
+from hpcli.cli.worker import work
 from hpcli.commands import COMMANDS
 from hpcli.errors import CheckpointError, UsageError
 
 if TYPE_CHECKING:
     from hpcli.config import Config
 
-OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds")
+OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds", "workers")
 Varied = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="What to vary: optimizer.eps", autocompletion=completion.keys),
@@ -28,11 +29,23 @@ Retune = Annotated[
     str | None,
     typer.Option(metavar="KEY[=LIST]", help="Give each value its own best of these: schedule.max_lr=3e-3,1e-2."),
 ]
+Worker = Annotated[
+    bool, typer.Option("--worker", help="With --resume: train trials of that sweep, which another process drives.")
+]
 
 
 @command((*(f"sweep.{key}" for key in OWN), "init.weights"), resumes=True)
-def sweep(call: Call, keys: Varied = None, values: Values = None, retune: Retune = None, apply: Apply = None) -> int:
+def sweep(
+    call: Call,
+    keys: Varied = None,
+    values: Values = None,
+    retune: Retune = None,
+    apply: Apply = None,
+    worker: Worker = False,
+) -> int:
     """Compare values of a config key, or of two, by short runs of several seeds, and say which to use."""
+    if worker:
+        return work(call, {"KEY": keys, "--values": values, "--retune": retune, "--apply": apply})
     session = call.session(_vary(call, keys or [], values or []))
     session.config = session.config if retune is None else _retuned(session.config, retune)
     session.config = _with_grid(session.config, call.command)

@@ -49,10 +49,20 @@ def _of_the_rest(config: Config) -> Iterator[Fault]:
         if epoch >= train.epochs:
             place = ("train", "checkpoint_epochs", index)
             yield place, f"{epoch} is past the last epoch, {train.epochs - 1} (they count from 0)"
-    if isinstance(config.sweep.parallel, int) and config.sweep.parallel > 1 and train.threads is None:
-        yield ("sweep", "parallel"), f"{config.sweep.parallel}: needs train.threads, the cores of each trial, such as 1"
+    yield from _of_workers(config)
     if config.sweep.refine and config.sweep.until_decided:
         yield ("sweep", "refine"), "and until_decided: one at a time; a refined sweep can be resumed with more seeds"
+
+
+def _of_workers(config: Config) -> Iterator[Fault]:
+    """Faults of `sweep.parallel` and `sweep.workers`."""
+    parallel, workers = config.sweep.parallel, config.sweep.workers
+    several = parallel if isinstance(parallel, int) and parallel > 1 else None
+    for name, count in (("parallel", several), ("workers", workers)):
+        if count is not None and count > 1 and config.train.threads is None:
+            yield ("sweep", name), f"{count}: needs train.threads, the cores of each trial, such as 1"
+    if several is not None and workers is not None:
+        yield ("sweep", "workers"), "and parallel: one at a time; leave sweep.parallel at auto"
 
 
 def _of_values(config: Config) -> Iterator[Fault]:

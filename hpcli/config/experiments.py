@@ -52,6 +52,9 @@ class SweepConfig(Section):
     """Go on between the values that may be the best and their neighbours: exponents halved, one significant figure."""
     parallel: Annotated[AtOnce, EXTENDS] = "auto"
     """Trials side by side, each in a process of its own; auto: on a CPU one for every train.threads of its cores."""
+    workers: Annotated[Annotated[int, Field(ge=0, le=1000)] | None, EXTENDS] = None
+    """Leave the trials to workers, hpcli sweep --resume RUN --worker, on any machine that sees the folder, and start so
+    many of them here; 0: none. null: no workers."""
     until_decided: Annotated[bool, EXTENDS] = False
     """Add seeds until nothing is undecided, in three looks that share the error rate."""
     max_seeds: Annotated[int, Field(ge=2, le=100), EXTENDS] = 12

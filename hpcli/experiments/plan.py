@@ -192,6 +192,8 @@ def plan(module: str, config: Config, *, device: str = "auto") -> Facts:
 
 def _at_once(config: Config, device: str, trials: int) -> int | str:
     """How many trials run side by side; without torch nobody knows whether there is a GPU."""
+    if config.sweep.workers == 0:
+        return "as many as there are workers"
     cpu, gpu = (min(trials, at_once(config, on_gpu=on_gpu)) for on_gpu in (False, True))
     if device == "auto":
         return cpu if cpu == gpu else f"{cpu}, on a GPU {gpu}"

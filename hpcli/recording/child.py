@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from hpcli.errors import CheckpointError, HpcliError, HpcliWarning
 from hpcli.files import Lock, make_folders, storing
 from hpcli.recording.checkpoints import Checkpoints
 from hpcli.recording.csv_files import CsvFiles
+from hpcli.recording.failed_start import ERROR
 from hpcli.recording.folder import Folder
 from hpcli.recording.folder_recorder import FolderRecorder
 from hpcli.recording.recorder import State
@@ -58,6 +60,41 @@ class ChildFolder(FolderRecorder):
         self._note(RunStatus.CREATED)
         self._write_config()
 
+    def publish(self) -> RunStatus:
+        """Let the run lie there for any process to take. One that failed is to be tried again.
+
+        Returns:
+            How it stands: over, or to be taken.
+
+        Raises:
+            RunInUseError: a process is at it.
+            StorageError: it cannot be written.
+        """
+        with self._held():
+            self._look()
+            if self.status == RunStatus.FAILED:
+                self._note(RunStatus.CREATED)
+            return self.status
+
+    def give_up(self, reason: str) -> None:
+        """Note that the run failed, of which those that were at it can tell nothing.
+
+        Raises:
+            RunInUseError: a process is at it.
+        """
+        with self._held(), storing(self.path):
+            self._begin_after(self.folder.standing)
+            (self.path / ERROR).write_text(f"{reason}\n")
+            self._note(RunStatus.FAILED)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        lock = self._take_lock()
+        try:
+            yield
+        finally:
+            lock.release()
+
     @property
     def seconds(self) -> float:
         """How long the run took. For a run that was over before, what its folder says."""
@@ -78,8 +115,8 @@ class ChildFolder(FolderRecorder):
         full = super().finish(status, summary)
         if status != RunStatus.INTERRUPTED:
             shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
-            with storing(self.path / "error.log"):
-                (self.path / "error.log").unlink(missing_ok=True)
+            with storing(self.path / ERROR):
+                (self.path / ERROR).unlink(missing_ok=True)
         return full
 
 
@@ -102,7 +139,9 @@ def _goes_on(path: Path, config: Config) -> bool:
             newest = Checkpoints(path / "checkpoints").newest_intact()
             if newest is None:
                 raise CheckpointError(f"{path}: its checkpoints are gone")
-            CsvFiles(path).cut_back(newest[0].tables, newest[0].hashes)
+            files = CsvFiles(path)
+            files.cut_back(newest[0].tables, newest[0].hashes)
+            files.close()
     except CheckpointError:
         warnings.warn(f"{path}: not as the trial left it; it is trained anew", HpcliWarning, stacklevel=2)
         return False

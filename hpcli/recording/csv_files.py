@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from _hashlib import HASH
 
 
+TAIL_BYTES = 1000
+"""At the end of a table: more than a row of numbers takes."""
+
+
 class CsvFiles:
     """The CSV files of a run folder."""
 
@@ -184,6 +188,23 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
     except (ValueError, csv.Error) as error:
         raise CheckpointError(f"{path}:{reader.line_num}: {error}; restore the file, or start anew") from None
     return rows
+
+
+def last_row(path: Path, kind: type[R]) -> R | None:
+    """The last row of a table of numbers that is being written, read from its end; None: there is none to read."""
+    try:
+        with path.open("rb") as file:
+            header = file.readline()
+            file.seek(max(len(header), path.stat().st_size - TAIL_BYTES))
+            *_, line = [each for each in file.read().splitlines(keepends=True) if each.endswith(b"\n")]
+        columns, texts = columns_of(kind), dict(zip(_fields(header), _fields(line), strict=True))
+        return kind(**{each.field: each.read(texts[each.name]) for each in columns})
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _fields(line: bytes) -> list[str]:
+    return line.decode().rstrip("\r\n").split(",")
 
 
 def header_of(kind: type[Row]) -> bytes:

@@ -7,19 +7,22 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
+from hpcli import catalog
 from hpcli.config import Config
 from hpcli.errors import CheckpointError, HpcliError, HpcliWarning
 from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import ParentRecorder
 from hpcli.states import RunStatus
+from hpcli.trials.crew import Crew
 from hpcli.trials.executor import Executor, Outcome, at_once
 from hpcli.trials.serial import SerialExecutor
+from hpcli.trials.shared import SharedExecutor
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import Trainers
 from hpcli.trials.worker import STOP, Setup
@@ -36,14 +39,19 @@ END_SECONDS = 10.0
 def executor_for(
     config: Config, recorder: ParentRecorder, trainers: Trainers, *, device: torch.device
 ) -> Iterator[Executor]:
-    """What runs the trials of an experiment: here, or as many at once as `sweep.parallel` says, in a run folder."""
+    """What runs the trials of an experiment: here, or as `sweep.workers` and `sweep.parallel` say, in a run folder."""
     here, folder = SerialExecutor(recorder, trainers), recorder.children_folder
-    many = at_once(config, on_gpu=device.type == "cuda")
-    if many == 1:
+    many, workers = at_once(config, on_gpu=device.type == "cuda"), config.sweep.workers
+    if many == 1 and workers is None:
         yield here
     elif folder is None:
-        warnings.warn("sweep.parallel: needs a run folder; one trial at a time", HpcliWarning, stacklevel=3)
+        key = "parallel" if workers is None else "workers"
+        warnings.warn(f"sweep.{key}: needs a run folder; one trial at a time", HpcliWarning, stacklevel=3)
         yield here
+    elif workers is not None:
+        options = ["--device", str(device), *(["--allow-code"] if catalog.allowed_code else [])]
+        with closing(Crew(folder.parent, workers, options)) as crew:
+            yield SharedExecutor(recorder, here, folder, crew)
     else:
         setup = Setup(folder.resolve(), config, str(device), trainers.splits.fingerprints)
         beside = ParallelExecutor(recorder, here, setup, many)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 
-from hpcli.errors import HpcliError, HpcliWarning, StorageError
+from hpcli.errors import HpcliError, HpcliWarning, RunInUseError, StorageError
 from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import Parent
 from hpcli.results.made_with import MadeWith
@@ -32,6 +32,7 @@ class SerialExecutor:
 
         Raises:
             StorageError: the run folder cannot be written. An OSError of a user's network is its trial's.
+            RunInUseError: another process is at the trial.
         """
         for spec in specs:
             outcome = self._run(spec, on_progress)
@@ -47,7 +48,7 @@ class SerialExecutor:
                 self._compare(own.rows(MadeWith) if trainer is None else [made_with(trainer.numerics)])
                 result = run.run_trial(spec, own, trainer=trainer, on_progress=on_progress)
                 return Outcome(spec, result.status, result, own.seconds, reused)
-        except StorageError:
+        except (StorageError, RunInUseError):
             raise
         except Exception as error:
             self.trainers.drop()

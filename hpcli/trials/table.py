@@ -99,7 +99,7 @@ class TrialTable:
             self._steps_done += self._steps(outcome.spec)
             self._write(*(kind for kind, planned in self._planned.items() if outcome.spec in planned))
             if outcome.status != RunStatus.INTERRUPTED and outcome.spec.key not in over:
-                self.say(_in_words(outcome))
+                self.say(outcome.in_words)
             self._say_forecast()
 
     def rows(self, kind: type[T]) -> list[T]:
@@ -181,11 +181,3 @@ def _row(kind: type[T], spec: Spec, outcome: Outcome | None, parameter: str) -> 
         running_loss=result.valid_loss if result and result.reestimated else None,
         reused=bool(outcome and outcome.reused),
     )
-
-
-def _in_words(outcome: Outcome) -> str:
-    what, result = f"{outcome.spec.name}, seed {outcome.spec.seed}: ", outcome.result
-    if outcome.status != RunStatus.FINISHED or result is None:
-        return what + outcome.status + (f" ({outcome.reason})" if outcome.reason else "")
-    loss, accuracy = (score or 0.0 for score in result.judged[:2])
-    return f"{what}valid loss {loss:.4f}  accuracy {accuracy:.1%}  {outcome.seconds or 0.0:.1f} s"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from hpcli.config import Config, load_config, with_overrides
-from hpcli.errors import HpcliWarning
+from hpcli.errors import HpcliWarning, RunInUseError
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
@@ -211,3 +212,36 @@ def test_keepsakes_are_not_kept(disk: DiskRecorder, config: Config, monkeypatch:
         monkeypatch.setattr(child, "should_stop", lambda: True)
         child.save({"step": 2}, step=2, labels=("epoch-0001",))
         assert (child.path / "checkpoints/epoch-0001.pt").exists()
+
+
+def test_one_that_is_laid_out_is_there_for_any_process_to_take(disk: DiskRecorder, config: Config) -> None:
+    child = disk.child("a", config)
+    assert child.publish() == RunStatus.CREATED
+    found = disk.find_child("a")
+    assert found is not None
+    assert (found.config, found.status) == (config, RunStatus.CRASHED)  # as far as its lock tells
+    with disk.child("a", config) as taken:
+        taken.add(Place(0.5))
+        with pytest.raises(RunInUseError):
+            disk.child("a", config).publish()
+        taken.finish(RunStatus.FINISHED, {})
+    assert disk.child("a", config).publish() == RunStatus.FINISHED
+    assert found.rows(Place) == [Place(0.5)]
+    (child.path / "places.csv").write_text("alpha\n0.7\n")
+    with pytest.warns(HpcliWarning, match="trained anew"):
+        assert disk.child("a", config).publish() == RunStatus.CREATED
+
+
+def test_one_that_failed_is_laid_out_again_with_its_checkpoint(disk: DiskRecorder, config: Config) -> None:
+    with pytest.raises(ZeroDivisionError), disk.child("a", config) as child:
+        child.signals.received = signal.SIGTERM
+        child.save({"a": torch.ones(1)}, step=3)
+        raise ZeroDivisionError
+    assert child.status == RunStatus.FAILED
+    assert disk.child("a", config).publish() == RunStatus.CREATED
+    found = child.folder.standing
+    assert found is not None
+    assert found.saved == 3
+    disk.child("a", config).give_up("nobody is left")
+    assert child.folder.status == RunStatus.FAILED
+    assert (child.path / "error.log").read_text() == "nobody is left\n"

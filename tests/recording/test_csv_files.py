@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpcli.errors import CheckpointError
-from hpcli.recording.csv_files import CsvFiles, read_rows
+from hpcli.recording.csv_files import CsvFiles, last_row, read_rows
 from hpcli.recording.rows import Row
 
 
@@ -224,3 +224,19 @@ def test_a_stray_quote_in_a_long_table_is_answered_quickly(tmp_path: Path) -> No
     started = time.process_time()
     assert read_rows(path, Step) == [Step(0, 0.5)]
     assert time.process_time() - started < 2
+
+
+def test_the_last_row_is_read_from_the_end_of_a_table(tmp_path: Path) -> None:
+    files, path = CsvFiles(tmp_path), tmp_path / "steps.csv"
+    assert last_row(path, Step) is None
+    for step in range(100):
+        files.append(Step(step, 1e-3))
+        assert last_row(path, Step) == Step(step, 1e-3)
+    files.close()
+    with path.open("a") as file:
+        file.write("100,0.0")  # it is being written
+    assert last_row(path, Step) == Step(99, 1e-3)
+    path.write_text("step,lr,note\n")
+    assert last_row(path, Step) is None
+    path.write_text("step,lr\n1,x\n")
+    assert last_row(path, Step) is None
