@@ -147,6 +147,7 @@ class Trainer:
         self._losses = LossRecord(len(schedule), start, self.device)
         lrs, momenta = schedule.lr.tolist(), schedule.momentum.tolist()
         per_epoch = self.data.steps_per_epoch
+        self.optimizer.peak_lr = None if schedule.is_range else max(lrs, default=None)
         train_mode(self.model)
         for step in range(start, stop):
             with self.numerics.active():

@@ -14,6 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from hpcli.config import Config, load_config, with_overrides
+from hpcli.config.optimizers import decay_of
 from hpcli.data import pixels
 from hpcli.data.dataset import load_splits
 from hpcli.models import build_model
@@ -172,6 +174,16 @@ CASES: list[dict[str, Any]] = [
 IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen"]
 
 
+WITH_TIMM: list[Any] = [
+    pytest.param(
+        {"data.augment": "none", "optimizer.name": f"timm/{name}", "optimizer.decay": decay_of(f"timm/{name}")},
+        id=name,
+        marks=pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed"),
+    )
+    for name in ("muon", "nadamw", "lion", "adamc", "adan", "nadam", "mars", "clion")
+]
+
+
 def config_of(case: dict[str, Any]) -> Config:
     small = {"data.train_fraction": 0.3, "data.batch_size": 32, "train.epochs": 2, "model.name": "shallow3"}
     return with_overrides(load_config(), {**small, "train.cuda_graph": False, **case})
@@ -205,10 +217,13 @@ def test_what_waits_is_noticed(watch: Watch) -> None:
         loss + torch.zeros(3)
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
+@pytest.mark.parametrize(
+    "case", [*(pytest.param(case, id=name) for case, name in zip(CASES, IDS, strict=True)), *WITH_TIMM]
+)
 def test_nothing_in_the_step_loop_waits_for_the_device(case: dict[str, Any], watch: Watch) -> None:
     """Nor at the order of a new pass. Losses travel to the host beside the steps; a report of an epoch's end waits."""
     trainer, schedule = trainer_of(case)
+    is_timm = "timm/" in str(case.get("optimizer.name"))
     assert trainer.numerics.dtype == torch.bfloat16
     assert devices_of(trainer.model.state_dict()) == {"cuda"}
     watch.taken()
@@ -218,7 +233,8 @@ def test_nothing_in_the_step_loop_waits_for_the_device(case: dict[str, Any], wat
     assert len(schedule) == 2 * trainer.data.steps_per_epoch
     assert set(watch.taken()) == {"copies: cuda to cpu at losses.py:_send"}
     assert len(set(watch.seeds)) == len(schedule)  # dropout's, each step its own
-    assert devices_of(trainer.optimizer.state_dict()) <= {"cuda"}
+    state = [each for each in tree_leaves(trainer.optimizer.state_dict()) if isinstance(each, Tensor)]
+    assert all(each.device.type == "cuda" or (each.ndim == 0 and is_timm) for each in state)  # steps are counted here
 
 
 def test_images_that_are_sent_wait_for_nothing_either(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
