@@ -17,11 +17,13 @@ from hpcli.config.schema import OptimizerConfig
 from hpcli.data.dataset import load_splits
 from hpcli.data.randomness import STEP, seed_for
 from hpcli.errors import ConfigError
+from hpcli.experiments.lr_find import lr_find
 from hpcli.models import build_model
 from hpcli.training import device as devices
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
 from hpcli.training.trainer import Trainer
+from hpcli.trials.trainers import Trainers
 from tests.training.test_trainer import digest
 
 timm_optim = pytest.importorskip("timm.optim", reason="timm is not installed")
@@ -204,6 +206,30 @@ def test_an_interrupted_run_goes_on_bit_for_bit(name: str) -> None:
     other.reset(config.seed)
     list(other.train(schedule))
     assert digest(other.state_dict()) == whole
+
+
+@pytest.mark.parametrize(("name", "lowest", "highest"), [("muon", 3e-3, 0.1), ("lion", 3e-4, 0.03)])
+def test_a_range_test_finds_learning_rates_of_use(name: str, lowest: float, highest: float) -> None:
+    """On the digits: of Muon AdamW's, as timm scales its updates to those; of Lion lower ones. It breaks further up."""
+    keys = {"lr_find.seeds": 1, "lr_find.steps": 140, "data.batch_size": 64, "data.train_fraction": 1.0}
+    found = lr_find(config_of(f"timm/{name}", **keys)).suggestion
+    assert found is not None
+    assert found.suggested_lr is not None
+    assert lowest < found.suggested_lr < highest
+    assert found.blow_up_lr is None or found.blow_up_lr > 3 * found.suggested_lr
+
+
+def test_a_sweep_of_weight_decay_keeps_one_trainer() -> None:
+    """Put back to a start that knows nothing of the last trial, Adan's count of steps in its groups too."""
+    config = config_of("timm/adan")
+    trainers = Trainers(config, device="cpu")
+    first = trainers.trainer_for(config)
+    list(first.train(schedule_of(config, first)))
+    again = trainers.trainer_for(with_overrides(config, {"optimizer.weight_decay": 0.5}))
+    assert again is first
+    assert [(group["weight_decay"], "step" in group) for group in again.optimizer.torch_optimizer.param_groups] == [
+        (0.5, False)
+    ]
 
 
 def test_options_are_timms_own_arguments() -> None:
