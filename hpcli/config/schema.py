@@ -191,6 +191,8 @@ class TrainConfig(Section):
     """Keep a checkpoint after these epochs (counted from 0), besides the last."""
     clip_norm: Annotated[Positive | None, TRAINER] = None
     """Clip the gradient's norm to this."""
+    ema: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, TRAINER] = None
+    """Evaluate and keep an average of the weights, of which a step keeps this share, such as 0.99; null: none."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), TRAINER] = 0.0
     """Share of the target spread over all classes (training loss only)."""
     deterministic: Annotated[bool, TRAINER | COST] = False

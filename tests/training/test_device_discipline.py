@@ -170,8 +170,9 @@ CASES: list[dict[str, Any]] = [
     {"data.augment": "source", "optimizer.name": "sgd", "train.clip_norm": 1.0, "optimizer.decay_norm_and_bias": False},
     {"data.augment": "none", "optimizer.name": "sgd", "optimizer.decay": "coupled", "train.label_smoothing": 0.1},
     {**RESNET, "optimizer.decay": "coupled", "model.freeze": "body"},
+    {**RESNET, "data.augment": "none", "train.ema": 0.9},
 ]
-IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen"]
+IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen", "averaged"]
 
 
 WITH_TIMM: list[Any] = [
