@@ -9,14 +9,15 @@ from pydantic import JsonValue
 from hpcli.catalog import MOMENTUM_CYCLES
 from hpcli.config.faults import Fault, explained
 from hpcli.config.keys import scope_of, value_fault
-from hpcli.config.schema import Config
+from hpcli.config.optimizers import NAMES, NOT_OPTIONS, decay_of, is_timm
+from hpcli.config.schema import Config, OptimizerConfig
 from hpcli.config.scope import Scope
 from hpcli.errors import ConfigError
 
 
 def conflicts(config: Config) -> list[Fault]:
     """Faults that no key shows alone: contradictions, and values to vary that do not fit their keys."""
-    return [*_of_schedule(config), *_of_the_rest(config), *_of_values(config)]
+    return [*_of_schedule(config), *_of_optimizer(config.optimizer), *_of_the_rest(config), *_of_values(config)]
 
 
 def _of_schedule(config: Config) -> Iterator[Fault]:
@@ -32,6 +33,19 @@ def _of_schedule(config: Config) -> Iterator[Fault]:
         yield base, f"{schedule.base_lr} is above max_lr, {schedule.max_lr}; swap or lower it"
     if schedule.base_lr is not None and schedule.div_factor is not None:
         yield base, "says the same as div_factor; keep one of them"
+
+
+def _of_optimizer(optimizer: OptimizerConfig) -> Iterator[Fault]:
+    name, decay = optimizer.name, decay_of(optimizer.name)
+    if decay == "coupled" and optimizer.decay != decay:
+        instead = f"{name}w" if f"{name}w" in NAMES else None
+        other = "" if instead is None else f", or take {instead}"
+        yield ("optimizer", "decay"), f"{name} adds weight decay to the gradient; set optimizer.decay: coupled{other}"
+    elif decay == "decoupled" and optimizer.decay != decay:
+        yield ("optimizer", "decay"), f"{name} shrinks weights itself; leave optimizer.decay: decoupled"
+    for option in optimizer.options if is_timm(name) else ():
+        if option in NOT_OPTIONS:
+            yield ("optimizer", "options", option), f"not an option here; it {NOT_OPTIONS[option]}"
 
 
 def _of_the_rest(config: Config) -> Iterator[Fault]:

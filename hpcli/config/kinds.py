@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, PlainSer
 
 from hpcli.catalog import DATASETS, LIBRARIES, MODELS, SCHEDULES, in_libraries
 from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.config.optimizers import why_refused
 from hpcli.errors import did_you_mean
 
 Auto = Literal["auto"]
@@ -27,6 +28,13 @@ def _known(names: dict[str, str], kind: str) -> AfterValidator:
         return name
 
     return AfterValidator(check)
+
+
+def _optimizer(name: str) -> str:
+    fault = why_refused(name)
+    if fault is not None:
+        raise ValueError(fault)
+    return name
 
 
 def _validation(value: Any) -> float | str:
@@ -67,6 +75,7 @@ def _values(values: dict[str, list[Any]]) -> dict[str, list[Any]]:
 
 DatasetName = Annotated[str, _known(DATASETS, "data set")]
 ModelName = Annotated[str, _known(MODELS, "model")]
+OptimizerName = Annotated[str, AfterValidator(_optimizer)]
 ScheduleName = Annotated[str, _known(SCHEDULES, "schedule")]
 Validation = Annotated[float | str, PlainValidator(_validation)]
 Seeds = Annotated[int | Auto, _or_auto(1, 100)]

@@ -1,7 +1,8 @@
 """The learning rate that goes with another batch size or momentum, so that values are compared alike.
 
 A batch k times as large averages away more noise, and leaves fewer steps for the same images: SGD's learning rate grows
-by k (Goyal et al., 1706.02677, section 2.1), AdamW's by √k (Malladi et al., 2205.10287). SGD's momentum multiplies a
+by k (Goyal et al., 1706.02677, section 2.1), AdamW's by √k (Malladi et al., 2205.10287); all of timm's but SGD go as
+AdamW, for want of better. SGD's momentum multiplies a
 step by 1 / (1 − m) in the long run (1803.09820, section 4.3): the learning rate over (1 − m) is held, m being the
 momentum at the highest learning rate.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hpcli.config.optimizers import scale_of
 from hpcli.config.schema import Config
 
 MAX_LR, BATCH, MOMENTUM = "schedule.max_lr", "data.batch_size", "schedule.momentum"
@@ -29,7 +31,7 @@ def scaled(config: Config, own: Config, keys: Sequence[str]) -> dict[str, float]
     """
     if MAX_LR in keys or not config.sweep.scale_lr:
         return {}
-    is_sgd, factor = own.optimizer.name == "sgd", 1.0
+    is_sgd, factor = scale_of(own.optimizer.name) == "sgd", 1.0
     if BATCH in keys:
         ratio = own.data.batch_size / config.data.batch_size
         factor *= ratio if is_sgd else math.sqrt(ratio)
@@ -58,7 +60,7 @@ def rule(config: Config, keys: Sequence[str]) -> str:
 
 
 def _rule(optimizer: str, keys: Sequence[str]) -> str:
-    is_sgd, rules = optimizer == "sgd", []
+    is_sgd, rules = scale_of(optimizer) == "sgd", []
     if BATCH in keys:
         rules.append("max_lr grows with the batch size" if is_sgd else "max_lr grows with the batch size's square root")
     if MOMENTUM in keys and is_sgd:

@@ -28,12 +28,14 @@ from hpcli.config.kinds import (
     Milestones,
     ModelName,
     MomentumKey,
+    OptimizerName,
     Positive,
     PositiveInt,
     ScheduleName,
     Validation,
 )
 from hpcli.config.momentum import Momentum
+from hpcli.config.optimizers import OWN
 from hpcli.config.scope import (
     COST,
     IMAGES,
@@ -49,6 +51,7 @@ from hpcli.config.scope import (
 from hpcli.config.section import Section
 
 ADAMW, SGD = OnlyWhere("optimizer.name", ("adamw",)), OnlyWhere("optimizer.name", ("sgd",))
+TIMMS = OnlyWhere("optimizer.name", OWN, but=True)
 DECAYS = OnlyWhere("optimizer.weight_decay", (0.0,), but=True)
 HAS_BATCHNORM = OnlyWhere("model.name", ("shallow3",), but=True)
 ONE_CYCLE = OnlyWhere("schedule.name", ("one_cycle",))
@@ -121,13 +124,15 @@ class InitConfig(Section):
 class OptimizerConfig(Section):
     """How a gradient becomes a step."""
 
-    name: Annotated[Literal["adamw", "sgd"], TRAINER] = "adamw"
-    """adamw: its β1 is the momentum; sgd: with momentum."""
+    name: Annotated[OptimizerName, TRAINER] = "adamw"
+    """adamw: its β1 is the momentum; sgd: with momentum; timm's: timm/muon, timm/nadamw, timm/lion, timm/adamc …"""
+    options: Annotated[dict[str, JsonValue], TRAINER, TIMMS] = Field(default={})
+    """timm: the optimizer's own arguments, such as ns_steps; of betas the first is the momentum all the same."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6), RUN] = 1e-2
     """Strength of the pull to zero."""
     decay: Annotated[Literal["decoupled", "coupled"], TRAINER, DECAYS] = "decoupled"
     """decoupled: weights shrink by lr × weight_decay a step (AdamW, SGDW); coupled: weight_decay × weight is added to
-    the gradient (L2)."""
+    the gradient (L2). Each of timm's has one of the two."""
     decay_norm_and_bias: Annotated[bool, TRAINER, DECAYS] = True
     """Also decay biases and normalisation weights, as fastai v1 does."""
     beta2: Annotated[float, Field(ge=0, lt=1), TRAINER, ADAMW] = 0.99
@@ -187,6 +192,8 @@ class TrainConfig(Section):
     """Keep a checkpoint after these epochs (counted from 0), besides the last."""
     clip_norm: Annotated[Positive | None, TRAINER] = None
     """Clip the gradient's norm to this."""
+    ema: Annotated[Annotated[float, Field(gt=0, lt=1)] | None, TRAINER] = None
+    """Evaluate and keep an average of the weights, of which a step keeps this share, such as 0.99; null: none."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), TRAINER] = 0.0
     """Share of the target spread over all classes (training loss only)."""
     deterministic: Annotated[bool, TRAINER | COST] = False

@@ -12,17 +12,19 @@ from pydantic import JsonValue
 from hpcli.config.keys import plain_value
 from hpcli.config.loading import with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
+from hpcli.config.optimizers import scale_of
 from hpcli.config.schema import Config
 from hpcli.config.varying import JOINED, LOG_FROM, Setting, value_of, written
 from hpcli.errors import ConfigError
 
 LR, MOMENTUM, DECAY = "schedule.max_lr", "schedule.momentum", "optimizer.weight_decay"
-RATES = {"adamw": (1e-4, 1e-1), "sgd": (3e-3, 3.0)}
+RATES = {"adamw": (1e-4, 1e-1), "sgd": (3e-3, 3.0), "lion": (1e-5, 1e-2)}
 """Learning rates where nothing else is known: a range test narrows them."""
 MOMENTA = (0.5, 0.99)
 DECAYS = {
     ("adamw", "decoupled"): (1e-4, 10.0),
     ("adamw", "coupled"): (1e-5, 1e-1),
+    ("lion", "decoupled"): (1e-3, 100.0),
     ("sgd", "decoupled"): (1e-4, 1.0),
     ("sgd", "coupled"): (1e-5, 1e-1),
 }
@@ -124,8 +126,8 @@ def space(config: Config) -> tuple[Dimension, ...]:
         ConfigError: a key or a value that the config does not take, or a config's own value that is no choice.
     """
     asked = dict(config.tune.values)
-    own = {LR: RATES[config.optimizer.name], MOMENTUM: MOMENTA}
-    own[DECAY] = DECAYS[config.optimizer.name, config.optimizer.decay]
+    scale = scale_of(config.optimizer.name)
+    own = {LR: RATES[scale], MOMENTUM: MOMENTA, DECAY: DECAYS[scale, config.optimizer.decay]}
     for key, ends in own.items():
         asked.setdefault(key, list(ends))
     ordered = [*own, *(key for key in asked if key not in own)]

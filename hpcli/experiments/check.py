@@ -16,6 +16,7 @@ import numpy as np
 from hpcli.analysis import sanity
 from hpcli.analysis.sanity import Check, Measured
 from hpcli.config import Config, with_overrides
+from hpcli.config.optimizers import scale_of
 from hpcli.data.dataset import Split, Splits, load_splits
 from hpcli.data.duplicates import digests, shared
 from hpcli.data.randomness import SAMPLE, shuffled
@@ -39,7 +40,7 @@ MOST_TRAINED, MOST_VALID, FOR_BATCHNORM = 4096, 512, 256
 """Images of a short training, that it is measured on, and that BatchNorm is measured anew on for that."""
 NAMED = 3
 """So many duplicates are named."""
-SAFE = {"adamw": 1e-3, "sgd": 1e-2}
+SAFE = {"adamw": 1e-3, "sgd": 1e-2, "lion": 1e-4}
 """A learning rate that suits most networks, by optimizer."""
 
 
@@ -98,7 +99,7 @@ class _Probe:
 
     def _trainer(self, splits: Splits, keys: Mapping[str, object]) -> Trainer:
         plain: dict[str, object] = {
-            "train.compile": False, "train.cuda_graph": False, "data.steps_per_epoch": None,
+            "train.compile": False, "train.cuda_graph": False, "train.ema": None, "data.steps_per_epoch": None,
             "data.batch_size": min(IMAGES_A_STEP, len(splits.train), self.config.data.batch_size),
         }  # fmt: skip
         own = with_overrides(self.config, {**plain, **keys})
@@ -144,7 +145,7 @@ class _Probe:
         """Whether a batch can be learnt by heart, and without its images; the learning rate that can is kept."""
         first = self.splits.train.take(shuffled(len(self.splits.train), SAMPLE)[:IMAGES_A_STEP])
         began = time.monotonic()
-        losses, safe, safe_lr = self._by_heart(first, self.lr), None, SAFE[self.config.optimizer.name]
+        losses, safe, safe_lr = self._by_heart(first, self.lr), None, SAFE[scale_of(self.config.optimizer.name)]
         self.step = (time.monotonic() - began) / len(losses)
         if not sanity.is_learnt(losses):
             safe = self._by_heart(first, safe_lr)

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from hpcli.analysis.decay import MOST_EPOCHS, Budget, Indistinct, budget, indistinct, num_indistinct
 from hpcli.config import Config
+from hpcli.config.optimizers import is_corrected
 from hpcli.config.varying import Setting, written
 from hpcli.results.data import DataFacts
-from hpcli.training.schedules import training_schedule
+from hpcli.training.schedules import Array, Schedule, training_schedule
 
 KEY = "optimizer.weight_decay"
 MOST_LINES = 6
@@ -22,13 +23,18 @@ def budget_of(config: Config, data: DataFacts) -> Budget | None:
         return None
     schedule = training_schedule(config, data.steps_per_epoch(config.data))
     return budget(
-        schedule.lr,
+        decaying_rates(config, schedule),
         schedule.momentum,
         optimizer.weight_decay,
         epochs=config.train.epochs,
         coupled=coupled,
         nesterov=optimizer.nesterov,
     )
+
+
+def decaying_rates(config: Config, schedule: Schedule) -> Array:
+    """[S] What multiplies the weight decay in each step: the learning rate; corrected: its square over the peak."""
+    return schedule.lr**2 / schedule.lr.max() if is_corrected(config.optimizer.name) else schedule.lr
 
 
 def budgets_of(keys: Iterable[str], settings: Sequence[Setting], data: DataFacts) -> dict[str, Budget]:

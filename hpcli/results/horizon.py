@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpcli.analysis.decay import carried
 from hpcli.config import Config
 from hpcli.config.varying import Setting
+from hpcli.results.budgets import decaying_rates
 from hpcli.results.data import DataFacts
 from hpcli.training.schedules import training_schedule
 
@@ -63,5 +64,5 @@ def _on_all_images(own: Config, data: DataFacts) -> float:
     in_all = per_epoch if own.data.steps_per_epoch else max(1, round(per_epoch / own.data.train_fraction))
     before, after = (training_schedule(own, steps) for steps in (per_epoch, in_all))
     coupled = own.optimizer.decay == "coupled"
-    rates = [each.lr / (1 - each.momentum) if coupled else each.lr for each in (before, after)]
+    rates = [decaying_rates(own, each) / (1 - each.momentum if coupled else 1.0) for each in (before, after)]
     return carried(own.optimizer.weight_decay, *rates)

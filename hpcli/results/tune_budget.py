@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 from hpcli.config import Config
+from hpcli.config.optimizers import is_timm, scale_of
 from hpcli.config.space import LR, RATES
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
@@ -80,6 +81,7 @@ def ranges_lr(config: Config) -> bool:
     if LR in config.tune.values or config.tune.range_test is False:
         return False
     is_known = config.init.weights is None and not config.model.pretrained and ":" not in config.model.name
+    is_known = is_known and not is_timm(config.optimizer.name)
     return config.tune.range_test is True or not is_known
 
 
@@ -90,7 +92,7 @@ def range_test_keys(config: Config, steps: int) -> dict[str, object] | None:
         config: of the tuning.
         steps: of a short run.
     """
-    start = RATES[config.optimizer.name][0] / 10
+    start = RATES[scale_of(config.optimizer.name)][0] / 10
     decades = math.log10(HIGHEST / start)
     count = min(round(STEPS_A_DECADE * decades), config.tune.runs * steps // SHARE)
     if count < FEWEST_A_DECADE * decades:

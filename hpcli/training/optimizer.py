@@ -1,13 +1,18 @@
-"""torch's own optimizers, their learning rate and momentum set anew for every step."""
+"""torch's own optimizers and timm's, their learning rate and momentum set anew for every step."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+from hpcli.config.optimizers import is_timm
 from hpcli.config.schema import OptimizerConfig
+from hpcli.training.timm_optimizer import timm_optimizer
+
+DECAY_KEYS = ("weight_decay", "decoupled_decay")
 
 
 class Optimizer:
@@ -17,6 +22,9 @@ class Optimizer:
     |---|---|---|
     | adamw | torch.optim.AdamW | torch.optim.Adam |
     | sgd | SGDW (Loshchilov & Hutter, 1711.05101), without decay in torch.optim.SGD | torch.optim.SGD |
+
+    And timm's, each with the decay that it has: config/optimizers.py. The momentum goes to every place that a group has
+    for one: the first of its betas, its momentum, or both, as in Muon, whose betas are those of AdamW for vectors.
     """
 
     def __init__(self, torch_optimizer: torch.optim.Optimizer, *, decays_itself: bool = False) -> None:
@@ -28,12 +36,20 @@ class Optimizer:
         """
         self.decays_itself = decays_itself
         self.torch_optimizer = torch_optimizer
+        self.peak_lr: float | None = None
+        """The highest learning rate of the run, which a corrected decay is relative to; None: each step's own."""
+        self._begins = [{key: group[key] for key in group if key != "params"} for group in torch_optimizer.param_groups]
 
     @classmethod
     def from_config(cls, model: nn.Module, config: OptimizerConfig) -> Optimizer:
-        """As the section `optimizer` says, for a model's trainable weights."""
+        """As the section `optimizer` says, for a model's trainable weights.
+
+        Raises:
+            ConfigError: an optimizer of timm's that cannot be had, or not with these options.
+        """
         decays_itself = config.name == "sgd" and config.decay == "decoupled"
-        optimizer = cls(_build(_groups(model, config), config), decays_itself=decays_itself)
+        groups = _groups(model, config, DECAY_KEYS if decays_itself else DECAY_KEYS[:1])
+        optimizer = cls(_build(groups, config), decays_itself=decays_itself)
         optimizer.set_weight_decay(config.weight_decay)
         return optimizer
 
@@ -41,10 +57,9 @@ class Optimizer:
         """Update the weights from their gradients, and clear those."""
         for group in self.torch_optimizer.param_groups:
             group["lr"] = lr
-            if "betas" in group:
-                group["betas"] = (momentum, group["betas"][1])
-            else:
-                group["momentum"] = momentum
+            group.update(_momenta(group, momentum))
+            if group.get("corrected_weight_decay"):
+                group["max_lr_snapshot"] = lr if self.peak_lr is None else self.peak_lr
             if self.decays_itself and group.get("decoupled_decay"):
                 with torch.no_grad():
                     torch._foreach_mul_(group["params"], 1 - lr * group["decoupled_decay"])
@@ -66,23 +81,35 @@ class Optimizer:
         self.torch_optimizer.load_state_dict(state)
 
     def reset(self) -> None:
-        """Forget all moments."""
+        """Forget all moments, and what an optimizer counts in its groups."""
         self.torch_optimizer.state.clear()
+        for group, begins in zip(self.torch_optimizer.param_groups, self._begins, strict=False):
+            for key in [key for key in group if key not in begins and key != "params"]:
+                del group[key]
+            group.update({key: value for key, value in begins.items() if key not in DECAY_KEYS})
         self.torch_optimizer.zero_grad(set_to_none=True)
 
 
-def _groups(model: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
+def _momenta(group: dict[str, Any], momentum: float) -> dict[str, object]:
+    """A group's settings that are a momentum, set to this one."""
+    betas: dict[str, object] = {key: (momentum, *group[key][1:]) for key in ("betas", "betas_1d") if key in group}
+    return {**betas, "momentum": momentum} if "momentum" in group else betas
+
+
+def _groups(model: nn.Module, config: OptimizerConfig, decay_keys: Sequence[str]) -> list[dict[str, Any]]:
     """Trainable weights in one group, or in two where normalisation weights and biases are spared the decay."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     if config.decay_norm_and_bias:
         groups = [(weights, False)]
     else:
         groups = [([w for w in weights if w.ndim > 1], False), ([w for w in weights if w.ndim <= 1], True)]
-    none = {"weight_decay": 0.0, "decoupled_decay": 0.0}
+    none = dict.fromkeys(decay_keys, 0.0)
     return [{"params": params, "spared": spared, **none} for params, spared in groups if params]
 
 
 def _build(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.Optimizer:
+    if is_timm(config.name):
+        return timm_optimizer(config.name, groups, config.options)
     if config.name == "sgd":
         # A momentum above 0 at construction satisfies Nesterov's check; every step sets its own.
         return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=config.nesterov, fused=True)

@@ -27,6 +27,7 @@ class Schedule:
     lr: Array  # [S]
     momentum: Array  # [S]
     cycle_ends: tuple[int, ...] = ()  # the last step of each cycle
+    is_range: bool = False  # a range test's: every learning rate stands for the highest of a run of its own
 
     def __len__(self) -> int:
         return len(self.lr)
@@ -75,7 +76,7 @@ def lr_find(num_steps: int, start_lr: float, end_lr: float, momentum: float, *, 
     `exp` goes by equal factors, `linear` by equal differences, as Smith's own.
     """
     space = np.geomspace if mode == "exp" else np.linspace
-    return Schedule(space(start_lr, end_lr, num_steps), np.full(num_steps, momentum))
+    return Schedule(space(start_lr, end_lr, num_steps), np.full(num_steps, momentum), is_range=True)
 
 
 def warmed_up(schedule: Schedule, num_steps: int) -> Schedule:

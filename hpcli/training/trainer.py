@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from hpcli.data.randomness import STEP, seed_for
 from hpcli.errors import CheckpointError
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
+from hpcli.training.average import WeightAverage
 from hpcli.training.batchnorm import Reestimation, check_batch
 from hpcli.training.captured import CapturedStep, CudaGraph, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
@@ -27,7 +27,7 @@ from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import Schedule
 from hpcli.training.step import CrossEntropy, Loss, Step
-from hpcli.training.weights import first_difference
+from hpcli.training.weights import first_difference, snapshot
 
 Weights = Mapping[str, Tensor]
 """Tensors by name, as of `state_dict`."""
@@ -72,6 +72,7 @@ class Trainer:
         compiles: bool = False,
         cuda_graph: bool = False,
         draw: Draw | None = None,
+        ema: float | None = None,
     ) -> None:
         """Make a trainer from its parts. `from_config` makes the parts too.
 
@@ -86,6 +87,7 @@ class Trainer:
             compiles: compile the step's network.
             cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
+            ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: no average.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
         self.device = data.device
@@ -95,6 +97,7 @@ class Trainer:
         self.take_step = CapturedStep(step) if cuda_graph else step
         self._reestimation = Reestimation(model, self.numerics, CudaGraph if cuda_graph else None)
         self._initial = InitialWeights(draw or same(model))
+        self.average = WeightAverage(model, ema)
         self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
         self._losses = LossRecord(0, 0, self.device)
 
@@ -133,6 +136,7 @@ class Trainer:
             compiles=config.train.compile,
             cuda_graph=is_captured(config, where),
             draw=draw,
+            ema=config.train.ema,
         )
         if weights is not None:
             trainer.load_weights(weights)
@@ -147,6 +151,9 @@ class Trainer:
         self._losses = LossRecord(len(schedule), start, self.device)
         lrs, momenta = schedule.lr.tolist(), schedule.momentum.tolist()
         per_epoch = self.data.steps_per_epoch
+        self.optimizer.peak_lr = None if schedule.is_range else max(lrs, default=None)
+        if schedule.is_range:
+            self.average.reset()  # which would lag far behind
         train_mode(self.model)
         for step in range(start, stop):
             with self.numerics.active():
@@ -154,6 +161,8 @@ class Trainer:
                 devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
                 loss = self.take_step(images, labels, lrs[step], momenta[step])
                 self._losses.write(step, loss)
+                if not schedule.is_range:
+                    self.average.update()
             self.step, self.is_fresh = step + 1, False
             ends_epoch = self.step % per_epoch == 0
             losses = tuple(self._losses.take(wait=ends_epoch or self.step == stop))
@@ -164,6 +173,8 @@ class Trainer:
     ) -> Evaluation:
         """Loss, accuracy and top-5 accuracy, weighted by images, in evaluation mode and un-augmented.
 
+        Of the average of the weights where there is one.
+
         Args:
             split: `valid`; `train`, a fixed sample of the training images; or `test`.
             bn_images: with BatchNorm statistics measured on so many training images; 0: with the running ones.
@@ -173,7 +184,7 @@ class Trainer:
         loader = self.data.eval_loader(split)
         self.model.eval()
         try:
-            with self.numerics.active(), self.bn_statistics(bn_images):
+            with self.numerics.active(), self.average.shown(), self.bn_statistics(bn_images):
                 return measure(
                     network or self.model, loader, self.data.num_classes, numerics=self.numerics, by_class=by_class
                 )
@@ -195,6 +206,7 @@ class Trainer:
         """Start anew with another seed: weights, data order, augmentation and dropout. Nothing is prepared again."""
         self.model.load_state_dict(self._initial.of(seed))
         self.optimizer.reset()
+        self.average.reset()
         self.seed = self.data.loader.seed = seed
         self.step, self.is_fresh = 0, True
 
@@ -208,13 +220,16 @@ class Trainer:
         if difference is not None:
             raise CheckpointError(difference)
         self.model.load_state_dict(weights)
+        self.average.reset()
         self.is_fresh = False
 
     def state_dict(self) -> State:
         """A snapshot that later steps do not change: tensors and plain types, all a bit-exact continuation needs."""
         return {
-            "model": _snapshot(self.model.state_dict()),
-            "optimizer": _snapshot(self.optimizer.state_dict()),
+            "model": snapshot(self.average.weights()),
+            "trained": snapshot(self.average.trained()),
+            "averaged": self.average.count,
+            "optimizer": snapshot(self.optimizer.state_dict()),
             "seed": self.seed,
             "step": self.step,
             "is_fresh": self.is_fresh,
@@ -223,20 +238,12 @@ class Trainer:
 
     def load_state_dict(self, state: State) -> None:
         """Go back, or on, to a snapshot."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(_snapshot(state["optimizer"]))
+        self.model.load_state_dict(state.get("trained") or state["model"])
+        self.average.reset()
+        if state.get("trained"):
+            self.average.begin_with(state["model"], state["averaged"])
+        self.optimizer.load_state_dict(snapshot(state["optimizer"]))
         self.optimizer.torch_optimizer.zero_grad(set_to_none=True)
         self.seed = self.data.loader.seed = state["seed"]
         self.step, self.is_fresh = state["step"], state["is_fresh"]
         devices.set_generator_states(state["generators"])
-
-
-def _snapshot(tree: Any) -> Any:
-    """A copy that shares nothing, in a tenth of the time that `copy.deepcopy` takes over a tensor."""
-    if isinstance(tree, Tensor):
-        return tree.detach().clone()
-    if isinstance(tree, dict):
-        return {key: _snapshot(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(_snapshot(value) for value in tree)
-    return copy.deepcopy(tree)

@@ -121,7 +121,8 @@ class _Training:
             lost = _ended_worse_than_it_began(so_far)
             self.status = RunStatus.DIVERGED if lost else RunStatus.FINISHED
         if self.status != RunStatus.INTERRUPTED:
-            ends = weight_norms(self.trainer.model)
+            with self.trainer.average.shown():
+                ends = weight_norms(self.trainer.model)
             self.recorder.replace(WeightNorm, [WeightNorm(name, n, ends[name]) for name, n in self.norms.items()])
         if self.status == RunStatus.FINISHED and self.trainer.data.splits.test is not None:
             score = self.trainer.evaluate("test")
@@ -130,7 +131,7 @@ class _Training:
         if self.status == RunStatus.FINISHED and len(self.schedule) < settles_after:
             anew = self.trainer.evaluate("valid", bn_images=BN_IMAGES)
             self.recorder.replace(Reestimated, [Reestimated(anew.loss, anew.accuracy, anew.top5, settles_after)])
-        self.recorder.keep_weights(self.trainer.model.state_dict(), self.data.plain())
+        self.recorder.keep_weights(self.trainer.average.weights(), self.data.plain())
         return TrainResult.from_rows(self.config, self.status, self.recorder)
 
     def _write(self, losses: tuple[StepLoss, ...]) -> None:

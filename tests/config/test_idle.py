@@ -52,8 +52,8 @@ def test_by_default_these_keys_do_nothing() -> None:
     config = load_config()
     assert [key for key, _ in fields() if why_idle(config, key)] == [
         "data.root", "data.cache_dir", "data.image_size", "data.eval_batch_size", "data.resident_mb",
-        "model.pretrained", "optimizer.nesterov", "schedule.gamma", "schedule.warmup", "schedule.decay_ratio",
-        "schedule.decay_type", "schedule.milestones", "train.cuda_graph", "record.tensorboard",
+        "model.pretrained", "optimizer.options", "optimizer.nesterov", "schedule.gamma", "schedule.warmup",
+        "schedule.decay_ratio", "schedule.decay_type", "schedule.milestones", "train.cuda_graph", "record.tensorboard",
     ]  # fmt: skip
 
 

@@ -139,7 +139,8 @@ def test_another_range_of_the_same_key() -> None:
 
 @pytest.mark.parametrize(("optimizer", "decay"), DECAYS)
 def test_what_is_searched_where_nothing_is_said(optimizer: str, decay: str) -> None:
-    found = searched(optimizer__name=optimizer, optimizer__decay=decay)
+    name = "timm/lion" if optimizer == "lion" else optimizer
+    found = searched(optimizer__name=name, optimizer__decay=decay)
     assert list(found) == [LR, MOMENTUM, DECAY]
     assert (found[LR].low, found[LR].high) == RATES[optimizer]
     assert (found[DECAY].low, found[DECAY].high) == DECAYS[optimizer, decay]

@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -29,6 +30,10 @@ SETTINGS: list[dict[str, object]] = [
      "train.label_smoothing": 0.1},
     {**RESNET, "model.freeze": "body"},
 ]  # fmt: skip
+MUON = pytest.param(
+    {"optimizer.name": "timm/muon"},
+    marks=pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed"),
+)
 
 
 def captured(trainer: Trainer) -> CpuGraph:
@@ -39,7 +44,7 @@ def captured(trainer: Trainer) -> CpuGraph:
     return graph
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", [*SETTINGS, MUON], ids=str)
 def test_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, object]) -> None:
     """Over three passes, with learning rate and momentum in motion, and dropout."""
     config = with_overrides(config, settings)

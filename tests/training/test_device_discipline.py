@@ -14,6 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from hpcli.config import Config, load_config, with_overrides
+from hpcli.config.optimizers import decay_of
 from hpcli.data import pixels
 from hpcli.data.dataset import load_splits
 from hpcli.models import build_model
@@ -168,8 +170,19 @@ CASES: list[dict[str, Any]] = [
     {"data.augment": "source", "optimizer.name": "sgd", "train.clip_norm": 1.0, "optimizer.decay_norm_and_bias": False},
     {"data.augment": "none", "optimizer.name": "sgd", "optimizer.decay": "coupled", "train.label_smoothing": 0.1},
     {**RESNET, "optimizer.decay": "coupled", "model.freeze": "body"},
+    {**RESNET, "data.augment": "none", "train.ema": 0.9},
 ]
-IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen"]
+IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen", "averaged"]
+
+
+WITH_TIMM: list[Any] = [
+    pytest.param(
+        {"data.augment": "none", "optimizer.name": f"timm/{name}", "optimizer.decay": decay_of(f"timm/{name}")},
+        id=name,
+        marks=pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed"),
+    )
+    for name in ("muon", "nadamw", "lion", "adamc", "adan", "nadam", "mars", "clion")
+]
 
 
 def config_of(case: dict[str, Any]) -> Config:
@@ -205,10 +218,13 @@ def test_what_waits_is_noticed(watch: Watch) -> None:
         loss + torch.zeros(3)
 
 
-@pytest.mark.parametrize("case", CASES, ids=IDS)
+@pytest.mark.parametrize(
+    "case", [*(pytest.param(case, id=name) for case, name in zip(CASES, IDS, strict=True)), *WITH_TIMM]
+)
 def test_nothing_in_the_step_loop_waits_for_the_device(case: dict[str, Any], watch: Watch) -> None:
     """Nor at the order of a new pass. Losses travel to the host beside the steps; a report of an epoch's end waits."""
     trainer, schedule = trainer_of(case)
+    is_timm = "timm/" in str(case.get("optimizer.name"))
     assert trainer.numerics.dtype == torch.bfloat16
     assert devices_of(trainer.model.state_dict()) == {"cuda"}
     watch.taken()
@@ -218,7 +234,8 @@ def test_nothing_in_the_step_loop_waits_for_the_device(case: dict[str, Any], wat
     assert len(schedule) == 2 * trainer.data.steps_per_epoch
     assert set(watch.taken()) == {"copies: cuda to cpu at losses.py:_send"}
     assert len(set(watch.seeds)) == len(schedule)  # dropout's, each step its own
-    assert devices_of(trainer.optimizer.state_dict()) <= {"cuda"}
+    state = [each for each in tree_leaves(trainer.optimizer.state_dict()) if isinstance(each, Tensor)]
+    assert all(each.device.type == "cuda" or (each.ndim == 0 and is_timm) for each in state)  # steps are counted here
 
 
 def test_images_that_are_sent_wait_for_nothing_either(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
