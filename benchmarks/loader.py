@@ -36,7 +36,8 @@ from hpcli.training.schedules import constant
 
 BATCH = 128
 BUSY = 0.6
-STEPS = {"resnet20": 8, "tiny": 80}
+STEPS = {"resnet20": {"train": 8, "range test": 20}, "tiny": {"train": 80, "range test": 100}}
+"""Of a turn."""
 PAUSE = 1.0
 MODELS = {"resnet20": "resnet20", "tiny": "loader:tiny"}
 
@@ -145,7 +146,7 @@ def range_test(config: Config) -> Turn:
     return turn
 
 
-def ways(folder: Path, name: str, steps: int) -> tuple[dict[str, Turn], dict[str, Turn]]:
+def ways(folder: Path, name: str, steps: int, test_steps: int) -> tuple[dict[str, Turn], dict[str, Turn]]:
     """What trains, and what tests learning rates, by its name."""
     config = config_for(folder, name)
     trainer = Trainer.from_config(config)
@@ -157,13 +158,15 @@ def ways(folder: Path, name: str, steps: int) -> tuple[dict[str, Turn], dict[str
     trains["DataLoader, in memory"] = data_loader(trainer, in_memory(0, steps))
     for workers in (0, 2):
         if installed("fastai"):
-            fit, find = fastai(trainer.model, on_disk, workers, steps)
+            fit, find = fastai(trainer.model, on_disk, workers, steps, test_steps)
             trains[f"fastai, {workers} workers"] = fit
             tests[f"fastai, {workers} workers"] = find
         if installed("lightning"):
             trains[f"Lightning, {workers} workers"] = lightning(trainer.model, on_disk, workers, steps)
         if installed("torch_lr_finder"):
-            tests[f"pytorch-lr-finder, {workers} workers"] = pytorch_lr_finder(trainer.model, on_disk, workers, steps)
+            tests[f"pytorch-lr-finder, {workers} workers"] = pytorch_lr_finder(
+                trainer.model, on_disk, workers, test_steps
+            )
     return trains, tests
 
 
@@ -189,8 +192,8 @@ def main() -> None:
     if before > BUSY:
         raise SystemExit(f"the machine is busy (load {before:.1f}); measure when it is not")
     rows = ["model,what,way,images_per_second,of_first"]
-    for name, steps in STEPS.items():
-        for what, turns in zip(("train", "range test"), ways(arguments.images, name, steps), strict=True):
+    for name, by_kind in STEPS.items():
+        for (what, steps), turns in zip(by_kind.items(), ways(arguments.images, name, *by_kind.values()), strict=True):
             found = in_turns(turns, steps, arguments.rounds)
             first = next(iter(found.values()))
             rows += [

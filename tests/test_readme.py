@@ -209,18 +209,22 @@ def of_a_gpu(name: str) -> list[dict[str, str]]:
     return list(csv.DictReader(lines))
 
 
-def test_the_table_of_data_cost_is_the_benchmarks() -> None:
+def test_the_tables_of_data_cost_are_the_benchmarks() -> None:
     lines = (ROOT / "benchmarks/results/loader.csv").read_text().splitlines()[1:]
     shares = {
-        (row["model"], row["way"]): f"{float(row['share_of_raw']):.0%}".replace("%", " %")
+        (row["model"], row["what"], row["way"]): f"{float(row['of_first']):.0%}".replace("%", " %")
         for row in csv.DictReader(lines)
     }
+    names = {"DataLoader": "PyTorch's DataLoader and Pillow", "fastai": "fastai 2.8, that loader"}
+    names |= {"Lightning": "Lightning 2.6, that loader"}
+    ways = {f"{way}, {n} workers": f"{name}, {n} workers" for way, name in names.items() for n in (0, 2)}
+    ways |= {"hpcli": "hpcli", "DataLoader, in memory": "PyTorch's DataLoader, images decoded in memory"}
+    finders = [f"{name}, {n} workers" for name in ("fastai", "pytorch-lr-finder") for n in (0, 2)]
+    told = [*(("train", way, name) for way, name in ways.items()), *(("range test", each, each) for each in finders)]
+    assert len(told) + 2 == len(shares) / 2  # raw, and of the range test hpcli, are what the others are shares of
     text = (ROOT / "docs/data-and-networks.md").read_text()
-    for way, name in (
-        ("hpcli", "hpcli"),
-        *((f"DataLoader, {n} workers", f"PyTorch's DataLoader and Pillow, {n} workers") for n in (0, 2)),
-    ):
-        assert f"| {name} | {shares['resnet20', way]} | {shares['tiny', way]} |" in text
+    for what, way, name in told:
+        assert f"| {name} | {shares['resnet20', what, way]} | {shares['tiny', what, way]} |" in text
 
 
 def test_the_speed_of_interpolation_is_the_benchmarks() -> None:
