@@ -128,6 +128,15 @@ def _unpaired_noise(rows: Sequence[Array]) -> tuple[float, int]:
     return squares, sum(len(row) - 1 for row in rows) if len(rows) > 1 else 0
 
 
+def spread_of_runs(rows: Sequence[Array]) -> float | None:
+    """Standard deviation of the losses of one value's runs, pooled over values (a row each); None: not to be told.
+
+    What pairing by seed leaves of it is less, where seeds have a part of their noise in common.
+    """
+    squares, df = _unpaired_noise(rows)
+    return math.sqrt(squares / df) if df else None
+
+
 def usual_number(rows: Sequence[Array]) -> int:
     """The length of the rows; where they differ the harmonic mean, by which errors of means go."""
     return round(len(rows) / sum(1 / len(row) for row in rows))

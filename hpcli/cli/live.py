@@ -18,24 +18,23 @@ LOG = "tensorboard"
 """The folder of the log, in the run's."""
 
 
-def check_live(command: str, config: Config) -> None:
-    """Refuse what cannot be written, before anything is.
+def has_log(command: str, config: Config) -> bool:
+    """Whether a command writes a log: other commands than train take a config that asks for one, and write none.
 
     Raises:
-        UsageError: not a training, or tensorboard is not installed.
+        UsageError: tensorboard is not installed.
     """
-    if not config.record.tensorboard:
-        return
-    if command != "train":
-        raise UsageError(f"record.tensorboard: of train alone; {command} first, then hpcli export tensorboard RUN")
+    if command != "train" or not config.record.tensorboard:
+        return False
     if importlib.util.find_spec("tensorboard") is None:
         raise UsageError("record.tensorboard: tensorboard is not installed: pip install 'hpcli[tensorboard]'")
+    return True
 
 
 @contextmanager
-def live(config: Config, recorder: DiskRecorder) -> Iterator[MethodRecorder]:
-    """The recorder of a run, with everything beside it that the config asks for."""
-    if not config.record.tensorboard:
+def live(recorder: DiskRecorder, *, logs: bool) -> Iterator[MethodRecorder]:
+    """The recorder of a run, with a log beside it."""
+    if not logs:
         yield recorder
         return
     from hpcli.recording.fan_out import FanOut

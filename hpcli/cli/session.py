@@ -92,13 +92,13 @@ class Session:
         Returns:
             The exit code.
         """
-        from hpcli.cli.live import check_live, live
+        from hpcli.cli.live import has_log, live
         from hpcli.cli.out import check_out
         from hpcli.config.code import check_code
 
         check_code(self.config, allowed=self.shared.allow_code)
         check_out(self.command, self.shared.out, resumes=self.options.resumes)
-        check_live(self.command, self.config)
+        logs = has_log(self.command, self.config)
         if self.shared.dry_run:
             return self._show_plan(again=again)
         with self._recorder(again=again) as recorder:
@@ -109,7 +109,7 @@ class Session:
             self._adopt(recorder, splits)
             with self.terminal.progress(self.command, recorder.should_stop) as on_progress:
                 watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
-                with live(self.config, recorder) as rows:
+                with live(recorder, logs=logs) as rows:
                     result = experiment(
                         self.config, recorder=rows, on_progress=watched, device=self.shared.device, splits=splits
                     )

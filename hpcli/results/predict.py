@@ -56,8 +56,8 @@ class PredictResult:
             UsageError: pandas is not installed.
         """
         classes = [self.names[label] for label in self.labels]
-        likeliest = self.probabilities.max(1) if self.files else self.probabilities[:, 0]
-        return framed({"file": list(map(str, self.files)), "class": classes, "probability": likeliest})
+        probability = self.probabilities.max(1)
+        return framed({"file": list(map(str, self.files)), "class": classes, "probability": probability})
 
     def summary(self) -> Summary:
         """The result in plain values."""

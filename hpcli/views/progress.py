@@ -81,7 +81,7 @@ def progress_bar(what: str = "", *, file: TextIO | None = None) -> OnProgress:
                 out.write("\r" + plain(text).ljust(width) + "\n")
         if told.loss is not None:
             pace.tell(told.done, told.total, told.loss)
-            is_over = told.done >= told.total
+            is_over = 0 < told.total <= told.done
             if is_over or now - last >= OFTEN:
                 last = now
                 out.write("\r" + pace.line(width).ljust(width) + "\n" * is_over)

@@ -6,9 +6,8 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from hpcli.analysis.choice import listed
+from hpcli.analysis.noise import spread_of_runs
 from hpcli.results.after_sweep import MANY_SEEDS, more_seeds
 from hpcli.results.budgets import in_lines
 from hpcli.results.facts import Facts, is_table, shown_facts
@@ -26,6 +25,8 @@ JUDGED = {
     Judgement.CANNOT_TELL: "one seed: cannot tell",
 }
 """What is judged of a value, for who has read nothing else of hpcli's; other words say it themselves."""
+SHARED = 1.5
+"""Runs differ by so many times what pairing leaves of it before both are said."""
 NOT_THE_BEST = "not the best, by how much is open"
 """Of a value that is undecided, and surely not the best."""
 
@@ -99,8 +100,9 @@ def _noise(result: SweepResult) -> Iterator[str]:
         return
     wild = [str(each.value) for each in found.comparisons if each.unstable]
     but = f", runs of {listed(wild)} by far more" if wild else ""
-    single = noise_of_a_run(result)
-    if single is not None and single > 1.5 * found.noise_sd:
+    usual = [not each.unstable and each.difference is not None for each in found.comparisons]
+    single = spread_of_runs(list(result.losses[:, result.complete][usual]))
+    if single is not None and single > SHARED * found.noise_sd:
         yield (
             f"A run differs from one of another seed by about {single:.2g} (a standard deviation){but}; values are "
             f"compared on the same seeds, which leaves {found.noise_sd:.2g} of that."
@@ -109,14 +111,6 @@ def _noise(result: SweepResult) -> Iterator[str]:
         yield f"Runs of one value differ from seed to seed by about {found.noise_sd:.2g} (a standard deviation){but}."
     if found.resolution is not None:
         yield f"A true difference of {found.resolution:.2g} between two values is found four times of five."
-
-
-def noise_of_a_run(result: SweepResult) -> float | None:
-    """Standard deviation of the losses of one value's runs, over all values that are no noisier than the others."""
-    assert result.verdict is not None
-    kept = [not each.unstable and each.difference is not None for each in result.verdict.comparisons]
-    losses = result.losses[:, result.complete][kept]
-    return float(np.sqrt(losses.var(1, ddof=1).mean())) if losses.shape[1] > 1 and len(losses) else None
 
 
 def undecided(result: SweepResult) -> tuple[str, ...]:

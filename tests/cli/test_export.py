@@ -102,15 +102,16 @@ def test_a_log_that_cannot_be_is_refused_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "run"
-    assert main(["lr-find", "--set", "record.tensorboard=true", "--out", str(path)]) == 2
-    assert (
-        "record.tensorboard: of train alone; lr-find first, then hpcli export tensorboard RUN"
-        in capsys.readouterr().err
-    )
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     assert main([*LOGGED, "--out", str(path)]) == 2
     assert "pip install 'hpcli[tensorboard]'" in capsys.readouterr().err
     assert not path.exists()
+
+
+def test_one_config_serves_every_command_and_train_alone_logs(tmp_path: Path) -> None:
+    words = ["-q", "--device", "cpu", "--set", "model.name=shallow3", "--set", "record.tensorboard=true"]
+    assert main(["lr-find", *words, "--set", "lr_find.steps=20", "--out", str(tmp_path / "run")]) == 0
+    assert not list(tmp_path.rglob("events.out.tfevents.*"))
 
 
 def test_trackio_reads_them(

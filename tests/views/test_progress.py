@@ -63,6 +63,14 @@ def test_nothing_is_printed_unless_a_bar_is_asked_for(config: Config, capsys: py
     assert len(last.rstrip()) < 80
 
 
+def test_a_run_whose_length_is_not_known_stays_on_one_line() -> None:
+    file = io.StringIO()
+    bar = progress_bar(file=file)
+    for step in range(5):
+        bar(Progress(step, 0, loss=1.0))
+    assert "\n" not in file.getvalue()
+
+
 def test_in_ipython_a_bar_is_there_unasked(
     config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from hpcli import Run
+from hpcli.analysis.noise import spread_of_runs
 from hpcli.cli import main
 from hpcli.plots.colours import DARK_PAPER, PAPER, WORDS, contrast, in_dark
 from hpcli.results.sweep import SweepResult
@@ -23,7 +24,7 @@ from hpcli.states import RunStatus
 from hpcli.views.report import MOST_IN_FULL, report, write_page
 from hpcli.views.report_cells import Table
 from hpcli.views.report_pictures import colour_rules, pictures
-from hpcli.views.report_verdict import noise_of_a_run, undecided
+from hpcli.views.report_verdict import undecided
 from tests.runs.made import CLASSES, made
 
 pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
@@ -229,7 +230,7 @@ def test_the_noise_of_a_run_is_that_of_its_values_not_what_pairing_leaves_of_it(
     result = Run.open(path).result
     assert isinstance(result, SweepResult)
     spread = float(np.sqrt(np.var(result.losses, 1, ddof=1).mean()))
-    assert noise_of_a_run(result) == pytest.approx(spread)
+    assert spread_of_runs(list(result.losses)) == pytest.approx(spread)
     assert result.verdict is not None
     assert result.verdict.noise_sd is not None
     assert spread > 1.5 * result.verdict.noise_sd
