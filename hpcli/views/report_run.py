@@ -14,6 +14,8 @@ from hpcli import plots
 from hpcli.commands import COMMANDS
 from hpcli.config import Config
 from hpcli.config.code import code_in
+from hpcli.config.keys import scope_of
+from hpcli.config.scope import Scope
 from hpcli.config.varying import value_of
 from hpcli.errors import HpcliError
 from hpcli.recording.failed_start import CONFIG, ERROR
@@ -61,8 +63,14 @@ TITLES = {
 }
 
 
-_OF_SWEEPS = {"train.epochs": "sweep.epochs"}
-"""What a sweep's runs go by in place of a training's key."""
+_SCHEDULE = ("schedule.name", "schedule.max_lr")
+_LENGTH = {
+    "train": (*_SCHEDULE, "train.epochs"),
+    "tune": (*_SCHEDULE, "train.epochs"),
+    "sweep": (*_SCHEDULE, "sweep.epochs"),
+    "lr_find": ("lr_find.start_lr", "lr_find.end_lr", "lr_find.steps"),
+}
+"""Keys that say how long an experiment's steps go on, and at which learning rates; others take none."""
 _DIRTY = "with changes that were not committed: the commit alone does not repeat it"
 
 
@@ -187,9 +195,11 @@ def _setup(look: Glance) -> tuple[tuple[str, str], ...]:
     config = look.config
     assert config is not None
     is_found = COMMANDS[look.command].swept if look.command in COMMANDS else None
-    values = {key: _value(config, key) for key in MAIN if key != is_found}
-    if look.command in COMMANDS and COMMANDS[look.command].module == "sweep":
-        values = {_OF_SWEEPS.get(key, key): _value(config, _OF_SWEEPS.get(key, key)) for key in values}
+    keys = [key for key in MAIN if key != is_found]
+    length = _LENGTH.get(COMMANDS[look.command].module, ()) if look.command in COMMANDS else None
+    if length is not None:
+        keys = [*(key for key in keys if not scope_of(key) & Scope.LENGTH), *length]
+    values = {key: _value(config, key) for key in keys}
     return tuple({**values, **{key: value_text(key, value) for key, value in look.differs.items()}}.items())
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +31,7 @@ from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.spec import Spec
 from hpcli.trials.trainers import Trainers
 from tests.reliability.harness import outcome
+from tests.trials.stopped import stop_a_driver
 
 CPU = torch.device("cpu")
 
@@ -121,22 +120,7 @@ COMMAND = [
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_anywhere_it_goes_on_with_the_same_table(number: signal.Signals, tmp_path: Path) -> None:
     """A Ctrl-C reaches the workers, too; a killed driver's workers notice that it is gone."""
-    start = [sys.executable, "-m", "hpcli", *COMMAND, f"--out={tmp_path / 'run'}"]
-    with subprocess.Popen(start, start_new_session=True, stdout=subprocess.DEVNULL) as driver:
-        while not list(tmp_path.glob("run/trials/*/steps.csv")):
-            time.sleep(0.1)
-            assert driver.poll() is None
-        time.sleep(0.3)
-        assert len(workers_of(driver.pid)) == 2
-        if number == signal.SIGINT:
-            os.killpg(driver.pid, number)  # as a terminal does
-        else:
-            driver.kill()
-        assert driver.wait() == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    started = time.monotonic()
-    while workers_of(driver.pid) and time.monotonic() - started < 20:
-        time.sleep(0.1)
-    assert not workers_of(driver.pid)
+    stop_a_driver(COMMAND, tmp_path / "run", number, workers_of, 2)
     assert main(["sweep-wd", f"--resume={tmp_path / 'run'}", "-q", "--device=cpu"]) == 0
     assert main([*COMMAND, "--set=sweep.parallel=1", f"--out={tmp_path / 'whole'}"]) == 0
     assert outcome(tmp_path / "run") == outcome(tmp_path / "whole")  # every table of every trial, but for seconds

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +32,7 @@ from hpcli.trials.shared import SharedExecutor
 from hpcli.trials.shared_worker import SharedWorker
 from hpcli.trials.trainers import Trainers
 from tests.reliability.harness import outcome
+from tests.trials.stopped import stop_a_driver
 from tests.trials.test_parallel import numbers, specs_of
 
 CPU = torch.device("cpu")
@@ -208,20 +207,7 @@ def workers_of(driver: int) -> list[str]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_stopped_anywhere_it_goes_on_with_the_same_table(number: signal.Signals, tmp_path: Path) -> None:
     """A Ctrl-C reaches the workers, too; those of a driver that is killed notice it."""
-    start = [sys.executable, "-m", "hpcli", *COMMAND, "--workers=2", f"--out={tmp_path / 'run'}"]
-    with subprocess.Popen(start, start_new_session=True, stdout=subprocess.DEVNULL) as driver:
-        while not list(tmp_path.glob("run/trials/*/steps.csv")):
-            time.sleep(0.1)
-            assert driver.poll() is None
-        if number == signal.SIGINT:
-            os.killpg(driver.pid, number)  # as a terminal does
-        else:
-            driver.kill()
-        assert driver.wait() == (130 if number == signal.SIGINT else -signal.SIGKILL)
-    started = time.monotonic()
-    while workers_of(driver.pid) and time.monotonic() - started < 20:
-        time.sleep(0.1)
-    assert not workers_of(driver.pid)
+    stop_a_driver([*COMMAND, "--workers=2"], tmp_path / "run", number, workers_of, 2)
     go_on = ["sweep-wd", f"--resume={tmp_path / 'run'}", "--set=sweep.workers=null", "--set=sweep.parallel=1", "-q"]
     assert main([*go_on, "--device=cpu"]) == 0
     assert main([*COMMAND, "--set=sweep.parallel=1", f"--out={tmp_path / 'whole'}"]) == 0

@@ -240,6 +240,14 @@ def test_the_noise_of_a_run_is_that_of_its_values_not_what_pairing_leaves_of_it(
     assert "0 and 1e-6: no systematic difference expected in 4 epochs" in page or not undecided(result)
 
 
+def test_what_ran_has_the_length_of_its_own_command(tmp_path: Path) -> None:
+    path = tmp_path / "range"
+    assert main(["lr-find", "--set=lr_find.steps=20", f"--out={path}", *SMALL]) == 0
+    ran = page_of(path).split("<summary>What ran</summary>")[1].split("</dl>")[0]
+    assert "<dt>lr_find.steps</dt><dd>20</dd>" in ran
+    assert not {"train.epochs", "schedule.max_lr"} & set(re.findall("<dt>(.*?)</dt>", ran))
+
+
 def test_every_colour_of_a_figure_has_one_for_a_dark_page() -> None:
     figure = Figure()
     axes = figure.subplots()
