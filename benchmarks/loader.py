@@ -3,21 +3,24 @@
     pip install fastai lightning torch-lr-finder    # those that are not there are left out
     python benchmarks/loader.py --images DIR        # a folder in ImageNet layout (train/<class>/…)
 
-The same network, batch of 128, flip and padded crop, AdamW and number of steps for all, taking turns in one process:
-`raw` trains on one batch over and over; `hpcli` is its Trainer; `DataLoader` decodes and augments an image at a time with
-torchvision's transforms, in 0 or 2 workers, and the same loaders go to fastai's Learner and Lightning's Trainer; `in memory`
-has its images decoded. Then a range test by each. Median images/s of the rounds. Results go to benchmarks/results/loader.csv.
-A turn begins when the workers of the last one have filled their queues: they go on for a while after it has ended.
+The same network, batch of 128, flip and padded crop, AdamW and number of steps for all, each in a process of its own, taking
+turns: `raw` trains on one batch over and over; `hpcli` is its Trainer, in the process of `raw`, a part of a turn each;
+`DataLoader` decodes and augments an image at a time with torchvision's transforms, in 0 or 2 workers, and the same loaders
+go to fastai's Learner and Lightning's Trainer; `in memory` has its images decoded. Then a range test by each. Median
+images/s of the rounds. Results go to benchmarks/results/loader.csv. A turn begins when the workers of the last one have
+filled their queues: they go on for a while after it has ended.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import multiprocessing
 import os
 import platform
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -146,40 +149,71 @@ def range_test(config: Config) -> Turn:
     return turn
 
 
-def ways(folder: Path, name: str, steps: int, test_steps: int) -> tuple[dict[str, Turn], dict[str, Turn]]:
-    """What trains, and what tests learning rates, by its name."""
+PEERS = {"fastai": "fastai", "Lightning": "lightning", "pytorch-lr-finder": "torch_lr_finder"}
+"""Its package, by a program's name."""
+TRAINS = ("DataLoader, 0 workers", "DataLoader, 2 workers", "DataLoader, in memory", "fastai, 0 workers",
+          "Lightning, 0 workers", "fastai, 2 workers", "Lightning, 2 workers")  # fmt: skip
+TESTS = ("fastai, 0 workers", "pytorch-lr-finder, 0 workers", "fastai, 2 workers", "pytorch-lr-finder, 2 workers")
+
+
+def made(what: str, way: str, folder: Path, name: str, steps: int) -> dict[str, Turn]:
+    """The turns of a way to train or to test learning rates, by their names in the table."""
     config = config_for(folder, name)
+    if way == OWN and what == "range test":
+        return {"hpcli": range_test(config)}
     trainer = Trainer.from_config(config)
-    on_disk, in_memory = loaders_of(trainer, folder), loaders_of(trainer, folder, in_memory=True)
-    trains = {"raw": raw(trainer), "hpcli": hpcli(trainer)}
-    tests = {"hpcli": range_test(config)}
-    for workers in (0, 2):
-        trains[f"DataLoader, {workers} workers"] = data_loader(trainer, on_disk(workers, steps))
-    trains["DataLoader, in memory"] = data_loader(trainer, in_memory(0, steps))
-    for workers in (0, 2):
-        if installed("fastai"):
-            fit, find = fastai(trainer.model, on_disk, workers, steps, test_steps)
-            trains[f"fastai, {workers} workers"] = fit
-            tests[f"fastai, {workers} workers"] = find
-        if installed("lightning"):
-            trains[f"Lightning, {workers} workers"] = lightning(trainer.model, on_disk, workers, steps)
-        if installed("torch_lr_finder"):
-            tests[f"pytorch-lr-finder, {workers} workers"] = pytorch_lr_finder(
-                trainer.model, on_disk, workers, test_steps
-            )
-    return trains, tests
+    if way == OWN:
+        return {"raw": raw(trainer), "hpcli": hpcli(trainer)}
+    workers = 2 if way.endswith("2 workers") else 0
+    loaders = loaders_of(trainer, folder, in_memory=way.endswith("memory"))
+    if way.startswith("DataLoader"):
+        return {way: data_loader(trainer, loaders(workers, steps))}
+    if way.startswith("fastai"):
+        return {way: fastai(trainer.model, loaders, workers, steps)[what]}
+    peer = lightning if way.startswith("Lightning") else pytorch_lr_finder
+    return {way: peer(trainer.model, loaders, workers, steps)}
 
 
-def in_turns(turns: dict[str, Turn], steps: int, rounds: int) -> dict[str, float]:
-    """Median seconds of each way, taking turns."""
-    seconds: dict[str, list[float]] = {way: [] for way in turns}
-    for number in range(rounds + 1):  # the first warms up
-        for way, turn in turns.items():
+OWN = "hpcli"
+PARTS = 4
+_turns: dict[str, Turn] = {}
+"""Of this process."""
+
+
+def prepare(*about: Any) -> None:
+    """Make the turns of this process; see `made`."""
+    _turns.update(made(*about))
+
+
+def take_turn(steps: int) -> dict[str, float]:
+    """Seconds of each way of this process; two take parts of their turns in turn."""
+    seconds = dict.fromkeys(_turns, 0.0)
+    for _ in range(PARTS if len(_turns) > 1 else 1):
+        for way, turn in _turns.items():
             started = time.perf_counter()
-            turn(steps)
-            seconds[way] += [time.perf_counter() - started] if number else []
+            turn(steps // PARTS if len(_turns) > 1 else steps)
+            seconds[way] += time.perf_counter() - started
+    return seconds
+
+
+def in_turns(what: str, folder: Path, name: str, steps: int, rounds: int) -> dict[str, float]:
+    """Median seconds of each way, taking turns, each in a process of its own."""
+    peers = [way for way in (TRAINS if what == "train" else TESTS) if _is_there(way)]
+    spawn = multiprocessing.get_context("spawn")
+    pools = [ProcessPoolExecutor(1, spawn, prepare, (what, way, folder, name, steps)) for way in (OWN, *peers)]
+    seconds: dict[str, list[float]] = {}
+    for number in range(rounds + 1):  # the first warms up
+        for pool in pools:
+            for way, taken in pool.submit(take_turn, steps).result().items():
+                seconds.setdefault(way, []).extend([taken] if number else [])
             time.sleep(PAUSE)
+    for pool in pools:
+        pool.shutdown()
     return {way: float(np.median(taken)) for way, taken in seconds.items()}
+
+
+def _is_there(way: str) -> bool:
+    return installed(PEERS.get(way.partition(",")[0], "torch"))
 
 
 def main() -> None:
@@ -193,24 +227,20 @@ def main() -> None:
         raise SystemExit(f"the machine is busy (load {before:.1f}); measure when it is not")
     rows = ["model,what,way,images_per_second,of_first"]
     for name, by_kind in STEPS.items():
-        for (what, steps), turns in zip(by_kind.items(), ways(arguments.images, name, *by_kind.values()), strict=True):
-            found = in_turns(turns, steps, arguments.rounds)
+        for what, steps in by_kind.items():
+            found = in_turns(what, arguments.images, name, steps, arguments.rounds)
             first = next(iter(found.values()))
             rows += [
                 f'{name},{what},"{way}",{steps * BATCH / each:.0f},{first / each:.3f}' for way, each in found.items()
             ]
             print(*rows[-len(found) :], sep="\n", flush=True)
-    versions = ", ".join(f"{each} {version(each)}" for each in ("fastai", "lightning", "torch-lr-finder") if _has(each))
+    versions = ", ".join(f"{each} {version(each)}" for each in PEERS.values() if installed(each))
     machine = (
         f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}"
     )
     about = f"# {datetime.date.today()}, {machine}, {versions}, batch {BATCH}, median of {arguments.rounds} rounds"
     path = Path(__file__).parent / "results" / "loader.csv"
     path.write_text("\n".join([f"{about}, load before {before:.2f}", *rows]) + "\n")
-
-
-def _has(name: str) -> bool:
-    return installed(name.replace("-", "_"))
 
 
 if __name__ == "__main__":

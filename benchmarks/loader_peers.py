@@ -28,8 +28,8 @@ def installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
-def fastai(model: nn.Module, loaders: Loaders, workers: int, steps: int, test_steps: int) -> tuple[Turn, Turn]:
-    """Learner.fit without validation, `steps` at a time, and Learner.lr_find."""
+def fastai(model: nn.Module, loaders: Loaders, workers: int, steps: int) -> dict[str, Turn]:
+    """Learner.fit without validation, `steps` at a time, or Learner.lr_find."""
     from fastai.callback.core import Callback, CancelValidException
     from fastai.callback.schedule import SuggestionMethod  # which adds Learner.lr_find
     from fastai.data.core import DataLoaders
@@ -40,24 +40,20 @@ def fastai(model: nn.Module, loaders: Loaders, workers: int, steps: int, test_st
         def before_validate(self) -> None:
             raise CancelValidException
 
-    def learner(count: int) -> Any:
-        own = loaders(0, count)
-        loader = FastLoader(own.dataset, bs=own.batch_size, shuffle=True, drop_last=True, num_workers=workers)
-        data = DataLoaders(loader, loader)
-        return Learner(data, model, loss_func=nn.CrossEntropyLoss(), wd=1e-2, cbs=NoValidation())
-
-    trains, tests = learner(steps), learner(test_steps)
+    own = loaders(0, steps)
+    loader = FastLoader(own.dataset, bs=own.batch_size, shuffle=True, drop_last=True, num_workers=workers)
+    learner = Learner(DataLoaders(loader, loader), model, loss_func=nn.CrossEntropyLoss(), wd=1e-2, cbs=NoValidation())
 
     def fit(_: int) -> None:
-        with trains.no_bar(), trains.no_logging():
-            trains.fit(1, 1e-3)
+        with learner.no_bar(), learner.no_logging():
+            learner.fit(1, 1e-3)
 
     def find(count: int) -> None:
-        with tests.no_bar(), tests.no_logging(), warnings.catch_warnings():
+        with learner.no_bar(), learner.no_logging(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tests.lr_find(LOWEST, HIGHEST, num_it=count, show_plot=False, suggest_funcs=(SuggestionMethod.Valley,))
+            learner.lr_find(LOWEST, HIGHEST, num_it=count, show_plot=False, suggest_funcs=(SuggestionMethod.Valley,))
 
-    return fit, find
+    return {"train": fit, "range test": find}
 
 
 def lightning(model: nn.Module, loaders: Loaders, workers: int, steps: int) -> Turn:

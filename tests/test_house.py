@@ -58,7 +58,7 @@ def test_imports_point_down_and_in_no_circle(copied: Path) -> None:
         ("training/step.py", "from hpcli.cli.terminal import Terminal", "Imports point down"),
         ("analysis/curves.py", "from hpcli.config import Config", "Judgement is pure"),
         ("plots/style.py", "import torch", "never import torch"),
-        ("recording/rows.py", "from hpcli.recording.csv_files import read_rows", "No circles"),
+        ("recording/rows.py", "from hpcli.recording.csv_text import read_rows", "No circles"),
     ],
 )
 def test_a_wrong_import_is_found(copied: Path, file: str, line: str, contract: str) -> None:

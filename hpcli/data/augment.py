@@ -35,7 +35,7 @@ def augmentation_of(name: str, *, size: tuple[int, int], flip: bool) -> Augmenta
     """By its name in the config, for images of a size [H, W]; None: nothing is done."""
     if name == "none":
         return None
-    return SourceAugment(flip) if name == "source" else CropAndFlip(max(1, min(size) // 8), flip)
+    return SourceAugment(flip) if name == "source" else CropAndFlip(max(1, min(size) // 8), size, flip)
 
 
 def part(draws: D, start: int, stop: int) -> D:
@@ -44,37 +44,34 @@ def part(draws: D, start: int, stop: int) -> D:
 
 
 class Windows(NamedTuple):
-    """Where each image is cut: top and left edge in the padded image, int64 [N]; whether it is mirrored, bool [N]."""
+    """Where each image is cut: its first pixel in the padded image, int64 [N]; whether it is mirrored, bool [N]."""
 
-    top: Tensor
-    left: Tensor
+    corner: Tensor
     mirrored: Tensor
 
 
 class CropAndFlip:
     """Cut an H × W window out of each padded image, mirrored left to right for half of them where `flip`."""
 
-    def __init__(self, padding: int, flip: bool) -> None:
+    def __init__(self, padding: int, size: tuple[int, int], flip: bool) -> None:
         self.padding, self.flip = padding, flip
+        self.height, self.width = (each + 2 * padding for each in size)  # of a padded image
 
     def draw(self, index: Tensor, *, seed: int, data_pass: int) -> Windows:
         """As `Augmentation`'s."""
         places = 2 * self.padding + 1
-        return Windows(
-            random_integers(index, places, seed, CROP_Y, data_pass),
-            random_integers(index, places, seed, CROP_X, data_pass),
-            random_integers(index, 2, seed, FLIP, data_pass).bool() & self.flip,
-        )
+        top, left = (random_integers(index, places, seed, each, data_pass) for each in (CROP_Y, CROP_X))
+        mirrored = random_integers(index, 2, seed, FLIP, data_pass).bool() & self.flip
+        return Windows(top * self.width + left, mirrored)
 
     def change(self, images: Tensor, draws: Windows) -> Tensor:
         """As `Augmentation`'s. Whole rows are copied, a tenth of the time that it takes to copy pixels."""
         count, height, width, channels = images.shape
-        padded = F.pad(images, (0, 0, *[self.padding] * 4))  # black, [B, H+2P, W+2P, C]
-        high, wide = padded.shape[1:3]
-        numbers = torch.arange(count, device=images.device)
-        rows = (numbers * high + draws.top)[:, None] + torch.arange(height, device=images.device)  # [B, H]
+        padded = F.pad(images, (0, 0, *[self.padding] * 4))  # black
         windows = padded.view(-1).unfold(0, width * channels, channels)  # what begins at each pixel, without a copy
-        cut = windows.index_select(0, (rows * wide + draws.left[:, None]).flatten()).view(images.shape)
+        numbers, down = (torch.arange(each, device=images.device) for each in (count, height))
+        rows = (draws.corner + self.height * self.width * numbers)[:, None] + self.width * down  # [B, H]
+        cut = windows.index_select(0, rows.flatten()).view(images.shape)
         if not self.flip:
             return cut
         return torch.cat((cut, cut.flip(2))).index_select(0, numbers + count * draws.mirrored)

@@ -19,6 +19,8 @@ from hpcli.data.randomness import ORDER, random_bits
 
 DRAWN_AT_ONCE = 2**14
 """Images whose augmentation is drawn at once: many batches, and little memory however many images there are."""
+MADE_AT_ONCE = 2**21
+"""Bytes of batches that are picked and augmented at once: a few small batches cost little more than one."""
 
 
 class Normalize:
@@ -61,8 +63,10 @@ class TrainLoader:
         self.labels = torch.from_numpy(split.labels).to(device)
         self.pixels = pixels_of(split.images, device, resident)
         self.augmentation = augmentation_of(augmentation, size=self.size, flip=source.flip)
+        self._at_once = max(1, MADE_AT_ONCE // (batch_size * split.images[0].size))
         self._order: tuple[tuple[int, int], Tensor] | None = None
         self._draws: tuple[tuple[int, int, int], tuple[Tensor, ...]] | None = None
+        self._made: tuple[tuple[int, int, int], Tensor] | None = None
 
     @property
     def batches_per_pass(self) -> int:
@@ -77,11 +81,8 @@ class TrainLoader:
     def pictures(self, step: int) -> tuple[Tensor, Tensor]:
         """The same batch before normalisation, for people to look at: uint8 [B, H, W, C] and int64 [B]."""
         data_pass, position = divmod(step, self.batches_per_pass)
-        here, then = (self._index(data_pass, each) for each in (position, position + 1))
-        images = self.pixels.pick(here, then if position + 1 < self.batches_per_pass else None)
-        if self.augmentation is not None:
-            images = self.augmentation.change(images, self._drawn(data_pass, position))
-        return images, self.labels[here.to(self.device, non_blocking=True)]
+        images = self._images(data_pass, position)
+        return images, self.labels[self._index(data_pass, position).to(self.device, non_blocking=True)]
 
     def order(self, data_pass: int) -> Tensor:
         """The order of the images in a pass, int64 [N]: f(seed, pass)."""
@@ -92,19 +93,32 @@ class TrainLoader:
         return self._order[1]
 
     def _index(self, data_pass: int, position: int, batches: int = 1) -> Tensor:
-        """The images of some batches of a pass."""
-        return self.order(data_pass)[position * self.batch_size : (position + batches) * self.batch_size]
+        """The images of some batches of a pass, of as many as there are."""
+        stop = min(position + batches, self.batches_per_pass)
+        return self.order(data_pass)[position * self.batch_size : stop * self.batch_size]
 
-    def _drawn(self, data_pass: int, position: int) -> tuple[Tensor, ...]:
-        """The augmentation of a batch, out of what is drawn for many at once."""
-        many = max(1, DRAWN_AT_ONCE // self.batch_size)
+    def _images(self, data_pass: int, position: int) -> Tensor:
+        """The images of a batch, out of some batches that are made at once."""
+        place = position % self._at_once
+        key = (self.seed, data_pass, position - place)
+        if self._made is None or self._made[0] != key:
+            here, then = (self._index(data_pass, position - place + late, self._at_once) for late in (0, self._at_once))
+            images = self.pixels.pick(here, then if len(then) else None)
+            if self.augmentation is not None:
+                images = self.augmentation.change(images, self._drawn(data_pass, position - place, len(images)))
+            self._made = (key, images)
+        return self._made[1][place * self.batch_size : (place + 1) * self.batch_size]
+
+    def _drawn(self, data_pass: int, position: int, count: int) -> tuple[Tensor, ...]:
+        """The augmentation of so many images from a batch on, out of what is drawn for many at once."""
+        many = self._at_once * max(1, DRAWN_AT_ONCE // (self._at_once * self.batch_size))
         place = position % many
         key = (self.seed, data_pass, position - place)
         if self._draws is None or self._draws[0] != key:
             index = self._index(data_pass, position - place, many).to(self.device, non_blocking=True)
             assert self.augmentation is not None
             self._draws = (key, self.augmentation.draw(index, seed=self.seed, data_pass=data_pass))
-        return part(self._draws[1], place * self.batch_size, (place + 1) * self.batch_size)
+        return part(self._draws[1], place * self.batch_size, place * self.batch_size + count)
 
 
 class EvalLoader:

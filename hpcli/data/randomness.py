@@ -32,10 +32,7 @@ def random_bits(index: Integers, *parts: int) -> Integers:
         Non-negative int64, in the shape of `index`. The finaliser of splitmix64 (Steele, Lea & Flood, 2014), once for
         the parts and once for each element.
     """
-    start = 0
-    for part in parts:
-        start = _mix_integer(start + _GOLDEN * (int(part) + 1))
-    z = index * _signed(_GOLDEN) + _signed(start)  # type: ignore[operator]
+    z = index * _signed(_GOLDEN) + _signed(_start(parts))  # type: ignore[operator]
     z = (z ^ _shift(z, 30)) * _signed(_FIRST)
     z = (z ^ _shift(z, 27)) * _signed(_SECOND)
     return cast(Integers, _shift(z ^ _shift(z, 31), 1))
@@ -52,8 +49,16 @@ def shuffled(count: int, *parts: int) -> NDArray[np.int64]:
 
 
 def seed_for(*parts: int) -> int:
-    """One number in [0, 2⁶³) for torch's own generators."""
-    return int(random_bits(np.zeros(1, np.int64), *parts)[0])
+    """One number in [0, 2⁶³) for torch's own generators: the first of `random_bits`."""
+    return _mix_integer(_start(parts)) >> 1
+
+
+def _start(parts: tuple[int, ...]) -> int:
+    """Where the sequence of some parts begins."""
+    start = 0
+    for part in parts:
+        start = _mix_integer(start + _GOLDEN * (int(part) + 1))
+    return start
 
 
 def _shift(z, bits: int):  # type: ignore[no-untyped-def]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
 import warnings
@@ -28,6 +29,8 @@ METADATA = "hpcli"
 INDEX = "index.json"
 SHARE_OF_TIME = 200
 """At an epoch's end, save when this many times the last save's duration have passed since."""
+FIRST_SAVE_SECONDS = 0.02
+"""What a run's first save is thought to take."""
 AT_MOST_SECONDS = 300.0
 """Save at least this often, between epochs too."""
 
@@ -43,8 +46,9 @@ class Checkpoints:
         self.folder = folder
         self.entries: list[Entry] = []  # oldest first
         self._held: Callable[[], tuple[Entry, bytes]] | None = None
+        self._held_loss = math.inf
         self._saved_at = time.monotonic()
-        self._save_seconds = 0.0
+        self._save_seconds = FIRST_SAVE_SECONDS
 
     def is_due(self, *, ends_epoch: bool) -> bool:
         """Whether to save now, given what the last save cost."""
@@ -61,8 +65,10 @@ class Checkpoints:
         labels: Sequence[str] = (),
         valid_loss: float | None = None,
     ) -> None:
-        """Write a state, and the one that is held; on return they are durable, and the index that leads to them."""
+        """Write a state, and a better one that is held; on return they and the index that leads to them are durable."""
         started = time.monotonic()
+        if valid_loss is not None and valid_loss < self._held_loss:
+            self._held = None  # the best no more
         self._write(serialised(state, step, tables, hashes or {}, labels, valid_loss))
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
@@ -74,6 +80,7 @@ class Checkpoints:
 
         Nothing is lost with it: a run that is killed goes on from the checkpoint before it, and comes to it again.
         """
+        self._held_loss = valid_loss
         self._held = lambda: serialised(state, step, tables, hashes, (), valid_loss)
 
     def write_held(self) -> None:

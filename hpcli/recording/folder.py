@@ -11,7 +11,7 @@ import numpy as np
 from hpcli.config import Config, differing_keys, read_config
 from hpcli.errors import CheckpointError, ConfigError, UsageError
 from hpcli.files import write_atomic
-from hpcli.recording.csv_files import read_rows
+from hpcli.recording.csv_text import read_rows
 from hpcli.recording.recorder import Arrays
 from hpcli.recording.rows import R
 from hpcli.recording.seal import check_file

@@ -145,6 +145,7 @@ class FolderRecorder:
             RunStatus.INTERRUPTED: self.signals.exit_code,
         }
         self.exit_code = codes[status]
+        self.files.write()
         about = {"command": self.command, "status": status, "run_dir": str(self.path), "seconds": self.seconds}
         full = {name: json_value(value) for name, value in {**about, **summary}.items()}
         if status != RunStatus.INTERRUPTED:
@@ -188,18 +189,21 @@ class FolderRecorder:
         try:
             if error is not None:
                 self._record(error)
+            else:
+                self.files.write()
         finally:
             self.signals.__exit__()
             self.files.close()
             self._lock.release()
 
     def _record(self, error: BaseException) -> None:
-        """Write error.log and the status of a failed run. A second error, of the disk, is passed over."""
+        """Write error.log, the status of a failed run, its last rows. A second error, of the disk, is passed over."""
         try:
             (self.path / "error.log").write_text("".join(traceback.format_exception(error)))
             stopped = isinstance(error, KeyboardInterrupt)
             self.exit_code = 130 if stopped else error.exit_code if isinstance(error, HpcliError) else 1
             self._note(RunStatus.INTERRUPTED if stopped else RunStatus.FAILED)
+            self.files.write()
         except OSError:
             pass
 

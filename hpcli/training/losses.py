@@ -16,21 +16,29 @@ class LossRecord:
 
     def __init__(self, num_steps: int, start: int, device: torch.device) -> None:
         self.on_gpu = device.type == "cuda"
-        self.values = torch.zeros(num_steps, device=device)  # [S]
-        self.host = torch.zeros(num_steps, pin_memory=True) if self.on_gpu else self.values
+        if self.on_gpu:
+            self.values = torch.zeros(num_steps, device=device)  # [S]
+            self.host = torch.zeros(num_steps, pin_memory=True)
         self.copied = self.written = self.taken = start
         self.events: list[tuple[int, torch.cuda.Event]] = []
+        self.arrived: list[StepLoss] = []  # on a CPU
 
     def write(self, step: int, loss: Tensor) -> None:
         """Keep the loss of a step: a float32 scalar on the device. Steps come in order."""
-        self.values[step].copy_(loss)
         self.written = step + 1
-        if self.on_gpu and self.written - self.copied >= EVERY:
+        if not self.on_gpu:
+            self.arrived.append((step, loss.item()))
+            return
+        self.values[step].copy_(loss)
+        if self.written - self.copied >= EVERY:
             self._send()
 
     def take(self, *, wait: bool = False) -> list[StepLoss]:
         """The losses that have arrived since the last call, as (step, loss); with `wait` all that were written."""
-        first, last = self.taken, self._arrived(wait)
+        if not self.on_gpu:
+            taken, self.arrived = self.arrived, []
+            return taken
+        first, last = self.taken, self._sent(wait)
         self.taken = last
         return list(zip(range(first, last), self.host[first:last].tolist(), strict=True))
 
@@ -42,9 +50,8 @@ class LossRecord:
         self.events.append((self.written, event))
         self.copied = self.written
 
-    def _arrived(self, wait: bool) -> int:
-        if not self.on_gpu:
-            return self.written
+    def _sent(self, wait: bool) -> int:
+        """The first step whose loss has not arrived."""
         if wait and self.copied < self.written:
             self._send()
         arrived = self.taken

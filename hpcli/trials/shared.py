@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hpcli.errors import CheckpointError, HpcliWarning, RunInUseError, UsageError
 from hpcli.recording.child import ChildFolder
-from hpcli.recording.csv_files import last_row
+from hpcli.recording.csv_text import last_row
 from hpcli.recording.failed_start import ENVIRONMENT, ERROR
 from hpcli.recording.progress import OnProgress, Progress, silent
 from hpcli.recording.recorder import Stop

@@ -17,7 +17,7 @@ from hpcli.config.varying import identity
 from hpcli.errors import CheckpointError, RunInUseError
 from hpcli.files import is_locked
 from hpcli.recording.child import ChildFolder
-from hpcli.recording.csv_files import read_rows
+from hpcli.recording.csv_text import read_rows
 from hpcli.recording.folder import CHILDREN, Folder
 from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.status import LOCK, Standing, read_standing

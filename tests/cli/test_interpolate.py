@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hpcli.cli import main
-from hpcli.recording.csv_files import read_rows
+from hpcli.recording.csv_text import read_rows
 from hpcli.recording.progress import Progress
 from hpcli.results.interpolate import Place
 from hpcli.results.plane import PlanePoint

@@ -15,7 +15,7 @@ import pytest
 
 from hpcli.analysis.verdict import verdict
 from hpcli.cli import main
-from hpcli.recording.csv_files import header_of, line_of
+from hpcli.recording.csv_text import header_of, line_of
 from hpcli.results.looks import level_of
 from hpcli.results.trials import SweepTrial
 from hpcli.states import Judgement, RunStatus

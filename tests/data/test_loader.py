@@ -34,7 +34,7 @@ def loader(split: Split, *, augmentation: str = "standard", seed: int = 0, flip:
 
 def cropped(pixels: Tensor, index: Tensor, *, data_pass: int, seed: int) -> Tensor:
     """Images at `index`, cut and mirrored."""
-    own = CropAndFlip(2, flip=True)
+    own = CropAndFlip(2, images().images.shape[1:3], flip=True)
     return own.change(pixels[index], own.draw(index, seed=seed, data_pass=data_pass))
 
 
@@ -123,6 +123,7 @@ def test_how_many_are_drawn_at_once_changes_nothing(augmentation: str, monkeypat
     whole, drawn = loader(images(), augmentation=augmentation), list[int]()
     batches = [whole.batch(step)[0] for step in range(14)]
     monkeypatch.setattr(loader_module, "DRAWN_AT_ONCE", 20)
+    monkeypatch.setattr(loader_module, "MADE_AT_ONCE", 1)
     few = loader(images(), augmentation=augmentation)
     assert few.augmentation is not None
     draw = few.augmentation.draw

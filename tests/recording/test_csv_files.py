@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hpcli.errors import CheckpointError
-from hpcli.recording.csv_files import CsvFiles, last_row, read_rows
+from hpcli.recording.csv_files import CsvFiles
+from hpcli.recording.csv_text import last_row, read_rows
 from hpcli.recording.rows import Row
 
 
@@ -62,10 +63,11 @@ def test_rows_come_back_as_they_went(tmp_path: Path) -> None:
     assert files.rows(Epoch) == []
 
 
-def test_a_row_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_that_come_soon_after_another_are_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now, writes, write = [1000.0], list[bytes](), os.write
+    monkeypatch.setattr("hpcli.recording.csv_files.time.monotonic", lambda: now[0])
     files = filled(tmp_path)
-    writes: list[bytes] = []
-    write = os.write
+    assert [row.step for row in read_rows(tmp_path / "steps.csv", Step)] == [0]  # the first of a table at once
 
     def watched(descriptor: int, data: bytes) -> int:
         writes.append(data)
@@ -73,12 +75,21 @@ def test_a_row_is_one_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(os, "write", watched)
     files.append(Step(3, 0.5, "x"))
-    assert writes == [b"3,0.5,x\n"]
+    assert writes == []
+    now[0] += 0.6
+    files.append(Step(4, 0.5, "y"))
+    assert writes == [b"1,0.05,\n2,0.03333333333333333,\n3,0.5,x\n4,0.5,y\n"]
+    files.append(Step(5, 0.5))
+    files.append(Epoch(0))
+    assert len(read_rows(tmp_path / "metrics.csv", Epoch)) == 1
+    assert files.sizes() == {name: (tmp_path / f"{name}.csv").stat().st_size for name in ("steps", "metrics")}
+    assert files.rows(Step)[-1] == Step(5, 0.5)
 
 
 def test_a_disk_that_takes_part_of_a_row_is_given_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it is full by then, the row is torn, and the next process goes on without it."""
     files, write, calls = filled(tmp_path), os.write, [0]
+    files.write()
 
     def short(descriptor: int, data: bytes) -> int:
         calls[0] += 1
@@ -91,6 +102,7 @@ def test_a_disk_that_takes_part_of_a_row_is_given_the_rest(tmp_path: Path, monke
     assert files.rows(Step)[3] == Step(3, 0.5, "x")
     with pytest.raises(OSError, match="No space"):
         files.append(Step(4, 0.5, "x"))
+        files.write()
     assert (tmp_path / "steps.csv").read_bytes().endswith(b"3,0.5,x\n4,0")
     monkeypatch.undo()
     CsvFiles(tmp_path).append(Step(4, 0.25))
@@ -231,6 +243,7 @@ def test_the_last_row_is_read_from_the_end_of_a_table(tmp_path: Path) -> None:
     assert last_row(path, Step) is None
     for step in range(100):
         files.append(Step(step, 1e-3))
+        files.write()
         assert last_row(path, Step) == Step(step, 1e-3)
     files.close()
     with path.open("a") as file:

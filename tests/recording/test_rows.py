@@ -109,6 +109,7 @@ def test_a_torn_last_row_leaves_the_others_as_they_were(
     for row in rows[:-1]:
         memory.add(row)
         disk.add(row)
+    disk.files.write()
     before = path.stat().st_size if len(rows) > 1 else 0
     disk.add(rows[-1])
     disk.files.close()
