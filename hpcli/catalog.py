@@ -47,6 +47,16 @@ SCHEDULES = {
 MOMENTUM_CYCLES = ("one_cycle", "triangular", "triangular2", "exp_range")
 """Schedules that take a pair of momenta, high-low, and mirror the learning rate with it."""
 
+ABOUT = {
+    **{f"resnet{n}": f"a residual network of {n} layers for small images" for n in (20, 32, 44, 56, 110)},
+    "shallow3": "Smith's shallow network of three convolutions",
+    "digits": "handwritten digits of 8×8 grey pixels",
+    "cifar10": "photographs of 32×32 pixels",
+    "cifar100": "photographs of 32×32 pixels",
+    "folder": "images of a folder",
+}
+"""A few words on a network or on images, for who was sent a result of them."""
+
 LIBRARIES = ("torchvision", "timm")
 """Models are also named `torchvision/NAME` and `timm/NAME`."""
 

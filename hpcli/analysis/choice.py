@@ -217,7 +217,7 @@ def _sight(found: Verdict, num_seeds: int) -> str:
         return ""
     shared = 100 * (found.seed_correlation or 0)
     share = f" ({shared:.0f} % of the noise comes with the seed, and drops out)" if shared > 0 else ""
-    return f"; {num_seeds} seeds find a difference of {found.resolution:.2g} four times of five{share}"
+    return f"; {num_seeds} seeds find a true difference of {found.resolution:.2g} four times out of five{share}"
 
 
 def _against_the_best(behind: Sequence[Comparison]) -> list[str]:

@@ -90,7 +90,7 @@ def unstable_ratio(num_values: int, num_seeds: int, draws: int = 40_000) -> floa
 
 @dataclass(frozen=True)
 class Foreseen:
-    """The difference that a plan finds four times of five, foreseen from noise that is an estimate."""
+    """The difference that a plan finds four times out of five, foreseen from noise that is an estimate."""
 
     difference: float
     low: float  # 90 % of the time between low and high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,13 +70,21 @@ def following(result: SweepResult) -> Following | None:
         )
     if ahead is None or not ahead.brackets:
         length = f"{result.config.train.epochs} epochs; the sweep's runs had {epochs}"
-        return Following(
-            ("train",), result.chosen, tuple(notes), f"A training with the value to use, at full length: {length}."
-        )
+        why = f"A training with the value to use, at full length: {length}."
+        return Following(("train",), result.chosen, tuple(notes), why, _seconds(result, result.config.train.epochs))
     notes.append(
         f"It was found in cycles of {epochs} epoch{'s' * (epochs > 1)}, and train.epochs is {ahead.epochs}: on the "
         "same images a weight decay is copied as it is or, more surely, three are compared at full length."
     )
     listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
     words = ("sweep-wd", "--values", listed, "--epochs", str(ahead.epochs), "--seeds", "3")
-    return Following(words, chosen.also, tuple(notes))
+    seconds = _seconds(result, 3 * len(ahead.brackets) * ahead.epochs)
+    return Following(words, chosen.also, tuple(notes), "The value to use and its neighbours, at full length.", seconds)
+
+
+def _seconds(result: SweepResult, epochs: int) -> float | None:
+    """What so many epochs with the chosen value would take, by what those of the sweep have taken; None: not known."""
+    assert result.choice is not None
+    place = result.choice.index
+    taken = float(result.seconds[place].mean()) * epochs / result.settings[place].config.train.epochs
+    return taken if math.isfinite(taken) else None

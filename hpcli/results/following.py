@@ -29,6 +29,7 @@ class Following:
     keys: Mapping[str, object] = field(default_factory=dict)  # of the config, with the values that this run has found
     notes: tuple[str, ...] = ()  # what has to be known first
     why: str = field(default="", compare=False)  # a sentence for who has not read Smith: the command is the same
+    seconds: float | None = field(default=None, compare=False)  # that it would train where this run did; None: unknown
 
     @property
     def of_run(self) -> bool:

@@ -20,7 +20,7 @@ def foresight(found: Verdict, *, num_seeds: int, level: float) -> str | None:
     plan = Foreseen.of(found.noise_sd, found.noise_df, num_values=len(judged), num_seeds=num_seeds, level=level)
     says = (
         f"by the noise so far, {num_seeds} seeds find differences of about {plan.difference:.2g} ({plan.low:.2g} to "
-        f"{plan.high:.2g}) four times of five"
+        f"{plan.high:.2g}) four times out of five"
     )
     if not found.margin:
         return says

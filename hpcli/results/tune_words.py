@@ -134,7 +134,7 @@ def _seen(result: Tuning) -> str:
     if surface is None:
         return ""
     gap = found_gap(2, SEEDS, round(PRIOR_DF), LEVEL, is_estimate=True) * surface.noise
-    return f" {SEEDS} fresh seeds would show a gain of {_number(percent(gap))} % four times of five."
+    return f" {SEEDS} fresh seeds would show a gain of {_number(percent(gap))} % four times out of five."
 
 
 def _cost(result: Tuning) -> str:

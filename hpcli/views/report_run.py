@@ -22,7 +22,7 @@ from hpcli.recording.failed_start import CONFIG, ERROR
 from hpcli.results import Result
 from hpcli.results.data import DataFacts
 from hpcli.results.facts import diagnosis_lines, readable
-from hpcli.results.following import set_words
+from hpcli.results.following import Following, set_words
 from hpcli.results.made_with import MadeWith
 from hpcli.results.sweep import SweepResult
 from hpcli.results.tune import TuneResult
@@ -154,7 +154,7 @@ def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: s
         part,
         answer=answer,
         following=command,
-        why="" if following is None else following.why,
+        why="" if following is None else _why(following),
         notes=() if following is None else tuple(following.said(name)),
         diagnosis=tuple(diagnosis_lines(summary)),
         tables=tuple(main_tables(result)),
@@ -169,6 +169,12 @@ def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: s
 def _can_be_drawn(run: Run) -> bool:
     """Whether anything is known of what it ran on; a start that failed knows nothing."""
     return bool(DataFacts.from_rows(run).classes)
+
+
+def _why(following: Following) -> str:
+    if following.seconds is None:
+        return following.why
+    return f"{following.why} It would train for about {time_text(following.seconds)} on the machine of this run."
 
 
 def _options(path: Path, config: Config, words: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hpcli.analysis.choice import listed
 from hpcli.analysis.noise import spread_of_runs
+from hpcli.catalog import ABOUT
 from hpcli.results.after_sweep import MANY_SEEDS, more_seeds
 from hpcli.results.budgets import in_lines
 from hpcli.results.facts import Facts, is_table, shown_facts
@@ -110,7 +111,7 @@ def _noise(result: SweepResult) -> Iterator[str]:
     else:
         yield f"Runs of one value differ from seed to seed by about {found.noise_sd:.2g} (a standard deviation){but}."
     if found.resolution is not None:
-        yield f"A true difference of {found.resolution:.2g} between two values is found four times of five."
+        yield f"A true difference of {found.resolution:.2g} between two values is found four times out of five."
 
 
 def undecided(result: SweepResult) -> tuple[str, ...]:
@@ -140,11 +141,14 @@ def limits(result: SweepResult) -> str:
         "data.batch_size": f"in batches of {config.data.batch_size}",
     }
     how = ", ".join(words for key, words in fixed.items() if key not in (*result.keys, *config.sweep.retune))
+    network, images = (
+        f"{name}, {ABOUT[name]}," if name in ABOUT else name for name in (config.model.name, config.data.name)
+    )
     return (
-        f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {config.model.name}{f' ({how})' * bool(how)} on these "
-        f"{trained:,} training images, judged on {judged:,} validation images that all runs share; test images were "
-        "not looked at. Longer trainings, other networks and other images may put the values in another order: compare "
-        "a few of them there."
+        f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {network}{f' {how},' * bool(how)} on {trained:,} training "
+        f"images of {images} in {len(result.data.classes)} classes, judged on {judged:,} validation images that all "
+        "runs share; test images were not looked at. Longer trainings, other networks and other images may put the "
+        "values in another order: compare a few of them there."
     )
 
 

@@ -49,7 +49,7 @@ def test_what_the_config_has_is_kept_where_the_difference_does_not_matter() -> N
     assert value == near.best
     assert "Not told apart from the lowest mean: " in words
     assert "1e-3 (+0.063)" in words
-    assert "; 5 seeds find a difference of " in words
+    assert "; 5 seeds find a true difference of " in words
     assert "To find a difference of 0.01, which is what matters: " in words
 
 

@@ -183,7 +183,7 @@ def test_what_the_plan_can_find_is_said_after_two_seeds(short: Config, faked: Fa
     vary = {"weight_decay": [1e-4, 1e-2, 1.0]}
     sweep(with_overrides(short, {"sweep.seeds": 5}), vary, on_progress=lines.append)
     said = [each.line for each in lines if each.line]
-    (place,) = [index for index, line in enumerate(said) if "four times of five" in line]
+    (place,) = [index for index, line in enumerate(said) if "four times out of five" in line]
     assert said[place - 1].startswith("1, seed 1: ")
     assert said[place].startswith("by the noise so far, 5 seeds find differences of about 0.")
     assert said[place].endswith(
@@ -192,16 +192,16 @@ def test_what_the_plan_can_find_is_said_after_two_seeds(short: Config, faked: Fa
     faked(lambda config: 1.0 + noise(config, 0.0005))
     lines.clear()
     sweep(with_overrides(short, {"sweep.seeds": 5}), vary, on_progress=lines.append)
-    (fine,) = [each.line for each in lines if each.line and "four times of five" in each.line]
+    (fine,) = [each.line for each in lines if each.line and "four times out of five" in each.line]
     assert fine.endswith("what matters is 0.01")
     lines.clear()
     sweep(with_overrides(short, {"sweep.seeds": 2}), vary, on_progress=lines.append)
-    assert not any("four times of five" in (each.line or "") for each in lines)  # the verdict says it at once
+    assert not any("four times out of five" in (each.line or "") for each in lines)  # the verdict says it at once
 
 
 @pytest.mark.parametrize(("values", "seeds"), [(3, 5), (5, 3)])
 def test_the_foreseen_difference_is_found_as_often_as_said(values: int, seeds: int) -> None:
-    """Of 400 plans each, the noise estimated from two seeds: what is really found four times of five lies in the span."""
+    """Of 400 plans each, the noise estimated from two seeds: what is really found four times out of five lies in the span."""
     random, df = np.random.default_rng(0), values - 1
     right = found_gap(values, seeds, (values - 1) * (seeds - 1), 0.05)
     spans = [

@@ -16,11 +16,13 @@ from matplotlib.figure import Figure
 
 from hpcli import Run
 from hpcli.analysis.noise import spread_of_runs
+from hpcli.catalog import ABOUT, DATASETS, MODELS
 from hpcli.cli import main
 from hpcli.plots.colours import DARK_PAPER, PAPER, WORDS, contrast, in_dark
 from hpcli.results.sweep import SweepResult
 from hpcli.runs.page import page_runs
 from hpcli.states import RunStatus
+from hpcli.views.cells import time_text
 from hpcli.views.report import MOST_IN_FULL, report, write_page
 from hpcli.views.report_cells import Table
 from hpcli.views.report_pictures import colour_rules, pictures
@@ -211,13 +213,23 @@ def test_a_sweep_says_what_could_not_be_told_and_what_it_takes(tmp_path: Path) -
     assert ("There are 2 seeds of each value. To find" in page) == bool(left)
     assert "Means over seeds 0 and 1 of validation losses" in page
     (images,) = re.findall(
-        r"Cycles of 3 epochs of shallow3 \(by adamw, at max_lr 0.01, in batches of \d+\) on these (\d+) training", page
+        r"Cycles of 3 epochs of shallow3, [^.]*, by adamw, at max_lr 0.01, in batches of \d+, on (\d+) training images "
+        "of digits, handwritten digits of 8×8 grey pixels, in 10 classes",
+        page,
     )
+    assert isinstance(result, SweepResult)
+    per_epoch = float(result.seconds[result.choice.index].mean()) / 3  # type: ignore[union-attr]
+    following = result.following
+    assert following is not None
+    epochs = {"train": 1, "sweep-wd": 9}[following.words[0]] * result.config.train.epochs
+    assert following.seconds == pytest.approx(epochs * per_epoch)
+    assert f"would train for about {time_text(following.seconds)} on the machine of this run" in page
+    assert "elsewhere save the config at the end of this part" in page
     assert "<dt>sweep.epochs</dt><dd>3</dd>" in page
     assert "train.epochs" not in page.split("The config, in full")[0].split("What ran")[1]
     runs = page.split("Run by run")[-1].split("</table>")[0]
     assert runs.count("<td>finished</td>") == 6
-    assert int(images) == result.data.num_train_images  # type: ignore[attr-defined]
+    assert int(images) == result.data.num_train_images
     assert "at full length" in page or result.following is None
     assert re.search(r"finished · took .* · ended \d{4}-\d\d-\d\d \d\d:\d\d UTC", page)
     assert "at the edge of what was tried" in page or "not lie at an edge of what was tried" in page
@@ -238,6 +250,10 @@ def test_the_noise_of_a_run_is_that_of_its_values_not_what_pairing_leaves_of_it(
     assert f"A run differs from one of another seed by about {spread:.2g}" in page
     assert f"which leaves {result.verdict.noise_sd:.2g} of that" in page
     assert "0 and 1e-6: no systematic difference expected in 4 epochs" in page or not undecided(result)
+
+
+def test_every_network_and_data_set_has_words_for_who_does_not_know_it() -> None:
+    assert ABOUT.keys() == {*MODELS, *DATASETS}
 
 
 def test_what_ran_has_the_length_of_its_own_command(tmp_path: Path) -> None:
