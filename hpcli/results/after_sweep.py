@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcli.analysis.noise import SeedsNeeded
+from hpcli.config.space import MOMENTUM
 from hpcli.config.varying import written
 from hpcli.results.budgets import KEY
-from hpcli.results.following import FIND, Following
+from hpcli.results.following import FIND, RUN, Following
 from hpcli.results.horizon import longer
 from hpcli.states import Judgement, RunStatus
 
@@ -62,7 +63,7 @@ def following(result: SweepResult) -> Following | None:
         return None
     chosen, epochs = result.settings[result.choice.index], result.config.sweep.epochs
     ahead = longer(chosen, result.data, result.config.train.epochs) if result.keys == (KEY,) else None
-    notes = []
+    notes = _beyond(result, result.choice.index) if result.choice.extend else []
     if ahead is not None and ahead.on_all_images is not None:
         notes.append(
             f"On all images theory carries the weight decay by the sum of learning rates, to {ahead.on_all_images:.2g} "
@@ -80,6 +81,24 @@ def following(result: SweepResult) -> Following | None:
     words = ("sweep-wd", "--values", listed, "--epochs", str(ahead.epochs), "--seeds", "3")
     seconds = _seconds(result, 3 * len(ahead.brackets) * ahead.epochs)
     return Following(words, chosen.also, tuple(notes), "The value to use and its neighbours, at full length.", seconds)
+
+
+def _beyond(result: SweepResult, place: int) -> list[str]:
+    """How the sweep goes on beyond the value at the edge, by a step on its own scale; nothing where none is known."""
+    places, logarithmic = result.scale
+    others = [each for each in places or () if places and each != places[place]]
+    known = result.settings[place].values[0]
+    if not places or not others or not (result.keys == (MOMENTUM,) or (logarithmic and known)):
+        return []
+    further = 2 * places[place] - min(others, key=lambda each: abs(each - places[place]))
+    value = 10**further if logarithmic else max(0.0, 1 - 10**-further)
+    word = written(float(f"{value:.2g}"))
+    if word == written(known):
+        return []
+    return [
+        f"The best may lie beyond {written(known)}: the sweep goes on with further values by --resume {RUN} "
+        f"--values {word}."
+    ]
 
 
 def _seconds(result: SweepResult, epochs: int) -> float | None:

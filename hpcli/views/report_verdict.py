@@ -9,6 +9,7 @@ from pathlib import Path
 from hpcli.analysis.choice import listed
 from hpcli.analysis.noise import spread_of_runs
 from hpcli.catalog import ABOUT
+from hpcli.config.varying import value_of
 from hpcli.results.after_sweep import MANY_SEEDS, more_seeds
 from hpcli.results.budgets import in_lines
 from hpcli.results.facts import Facts, is_table, shown_facts
@@ -28,6 +29,8 @@ JUDGED = {
 """What is judged of a value, for who has read nothing else of hpcli's; other words say it themselves."""
 SHARED = 1.5
 """Runs differ by so many times what pairing leaves of it before both are said."""
+FEW_CLASSES = 10
+"""More are not named."""
 NOT_THE_BEST = "not the best, by how much is open"
 """Of a value that is undecided, and surely not the best."""
 
@@ -38,15 +41,17 @@ def verdict_tables(result: SweepResult) -> list[Table]:
     if found is None or not is_table(lines):
         return []
     header = ["value", "judgement", "above the lowest", "mean loss", "accuracy", "seconds a run"]
-    chosen = result.settings[result.choice.index].plain if result.choice else None
-    rows = [_row(line, is_chosen=result.choice is not None and line["value"] == chosen) for line in lines]
+    use = {str(result.settings[result.choice.index].plain): "; use this"} if result.choice else {}
+    here = tuple(value_of(result.config, key) for key in result.keys)
+    own = {str(setting.plain): "; the config's own" for setting in result.settings if setting.values == here}
+    rows = [_row(line, own.get(str(line["value"]), "") + use.get(str(line["value"]), "")) for line in lines]
     if all(isinstance(line.get("decay_budget"), float) for line in lines):
         header.append("decay alone takes")
         rows = [(*row, share(line["decay_budget"], 2)) for row, line in zip(rows, lines, strict=True)]
     return [Table("The values compared", tuple(header), tuple(rows), " ".join(_how_to_read(result)))]
 
 
-def _row(line: Facts, *, is_chosen: bool) -> tuple[str, ...]:
+def _row(line: Facts, more: str) -> tuple[str, ...]:
     ranked = shown_facts({"ranking": [line]})["ranking"]
     assert is_table(ranked)
     verdict = Judgement(str(line["verdict"]))
@@ -54,7 +59,7 @@ def _row(line: Facts, *, is_chosen: bool) -> tuple[str, ...]:
     words = JUDGED.get(verdict, str(verdict)) if is_open else NOT_THE_BEST
     return (
         str(ranked[0]["value"]),
-        f"{words}{', far noisier than the others' if line['unstable'] else ''}{'; use this' if is_chosen else ''}",
+        f"{words}{', far noisier than the others' if line['unstable'] else ''}{more}",
         str(ranked[0]["above the best"]) or ("0" if verdict == Judgement.BEST else "–"),
         number(line["mean_valid_loss"]),
         share(line["mean_valid_accuracy"]),
@@ -144,9 +149,13 @@ def limits(result: SweepResult) -> str:
     network, images = (
         f"{name}, {ABOUT[name]}," if name in ABOUT else name for name in (config.model.name, config.data.name)
     )
+    if config.data.name == "folder":
+        images = f"the folder {config.data.root}"
+    classes = [each.class_ for each in result.data.classes]
+    named = f"{len(classes)} classes ({listed(classes)})" if len(classes) <= FEW_CLASSES else f"{len(classes)} classes"
     return (
         f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {network}{f' {how},' * bool(how)} on {trained:,} training "
-        f"images of {images} in {len(result.data.classes)} classes, judged on {judged:,} validation images that all "
+        f"images of {images} in {named}, judged on {judged:,} validation images that all "
         "runs share; test images were not looked at. Longer trainings, other networks and other images may put the "
         "values in another order: compare a few of them there."
     )

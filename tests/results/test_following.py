@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from pydantic import JsonValue
 
 from hpcli import Run
 from hpcli.cli import main
 from hpcli.config import Config
+from hpcli.config.varying import positions
+from hpcli.results.after_sweep import _beyond
 from hpcli.results.batch_size import BatchSize, BatchSizeResult
 from hpcli.results.following import RUN, Following
+from hpcli.results.sweep import SweepResult
 from hpcli.results.tune import TuneResult
 from hpcli.states import RunStatus
 
@@ -68,3 +75,26 @@ def test_a_tuning_that_was_not_finished_leads_to_none(status: RunStatus) -> None
 
     config = Config()
     assert TuneResult.from_rows(config, status, MemoryRecorder(config)).following is None
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "place", "said"),
+    [
+        ("schedule.momentum", ["0.99-0.9", "0.95-0.85", 0.9, 0.7], 3, "0.7: .* --values 0.1"),
+        ("schedule.momentum", [0.85, 0.9, 0.95], 2, "0.95: .* --values 0.97"),
+        ("schedule.momentum", [0, 0.5, 0.9], 0, None),  # there is no memory below none
+        ("optimizer.weight_decay", [1e-4, 1e-3, 1e-2], 0, "1e-4: .* --values 1e-5"),
+        ("optimizer.weight_decay", [0, 1e-3, 1e-2], 2, "0.01: .* --values 0.1"),
+        ("optimizer.weight_decay", [0, 1e-3, 1e-2], 0, None),
+        ("train.label_smoothing", [0.1, 0.15, 0.2], 2, None),  # how far it may go is not known
+        ("data.augment", ["none", "standard", "source"], 2, None),
+    ],
+)
+def test_beyond_an_edge_lies_a_step_on_the_keys_own_scale(
+    key: str, values: list[JsonValue], place: int, said: str | None
+) -> None:
+    settings = [SimpleNamespace(values=(value,)) for value in values]
+    stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), settings=settings, scale=positions(key, values)))
+    notes = _beyond(stand_in, place)
+    assert len(notes) == (said is not None)
+    assert said is None or re.search(f"beyond {said}\\.$", notes[0])

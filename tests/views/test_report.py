@@ -214,7 +214,7 @@ def test_a_sweep_says_what_could_not_be_told_and_what_it_takes(tmp_path: Path) -
     assert "Means over seeds 0 and 1 of validation losses" in page
     (images,) = re.findall(
         r"Cycles of 3 epochs of shallow3, [^.]*, by adamw, at max_lr 0.01, in batches of \d+, on (\d+) training images "
-        "of digits, handwritten digits of 8×8 grey pixels, in 10 classes",
+        r"of digits, handwritten digits of 8×8 grey pixels, in 10 classes \(0, 1, 2, 3, 4, 5, 6, 7, 8 and 9\)",
         page,
     )
     assert isinstance(result, SweepResult)
@@ -225,6 +225,8 @@ def test_a_sweep_says_what_could_not_be_told_and_what_it_takes(tmp_path: Path) -
     assert following.seconds == pytest.approx(epochs * per_epoch)
     assert f"would train for about {time_text(following.seconds)} on the machine of this run" in page
     assert "elsewhere save the config at the end of this part" in page
+    (own,) = [row for row in page.split("<tr>") if "; the config&#39;s own" in row]
+    assert ">0.01<" in own
     assert "<dt>sweep.epochs</dt><dd>3</dd>" in page
     assert "train.epochs" not in page.split("The config, in full")[0].split("What ran")[1]
     runs = page.split("Run by run")[-1].split("</table>")[0]
