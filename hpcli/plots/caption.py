@@ -26,7 +26,10 @@ def what_ran(config: Config, module: str) -> str:
         module: of its command, as in `commands.py`.
     """
     root = config.data.root
-    data = Path(root).resolve().name if config.data.name == "folder" and root is not None else config.data.name
+    data = config.data.name
+    if data == "folder" and root is not None:  # a link is called what the user calls it
+        own = Path(root).name
+        data = own if own not in ("", "..") else Path(root).resolve().name
     seed = f"seed {config.seed}" if module in ONE_SEED else f"seeds from {config.seed}"
     return f"{shortened(config.model.name, LONGEST)} on {shortened(data, LONGEST)}, {config.optimizer.name}, {seed}"
 

@@ -208,14 +208,16 @@ def loss_axis(axes: Axes, values: ArrayLike, untrained: float) -> None:
 
 
 def _mark_beyond(axes: Axes, ceiling: float, highest: float) -> None:
-    name: str | None = f"above the axis, up to {highest:.3g}"
+    size = 6.0
     for line in list(axes.lines):
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
         beyond = np.isfinite(y) & (y > ceiling)
         if not beyond.any() or line.get_transform() != axes.transData:
             continue
-        axes.plot(x[beyond], np.full(beyond.sum(), ceiling), "^", color=line.get_color(), markersize=6, label=name)
-        name = None
+        color, place = line.get_color(), np.full(beyond.sum(), ceiling)
+        axes.plot(x[beyond], place, "^", color=color, markerfacecolor="none", markersize=size)
+        size += 4  # of several lines at one place each is seen
+    axes.plot([], [], "^", color="#55606b", markerfacecolor="none", label=f"above the axis, up to {highest:.3g}")
 
 
 def log_if_wide(axes: Axes, values: NDArray[np.float64]) -> None:

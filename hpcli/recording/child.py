@@ -60,8 +60,11 @@ class ChildFolder(FolderRecorder):
         self._note(RunStatus.CREATED)
         self._write_config()
 
-    def publish(self) -> RunStatus:
-        """Let the run lie there for any process to take. One that failed is to be tried again.
+    def publish(self, *, again: bool = False) -> RunStatus:
+        """Let the run lie there for any process to take.
+
+        Args:
+            again: one that failed is to be tried again.
 
         Returns:
             How it stands: over, or to be taken.
@@ -72,7 +75,7 @@ class ChildFolder(FolderRecorder):
         """
         with self._held():
             self._look()
-            if self.status == RunStatus.FAILED:
+            if again and self.status == RunStatus.FAILED:
                 self._note(RunStatus.CREATED)
             return self.status
 

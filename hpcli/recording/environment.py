@@ -29,9 +29,20 @@ def environment() -> dict[str, object]:
         "packages": {name: _version(name) for name in PACKAGES},
         "gpus": gpus,
         "cpus": os.cpu_count(),
+        "processor": _processor(),
         "threads": torch.get_num_threads(),
         "argv": sys.argv,
     }
+
+
+def _processor() -> str | None:
+    """What the processor calls itself; None: it is not known."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").split("\n")
+    except OSError:
+        lines = []
+    about = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return about.get("model name") or platform.processor() or None
 
 
 def _version(name: str) -> str | None:

@@ -71,7 +71,7 @@ def following(result: SweepResult) -> Following | None:
         )
     if ahead is None or not ahead.brackets:
         length = f"{result.config.train.epochs} epochs; the sweep's runs had {epochs}"
-        why = f"A training with the value to use, at full length: {length}."
+        why = f"A training with the value to use, at full length and on the same images: {length}."
         return Following(("train",), result.chosen, tuple(notes), why, _seconds(result, result.config.train.epochs))
     notes.append(
         f"It was found in cycles of {epochs} epoch{'s' * (epochs > 1)}, and train.epochs is {ahead.epochs}: on the "
@@ -96,8 +96,8 @@ def _beyond(result: SweepResult, place: int) -> list[str]:
     if word == written(known):
         return []
     return [
-        f"The best may lie beyond {written(known)}: the sweep goes on with further values by --resume {RUN} "
-        f"--values {word}."
+        f"The best may lie beyond {written(known)}: before a long training the sweep can go on with further values, by "
+        f"--resume {RUN} --values {word}."
     ]
 
 

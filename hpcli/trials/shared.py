@@ -67,7 +67,7 @@ class SharedExecutor:
         for spec in specs:
             if self.stop.should_stop():
                 return
-            if self._publish(spec):
+            if self._publish(spec, again=True):  # and never later: it may have failed just now
                 yield self._read(spec, reused=True)
             else:
                 waiting.append(spec)
@@ -91,10 +91,10 @@ class SharedExecutor:
                 self._idle(waiting)
             time.sleep(max(POLL_SECONDS, 9 * (time.monotonic() - started)) if waiting else 0)
 
-    def _publish(self, spec: Spec) -> bool:
-        """Let a trial lie there to be taken, if nobody is at it. Whether it is over."""
+    def _publish(self, spec: Spec, *, again: bool = False) -> bool:
+        """Let a trial lie there to be taken, if nobody is at it; `again`: also if it has failed. Whether it is over."""
         try:
-            return self._child(spec).publish().is_over
+            return self._child(spec).publish(again=again).is_over
         except RunInUseError:
             return False
 

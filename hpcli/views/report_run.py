@@ -71,6 +71,7 @@ _LENGTH = {
     "lr_find": ("lr_find.start_lr", "lr_find.end_lr", "lr_find.steps"),
 }
 """Keys that say how long an experiment's steps go on, and at which learning rates; others take none."""
+_SAME_IMAGES = "Of pixels and labels, in whatever order: another folder with the same sums holds the same images."
 _DIRTY = "with changes that were not committed: the commit alone does not repeat it"
 
 
@@ -219,6 +220,7 @@ def _made(run: Run) -> list[Table]:
     parts = [(each.part, f"{each.images:,}", each.sha256 or "") for each in data.parts]
     made, about = run.rows(MadeWith), dict(run.environment)
     packages, argv = about.pop("packages", {}), about.pop("argv", [])
+    about |= {"gpus": about.get("gpus") or "none"} if "gpus" in about else {}
     facts = [(name, readable(name, value)) for name, value in about.items() if value not in ([], {}, None)]
     facts += [(str(name), str(version)) for name, version in (packages.items() if isinstance(packages, dict) else ())]
     if str(about.get("commit", "")).endswith("-dirty"):
@@ -228,7 +230,7 @@ def _made(run: Run) -> list[Table]:
         facts.insert(0, ("command line", shlex.join(words)))
     facts += [("computed with", str(each)) for each in made]
     tables = [
-        Table("The images", ("part", "images", "SHA-256"), tuple(parts)),
+        Table("The images", ("part", "images", "SHA-256"), tuple(parts), _SAME_IMAGES),
         Table("Command line, versions, hardware", (), tuple(facts)),
     ]
     return [each for each in tables if each.rows]

@@ -72,8 +72,9 @@ def _how_to_read(result: SweepResult) -> Iterator[str]:
     found = result.verdict
     assert found is not None
     yield (
-        f"Means over {_seeds(result)} of validation losses (nats). In brackets: where the true difference from the "
-        "lowest mean lies, below 0 where a value may be better; all these ranges are right at once "
+        f"Means over {_seeds(result)} of validation losses (nats) after the last epoch; guessing among the classes "
+        f"gives {result.data.chance_loss():.2f}. In brackets: where the true difference from the lowest mean lies, "
+        "below 0 where a value may be better; all these ranges are right at once "
         f"{100 * (1 - result.level):.3g} % of the time. A value whose range lies above 0 is worse; “not the best” asks "
         "less, on which side of 0 it lies (Hsu, 1984)."
     )
