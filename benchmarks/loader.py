@@ -180,8 +180,9 @@ _turns: dict[str, Turn] = {}
 """Of this process."""
 
 
-def prepare(*about: Any) -> None:
-    """Make the turns of this process; see `made`."""
+def prepare(start_method: str, *about: Any) -> None:
+    """Make the turns of this process, see `made`; workers of its loaders start as they would in a process of a user's."""
+    multiprocessing.set_start_method(start_method, force=True)
     _turns.update(made(*about))
 
 
@@ -200,7 +201,8 @@ def in_turns(what: str, folder: Path, name: str, steps: int, rounds: int) -> dic
     """Median seconds of each way, taking turns, each in a process of its own."""
     peers = [way for way in (TRAINS if what == "train" else TESTS) if _is_there(way)]
     spawn = multiprocessing.get_context("spawn")
-    pools = [ProcessPoolExecutor(1, spawn, prepare, (what, way, folder, name, steps)) for way in (OWN, *peers)]
+    usual, ways = multiprocessing.get_start_method(), (OWN, *peers)
+    pools = [ProcessPoolExecutor(1, spawn, prepare, (usual, what, way, folder, name, steps)) for way in ways]
     seconds: dict[str, list[float]] = {}
     for number in range(rounds + 1):  # the first warms up
         for pool in pools:
