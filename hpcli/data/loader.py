@@ -5,6 +5,7 @@ Letters: N images, B in a batch, H × W pixels, C channels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -63,7 +64,7 @@ class TrainLoader:
         self.labels = torch.from_numpy(split.labels).to(device)
         self.pixels = pixels_of(split.images, device, resident)
         self.augmentation = augmentation_of(augmentation, size=self.size, flip=source.flip)
-        self._at_once = max(1, MADE_AT_ONCE // (batch_size * split.images[0].size))
+        self._at_once = max(1, MADE_AT_ONCE // (batch_size * math.prod(split.images.shape[1:])))
         self._order: tuple[tuple[int, int], Tensor] | None = None
         self._draws: tuple[tuple[int, int, int], tuple[Tensor, ...]] | None = None
         self._made: tuple[tuple[int, int, int], Tensor] | None = None
