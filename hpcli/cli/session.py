@@ -129,7 +129,7 @@ class Session:
         following = None if self.result is None else self.result.following
         if following is None or self.path is None:
             return
-        for note in following.said(self.path):
+        for note in following.said(self.path, self.command):
             self.terminal.note(note)
         made_by = {} if following.of_run else {**self.given, **following.keys}
         more = repeated(self.shared, made_by, config=not following.of_run)

@@ -10,7 +10,7 @@ from hpcli.analysis.noise import SeedsNeeded
 from hpcli.config.space import MOMENTUM
 from hpcli.config.varying import written
 from hpcli.results.budgets import KEY
-from hpcli.results.following import FIND, RUN, Following
+from hpcli.results.following import FIND, RESUME, Following
 from hpcli.results.horizon import longer
 from hpcli.states import Judgement, RunStatus
 
@@ -63,7 +63,8 @@ def following(result: SweepResult) -> Following | None:
         return None
     chosen, epochs = result.settings[result.choice.index], result.config.sweep.epochs
     ahead = longer(chosen, result.data, result.config.train.epochs) if result.keys == (KEY,) else None
-    notes = _beyond(result, result.choice.index) if result.choice.extend else []
+    beyond = _beyond(result, result.choice.index) if result.choice.extend else []
+    notes = []
     if ahead is not None and ahead.on_all_images is not None:
         notes.append(
             f"On all images theory carries the weight decay by the sum of learning rates, to {ahead.on_all_images:.2g} "
@@ -72,7 +73,9 @@ def following(result: SweepResult) -> Following | None:
     if ahead is None or not ahead.brackets:
         length = f"{result.config.train.epochs} epochs; the sweep's runs had {epochs}"
         why = f"A training with the value to use, at full length and on the same images: {length}."
-        return Following(("train",), result.chosen, tuple(notes), why, _seconds(result, result.config.train.epochs))
+        return Following(
+            ("train",), result.chosen, (*notes, *beyond), why, _seconds(result, result.config.train.epochs)
+        )
     notes.append(
         f"It was found in cycles of {epochs} epoch{'s' * (epochs > 1)}, and train.epochs is {ahead.epochs}: on the "
         "same images a weight decay is copied as it is or, more surely, three are compared at full length."
@@ -80,7 +83,9 @@ def following(result: SweepResult) -> Following | None:
     listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
     words = ("sweep-wd", "--values", listed, "--epochs", str(ahead.epochs), "--seeds", "3")
     seconds = _seconds(result, 3 * len(ahead.brackets) * ahead.epochs)
-    return Following(words, chosen.also, tuple(notes), "The value to use and its neighbours, at full length.", seconds)
+    return Following(
+        words, chosen.also, (*notes, *beyond), "The value to use and its neighbours, at full length.", seconds
+    )
 
 
 def _beyond(result: SweepResult, place: int) -> list[str]:
@@ -95,9 +100,11 @@ def _beyond(result: SweepResult, place: int) -> list[str]:
     word = written(float(f"{value:.2g}"))
     if word == written(known):
         return []
+    seconds = float(result.seconds[place].sum())
+    takes = f", about {seconds:.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"
     return [
-        f"The best may lie beyond {written(known)}: before a long training the sweep can go on with further values, by "
-        f"--resume {RUN} --values {word}."
+        f"The best may lie beyond {written(known)}. First go on with the sweep there, in its folder: {RESUME} --values "
+        f"{word}{takes if math.isfinite(seconds) else ''}; then, with what is found:"
     ]
 
 

@@ -13,6 +13,8 @@ from hpcli.config.varying import written
 
 RUN = "{run}"
 """Stands for the run's folder, which a result does not know."""
+RESUME = "{resume}"
+"""Stands for the words that go on with the run."""
 
 
 WHY_TRAIN = "One cycle at the learning rate found, at the config's own length."
@@ -40,9 +42,10 @@ class Following:
         """The command line, of a run that lies at a path."""
         return shlex.join(["hpcli", *(word.replace(RUN, str(path)) for word in self.words)])
 
-    def said(self, path: Path | str) -> list[str]:
-        """The notes, of a run that lies at a path."""
-        return [note.replace(RUN, str(path)) for note in self.notes]
+    def said(self, path: Path | str, command: str) -> list[str]:
+        """The notes, of a run that lies at a path and that a command has made."""
+        resume = shlex.join(["hpcli", command, "--resume", str(path)])
+        return [note.replace(RUN, str(path)).replace(RESUME, resume) for note in self.notes]
 
 
 FIND = Following(

@@ -156,7 +156,7 @@ def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: s
         answer=answer,
         following=command,
         why="" if following is None else _why(following),
-        notes=() if following is None else tuple(following.said(name)),
+        notes=() if following is None else tuple(following.said(name, run.command)),
         diagnosis=tuple(diagnosis_lines(summary)),
         tables=tuple(main_tables(result)),
         shown=tuple(pictures(drawn, prefix=prefix, label=answer)),

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import numpy as np
 import pytest
 from pydantic import JsonValue
 
@@ -39,7 +40,7 @@ def test_the_folder_of_a_run_may_be_called_anything() -> None:
     following = Following(("train", "-c", f"{RUN}/best.yaml"), notes=(f"see {RUN}/best.yaml",))
     line = following.line("runs/it's; rm {run}")
     assert shlex.split(line) == ["hpcli", "train", "-c", "runs/it's; rm {run}/best.yaml"]
-    assert following.said("a") == ["see a/best.yaml"]
+    assert following.said("a", "train") == ["see a/best.yaml"]
     assert following.of_run
     assert not Following(("train",)).of_run
 
@@ -80,11 +81,11 @@ def test_a_tuning_that_was_not_finished_leads_to_none(status: RunStatus) -> None
 @pytest.mark.parametrize(
     ("key", "values", "place", "said"),
     [
-        ("schedule.momentum", ["0.99-0.9", "0.95-0.85", 0.9, 0.7], 3, "0.7: .* --values 0.1"),
-        ("schedule.momentum", [0.85, 0.9, 0.95], 2, "0.95: .* --values 0.97"),
+        ("schedule.momentum", ["0.99-0.9", "0.95-0.85", 0.9, 0.7], 3, "0.7\\. .* --values 0.1"),
+        ("schedule.momentum", [0.85, 0.9, 0.95], 2, "0.95\\. .* --values 0.97"),
         ("schedule.momentum", [0, 0.5, 0.9], 0, None),  # there is no memory below none
-        ("optimizer.weight_decay", [1e-4, 1e-3, 1e-2], 0, "1e-4: .* --values 1e-5"),
-        ("optimizer.weight_decay", [0, 1e-3, 1e-2], 2, "0.01: .* --values 0.1"),
+        ("optimizer.weight_decay", [1e-4, 1e-3, 1e-2], 0, "1e-4\\. .* --values 1e-5"),
+        ("optimizer.weight_decay", [0, 1e-3, 1e-2], 2, "0.01\\. .* --values 0.1"),
         ("optimizer.weight_decay", [0, 1e-3, 1e-2], 0, None),
         ("train.label_smoothing", [0.1, 0.15, 0.2], 2, None),  # how far it may go is not known
         ("data.augment", ["none", "standard", "source"], 2, None),
@@ -94,7 +95,10 @@ def test_beyond_an_edge_lies_a_step_on_the_keys_own_scale(
     key: str, values: list[JsonValue], place: int, said: str | None
 ) -> None:
     settings = [SimpleNamespace(values=(value,)) for value in values]
-    stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), settings=settings, scale=positions(key, values)))
+    about = {"settings": settings, "scale": positions(key, values), "seconds": np.full((len(values), 4), 26.4)}
+    stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), **about))
     notes = _beyond(stand_in, place)
     assert len(notes) == (said is not None)
-    assert said is None or re.search(f"beyond {said}\\.$", notes[0])
+    for found in Following(("train",), notes=tuple(notes)).said("a b", "sweep-mom"):
+        assert re.search(f"beyond {said}, about 2 min; then, with what is found:$", found)
+        assert "hpcli sweep-mom --resume 'a b' --values" in found
