@@ -42,6 +42,9 @@ BUSY = 0.6
 STEPS = {"resnet20": {"train": 8, "range test": 20}, "tiny": {"train": 80, "range test": 100}}
 """Of a turn."""
 PAUSE = 1.0
+OWN = "hpcli"
+PARTS = 4
+"""Of a turn that two ways of one process share."""
 MODELS = {"resnet20": "resnet20", "tiny": "loader:tiny"}
 
 
@@ -174,8 +177,6 @@ def made(what: str, way: str, folder: Path, name: str, steps: int) -> dict[str, 
     return {way: peer(trainer.model, loaders, workers, steps)}
 
 
-OWN = "hpcli"
-PARTS = 4
 _turns: dict[str, Turn] = {}
 """Of this process."""
 
@@ -188,11 +189,11 @@ def prepare(start_method: str, *about: Any) -> None:
 
 def take_turn(steps: int) -> dict[str, float]:
     """Seconds of each way of this process; two take parts of their turns in turn."""
-    seconds = dict.fromkeys(_turns, 0.0)
-    for _ in range(PARTS if len(_turns) > 1 else 1):
+    seconds, parts = dict.fromkeys(_turns, 0.0), PARTS if len(_turns) > 1 else 1
+    for _ in range(parts):
         for way, turn in _turns.items():
             started = time.perf_counter()
-            turn(steps // PARTS if len(_turns) > 1 else steps)
+            turn(steps // parts)
             seconds[way] += time.perf_counter() - started
     return seconds
 

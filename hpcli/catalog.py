@@ -53,9 +53,8 @@ ABOUT = {
     "digits": "handwritten digits of 8×8 grey pixels",
     "cifar10": "photographs of 32×32 pixels",
     "cifar100": "photographs of 32×32 pixels",
-    "folder": "images of a folder",
 }
-"""A few words on a network or on images, for who was sent a result of them."""
+"""A few words on a network or on images, for who was sent a result of them. A folder has a name of its own."""
 
 LIBRARIES = ("torchvision", "timm")
 """Models are also named `torchvision/NAME` and `timm/NAME`."""

@@ -126,10 +126,12 @@ class Session:
 
     def go_on(self) -> None:
         """Say which command follows what came out, with everything that made this run."""
+        from hpcli.config.code import resuming
+
         following = None if self.result is None else self.result.following
         if following is None or self.path is None:
             return
-        for note in following.said(self.path, self.command):
+        for note in following.said(self.path, resuming(self.command, self.path, self.config)):
             self.terminal.note(note)
         made_by = {} if following.of_run else {**self.given, **following.keys}
         more = repeated(self.shared, made_by, config=not following.of_run)
@@ -186,10 +188,12 @@ class Session:
 
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""
+        from hpcli.config.code import resuming
+
         self.result = result if result.status.is_over else None
         full = self.summary = recorder.finish(result.status, result.summary())
         if result.status == RunStatus.INTERRUPTED:
-            again = f"go on: hpcli {self.command} --resume {recorder.path}"
+            again = f"go on: {resuming(self.command, recorder.path, self.config)}"
             advice = again if self.options.resumes else "start it again"
             step = "" if recorder.step is None else f" after step {recorder.step}"
             self.terminal.note(f"stopped{step}; {advice}")
@@ -202,7 +206,7 @@ class Session:
         if full.get("failed"):
             self.terminal.note(
                 f"{full['failed']} trials failed: their error.log in {recorder.path}/trials says why; "
-                f"hpcli {self.command} --resume {recorder.path} trains them again"
+                f"{resuming(self.command, recorder.path, self.config)} trains them again"
             )
         return recorder.exit_code
 

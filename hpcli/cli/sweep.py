@@ -87,12 +87,14 @@ def _vary(call: Call, keys: list[str], lists: list[str]) -> Given:
     names = [full_key(key) for key in ([own, *keys] if own else keys)]
     if not lists and (own or not names):
         return {}  # what the config says
+    resume = call.shared.resume
+    before = {} if resume is None else Folder(resume).config.sweep.values
+    names = names or list(before)
     if len(names) != len(lists):
         raise UsageError(_unmatched(names, len(lists)))
     vary = {key: split_values(key, text) for key, text in zip(names, lists, strict=True)}
-    if call.shared.resume is None:
+    if resume is None:
         return {"sweep.values": vary}
-    before = Folder(call.shared.resume).config.sweep.values
     if before and list(before) != names:
         raise CheckpointError(f"the sweep is of {' & '.join(before)}, not of {' & '.join(names)}; start a new one")
     return {"sweep.values": {key: joined_values(before.get(key, []), values) for key, values in vary.items()}}
@@ -150,13 +152,16 @@ def _apply(session: Session, file: Path | None) -> None:
 
 def _say_more_seeds(session: Session) -> None:
     """Say what it would cost to tell apart what is undecided."""
+    from hpcli.config.code import resuming
     from hpcli.results.after_sweep import more_seeds
+    from hpcli.results.facts import time_text
     from hpcli.results.sweep import SweepResult
 
     more = more_seeds(session.result) if isinstance(session.result, SweepResult) else None
     if more is not None and more.is_advised and more.least is not None:
-        seconds = more.seconds * (more.least - more.now)
+        assert session.path is not None
+        again = resuming(session.command, session.path, session.config, "--seeds", str(more.least))
+        takes = time_text(more.seconds * (more.least - more.now))
         session.terminal.note(
-            f"a difference of {more.margin:.1g} takes {more.least} seeds at least, about {seconds:.0f} s: "
-            f"hpcli {session.command} --resume {session.path} --seeds {more.least}"
+            f"a difference of {more.margin:.1g} takes {more.least} seeds at least, about {takes}: {again}"
         )

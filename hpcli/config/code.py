@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from hpcli import catalog
 from hpcli.config.schema import Config
 
@@ -14,6 +17,12 @@ def code_in(config: Config) -> dict[str, str]:
         names = [name, *(str(value) for each in varied for value in each.get(key, []))]
         found |= {each: key for each in names if catalog.is_code(each)}
     return found
+
+
+def resuming(command: str, path: Path | str, config: Config, *options: str) -> str:
+    """The command line that goes on with a run of a config; one that names code has to allow it again."""
+    words = ["hpcli", command, "--resume", str(path), *options]
+    return shlex.join([*words, "--allow-code"] if code_in(config) else words)
 
 
 def check_code(config: Config, *, allowed: bool) -> None:

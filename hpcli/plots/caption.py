@@ -25,11 +25,10 @@ def what_ran(config: Config, module: str) -> str:
         config: the run's.
         module: of its command, as in `commands.py`.
     """
-    root = config.data.root
-    data = config.data.name
-    if data == "folder" and root is not None:  # a link is called what the user calls it
-        own = Path(root).name
-        data = own if own not in ("", "..") else Path(root).resolve().name
+    root, data = config.data.root, config.data.name
+    if data == "folder" and root is not None:
+        called = Path(root).name  # a link what the user calls it
+        data = called if called not in ("", "..") else Path(root).resolve().name
     seed = f"seed {config.seed}" if module in ONE_SEED else f"seeds from {config.seed}"
     return f"{shortened(config.model.name, LONGEST)} on {shortened(data, LONGEST)}, {config.optimizer.name}, {seed}"
 

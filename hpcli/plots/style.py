@@ -208,16 +208,18 @@ def loss_axis(axes: Axes, values: ArrayLike, untrained: float) -> None:
 
 
 def _mark_beyond(axes: Axes, ceiling: float, highest: float) -> None:
-    size = 6.0
+    marked = 0
     for line in list(axes.lines):
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
         beyond = np.isfinite(y) & (y > ceiling)
         if not beyond.any() or line.get_transform() != axes.transData:
             continue
         color, place = line.get_color(), np.full(beyond.sum(), ceiling)
+        size = min(6 + 4 * marked, 18)  # of several lines at one place each is seen
         axes.plot(x[beyond], place, "^", color=color, markerfacecolor="none", markersize=size)
-        size += 4  # of several lines at one place each is seen
-    axes.plot([], [], "^", color="#55606b", markerfacecolor="none", label=f"above the axis, up to {highest:.3g}")
+        marked += 1
+    if marked:
+        axes.plot([], [], "^", color="#55606b", markerfacecolor="none", label=f"above the axis, up to {highest:.3g}")
 
 
 def log_if_wide(axes: Axes, values: NDArray[np.float64]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 import time
 import warnings
@@ -45,8 +44,7 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.entries: list[Entry] = []  # oldest first
-        self._held: Callable[[], tuple[Entry, bytes]] | None = None
-        self._held_loss = math.inf
+        self._held: tuple[float, Callable[[], tuple[Entry, bytes]]] | None = None  # its validation loss, and it
         self._saved_at = time.monotonic()
         self._save_seconds = FIRST_SAVE_SECONDS
 
@@ -67,7 +65,7 @@ class Checkpoints:
     ) -> None:
         """Write a state, and a better one that is held; on return they and the index that leads to them are durable."""
         started = time.monotonic()
-        if valid_loss is not None and valid_loss < self._held_loss:
+        if self._held is not None and valid_loss is not None and valid_loss < self._held[0]:
             self._held = None  # the best no more
         self._write(serialised(state, step, tables, hashes or {}, labels, valid_loss))
         self._saved_at = time.monotonic()
@@ -80,8 +78,7 @@ class Checkpoints:
 
         Nothing is lost with it: a run that is killed goes on from the checkpoint before it, and comes to it again.
         """
-        self._held_loss = valid_loss
-        self._held = lambda: serialised(state, step, tables, hashes, (), valid_loss)
+        self._held = valid_loss, lambda: serialised(state, step, tables, hashes, (), valid_loss)
 
     def write_held(self) -> None:
         """Write the state that is held, if there is one."""
@@ -93,7 +90,7 @@ class Checkpoints:
             with storing(self.folder):
                 make_folders(self.folder)
             self._write_index()  # first of all: a checkpoint without an index has lost it
-        new = [*([self._held()] if self._held else []), *more]
+        new = [*([self._held[1]()] if self._held else []), *more]
         files = {entry.file for entry, _ in new}
         kept = self._kept([*(each for each in self.entries if each.file not in files), *(entry for entry, _ in new)])
         for entry, data in new:

@@ -67,17 +67,26 @@ class ChildFolder(FolderRecorder):
             again: one that failed is to be tried again.
 
         Returns:
-            How it stands: over, or to be taken.
+            How it stands: over, failed, or to be taken.
 
         Raises:
             RunInUseError: a process is at it.
             StorageError: it cannot be written.
         """
         with self._held():
+            if not again and self._has_failed():
+                return RunStatus.FAILED
             self._look()
-            if again and self.status == RunStatus.FAILED:
+            if self.status == RunStatus.FAILED:
                 self._note(RunStatus.CREATED)
             return self.status
+
+    def _has_failed(self) -> bool:
+        try:
+            standing = self.folder.standing
+        except CheckpointError:
+            return False
+        return standing is not None and standing.status == RunStatus.FAILED
 
     def give_up(self, reason: str) -> None:
         """Note that the run failed, of which those that were at it can tell nothing.

@@ -40,11 +40,11 @@ class CsvFiles:
             TypeError: a value is not of its column's type.
             CheckpointError: there is a file of that name with other columns.
         """
-        if row.table not in self._open:
+        is_first = row.table not in self._open
+        if is_first:
             self._start(type(row))
-            self._written_at = 0.0
         self._waiting.setdefault(row.table, []).append(line_of(row))
-        if time.monotonic() - self._written_at >= WAIT_SECONDS:
+        if is_first or time.monotonic() - self._written_at >= WAIT_SECONDS:
             self.write()
 
     def write(self) -> None:

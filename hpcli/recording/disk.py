@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config, differing_keys, with_overrides
+from hpcli.config.code import resuming
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, HpcliWarning, UsageError
 from hpcli.files import check_free, make_dated, make_new, point_link, write_atomic
@@ -78,7 +79,7 @@ class DiskRecorder(FolderRecorder):
         before, standing = folder.config, folder.standing
         if standing is not None and standing.command != command:
             raise UsageError(
-                f"{path}: a run of {standing.command}, not of {command}; {_way_on(standing.command, path)}"
+                f"{path}: a run of {standing.command}, not of {command}; {_way_on(standing.command, path, before)}"
             )
         more = differing_keys(before, config, of=Scope.EXTENDS)
         if _knows_its_data(folder) and config.data.root != before.data.root:  # what lies there has to be the same
@@ -182,10 +183,10 @@ def _knows_its_data(folder: Folder) -> bool:
     return (folder.path / "data.csv").is_file() and not (folder.path / CHILDREN).is_dir()
 
 
-def _way_on(command: str, path: Path) -> str:
+def _way_on(command: str, path: Path, config: Config) -> str:
     """What can be done with a run of another command."""
     if command.partition("-")[0] in RESUMED:
-        return f"go on with it by hpcli {command} --resume {path}"
+        return f"go on with it by {resuming(command, path, config)}"
     return f"hpcli {command} -c {path}/config.yaml runs it again"
 
 

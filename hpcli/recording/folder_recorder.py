@@ -189,12 +189,12 @@ class FolderRecorder:
         try:
             if error is not None:
                 self._record(error)
-            else:
-                self.files.write()
         finally:
             self.signals.__exit__()
-            self.files.close()
-            self._lock.release()
+            try:
+                self.files.close()
+            finally:
+                self._lock.release()
 
     def _record(self, error: BaseException) -> None:
         """Write error.log, the status of a failed run, its last rows. A second error, of the disk, is passed over."""

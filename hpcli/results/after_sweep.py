@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcli.analysis.noise import SeedsNeeded
+from hpcli.config.momentum import parse_momentum
 from hpcli.config.space import MOMENTUM
 from hpcli.config.varying import written
 from hpcli.results.budgets import KEY
+from hpcli.results.facts import time_text
 from hpcli.results.following import FIND, RESUME, Following
 from hpcli.results.horizon import longer
 from hpcli.states import Judgement, RunStatus
@@ -89,23 +91,35 @@ def following(result: SweepResult) -> Following | None:
 
 
 def _beyond(result: SweepResult, place: int) -> list[str]:
-    """How the sweep goes on beyond the value at the edge, by a step on its own scale; nothing where none is known."""
-    places, logarithmic = result.scale
-    others = [each for each in places or () if places and each != places[place]]
-    known = result.settings[place].values[0]
-    if not places or not others or not (result.keys == (MOMENTUM,) or (logarithmic and known)):
-        return []
-    further = 2 * places[place] - min(others, key=lambda each: abs(each - places[place]))
-    value = 10**further if logarithmic else max(0.0, 1 - 10**-further)
-    word = written(float(f"{value:.2g}"))
-    if word == written(known):
+    """How the sweep goes on beyond the value at the edge; nothing where it is not known what lies there."""
+    further, known = _further(result, place), written(result.settings[place].values[0])
+    if further in (None, known):
         return []
     seconds = float(result.seconds[place].sum())
-    takes = f", about {seconds:.0f} s" if seconds < 100 else f", about {seconds / 60:.0f} min"
+    takes = f", about {time_text(seconds)}" if math.isfinite(seconds) else ""
     return [
-        f"The best may lie beyond {written(known)}. First go on with the sweep there, in its folder: {RESUME} --values "
-        f"{word}{takes if math.isfinite(seconds) else ''}; then, with what is found:"
+        f"The best may lie beyond {known}. First go on with the sweep there, in its folder: {RESUME} --values "
+        f"{further}{takes}; then, with what is found:"
     ]
+
+
+def _further(result: SweepResult, place: int) -> str | None:
+    """What lies as far beyond a value at the edge as its neighbour before it, on the key's scale; None: not known."""
+    (places, logarithmic), known = result.scale, result.settings[place].values[0]
+    steps = [places[place] - each for each in places if each != places[place]] if places else []
+    if not steps:
+        return None
+    step = min(steps, key=abs)
+    if result.keys == (MOMENTUM,):
+        momentum = parse_momentum(known)
+        ends = [max(0.0, 1 - float(f"{(1 - end) * 10**-step:.2g}")) for end in (momentum.high, momentum.low)]
+        return "-".join(dict.fromkeys(f"{end:.6g}" for end in ends))
+    if not logarithmic or not isinstance(known, int | float) or known <= 0:
+        return None
+    further = known * 10**step
+    if isinstance(known, int):
+        return written(round(further)) if further >= 1 else None
+    return written(float(f"{further:.2g}"))
 
 
 def _seconds(result: SweepResult, epochs: int) -> float | None:

@@ -33,6 +33,9 @@ _CONTROLS = {
     code: repr(chr(code))[1:-1] for code in (*range(9), *range(11, 32), *range(0x7F, 0xA0), *range(0xD800, 0xE000))
 }
 """Characters that a terminal would obey, halves of characters, and how they are shown. A line end is a line end."""
+MOST_SECONDS = 3.2e10
+"""A thousand years: what says that it lasted longer is damaged."""
+_UNITS = ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def plain(text: object) -> str:
@@ -111,3 +114,18 @@ def readable(name: str, value: object) -> str:
     if isinstance(value, float) and name.endswith(("accuracy", "top5")):
         return f"{value:.1%}"
     return f"{value:.4g}" if isinstance(value, float) else plain(value)
+
+
+def time_text(seconds: float | None) -> str:
+    """A time in its largest unit: `3 h`, of a few of it with the next one: `1 h 20`."""
+    if seconds is None:
+        return ""
+    if not seconds < MOST_SECONDS:
+        return "?"
+    seconds = max(seconds, 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    size, unit = next((each for each in _UNITS if seconds >= 1.5 * each[0]), _UNITS[-1])
+    if unit == "h" and seconds < 36000:
+        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02}"
+    return f"{seconds / size:.0f} {unit}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from hpcli.config.varying import written
 RUN = "{run}"
 """Stands for the run's folder, which a result does not know."""
 RESUME = "{resume}"
-"""Stands for the words that go on with the run."""
+"""Stands for the command line that goes on with the run."""
 
 
 WHY_TRAIN = "One cycle at the learning rate found, at the config's own length."
@@ -42,10 +43,10 @@ class Following:
         """The command line, of a run that lies at a path."""
         return shlex.join(["hpcli", *(word.replace(RUN, str(path)) for word in self.words)])
 
-    def said(self, path: Path | str, command: str) -> list[str]:
-        """The notes, of a run that lies at a path and that a command has made."""
-        resume = shlex.join(["hpcli", command, "--resume", str(path)])
-        return [note.replace(RUN, str(path)).replace(RESUME, resume) for note in self.notes]
+    def said(self, path: Path | str, again: str) -> list[str]:
+        """The notes, of a run that lies at a path and is gone on with by a command line."""
+        words = {RUN: str(path), RESUME: again}
+        return [re.sub("|".join(words), lambda found: words[found[0]], note) for note in self.notes]
 
 
 FIND = Following(

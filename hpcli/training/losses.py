@@ -38,7 +38,7 @@ class LossRecord:
         if not self.on_gpu:
             taken, self.arrived = self.arrived, []
             return taken
-        first, last = self.taken, self._sent(wait)
+        first, last = self.taken, self._received(wait)
         self.taken = last
         return list(zip(range(first, last), self.host[first:last].tolist(), strict=True))
 
@@ -50,7 +50,7 @@ class LossRecord:
         self.events.append((self.written, event))
         self.copied = self.written
 
-    def _sent(self, wait: bool) -> int:
+    def _received(self, wait: bool) -> int:
         """The first step whose loss has not arrived."""
         if wait and self.copied < self.written:
             self._send()

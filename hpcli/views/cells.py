@@ -19,10 +19,7 @@ NAMES = {
     "schedule.momentum": "mom",
 }
 """What facts are called in a table; by nothing, where their value says what it is."""
-MOST_SECONDS = 3.2e10
-"""A thousand years: what says that it lasted longer is damaged."""
 _LOW, _HIGH = "suggested_lr_low", "suggested_lr_high"
-_UNITS = ((86400 * 365, "years"), (86400, "days"), (3600, "h"), (60, "min"), (1, "s"))
 
 
 def one_line(text: object) -> str:
@@ -43,21 +40,6 @@ def clipped(text: object, most: int) -> str:
             break
         tail = letter + tail
     return f"{set_cell_size(shown, head).rstrip()}…{tail}"
-
-
-def time_text(seconds: float | None) -> str:
-    """A time in its largest unit: `3 h`, of a few of it with the next one: `1 h 20`."""
-    if seconds is None:
-        return ""
-    if not seconds < MOST_SECONDS:
-        return "?"
-    seconds = max(seconds, 0.0)
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    size, unit = next((each for each in _UNITS if seconds >= 1.5 * each[0]), _UNITS[-1])
-    if unit == "h" and seconds < 36000:
-        return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02}"
-    return f"{seconds / size:.0f} {unit}"
 
 
 def facts_text(facts: Facts) -> str:

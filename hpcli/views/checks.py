@@ -6,9 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpcli.results.check import CheckResult
-from hpcli.results.facts import plain
+from hpcli.results.facts import plain, time_text
 from hpcli.states import CheckStatus
-from hpcli.views.cells import time_text
 
 COLOURS = {CheckStatus.OK: "green", CheckStatus.LOOK: "yellow", CheckStatus.BAD: "bold red"}
 

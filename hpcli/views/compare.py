@@ -10,12 +10,12 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
-from hpcli.results.facts import Facts
+from hpcli.results.facts import Facts, time_text
 from hpcli.results.foreign_runs import Value
 from hpcli.runs.differing import short_names, value_text
 from hpcli.runs.judging import in_words, value_of
 from hpcli.states import Judgement
-from hpcli.views.cells import clipped, facts_text, share, time_text
+from hpcli.views.cells import clipped, facts_text, share
 
 if TYPE_CHECKING:
     from hpcli.results import Summary

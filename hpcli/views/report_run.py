@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from hpcli import plots
 from hpcli.commands import COMMANDS
 from hpcli.config import Config
-from hpcli.config.code import code_in
+from hpcli.config.code import code_in, resuming
 from hpcli.config.keys import scope_of
 from hpcli.config.scope import Scope
 from hpcli.config.varying import value_of
@@ -21,7 +21,7 @@ from hpcli.errors import HpcliError
 from hpcli.recording.failed_start import CONFIG, ERROR
 from hpcli.results import Result
 from hpcli.results.data import DataFacts
-from hpcli.results.facts import diagnosis_lines, readable
+from hpcli.results.facts import diagnosis_lines, readable, time_text
 from hpcli.results.following import Following, set_words
 from hpcli.results.made_with import MadeWith
 from hpcli.results.sweep import SweepResult
@@ -30,7 +30,7 @@ from hpcli.results.tuning import RANGE_TEST
 from hpcli.runs.differing import MAIN, value_text
 from hpcli.runs.glance import Glance, glance
 from hpcli.states import RunStatus
-from hpcli.views.cells import facts_text, time_text
+from hpcli.views.cells import facts_text
 from hpcli.views.report_cells import Table
 from hpcli.views.report_pictures import Picture, pictures
 from hpcli.views.report_tables import detail_tables, main_tables
@@ -88,6 +88,7 @@ class Part:
     command: str = ""  # that made it
     following: str = ""  # a command line
     why: str = ""  # it follows
+    by_config: bool = False  # it reads the run's config, which is on the page
     notes: tuple[str, ...] = ()  # what is to be known before it
     diagnosis: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
@@ -145,18 +146,12 @@ def _error(run: Run) -> str:
 def _with_result(part: Part, run: Run, result: Result, config: Config, prefix: str) -> Part:
     summary, following = result.summary(), result.following
     answer = str(summary.get("sentence") or part.answer)
-    name = run.path
-    command = "" if following is None else following.line(name)
-    if following is not None and not following.of_run:
-        command += _options(name, config, set_words(following.keys))
+    part = part if following is None else _with_following(part, run.path, run.command, config, following)
     drawn = plots.figures(result) if _can_be_drawn(run) else {}
     drawn = dict(sorted(drawn.items(), key=lambda each: each[0] in BEFORE))
     return replace(
         part,
         answer=answer,
-        following=command,
-        why="" if following is None else _why(following),
-        notes=() if following is None else tuple(following.said(name, run.command)),
         diagnosis=tuple(diagnosis_lines(summary)),
         tables=tuple(main_tables(result)),
         shown=tuple(pictures(drawn, prefix=prefix, label=answer)),
@@ -172,10 +167,16 @@ def _can_be_drawn(run: Run) -> bool:
     return bool(DataFacts.from_rows(run).classes)
 
 
-def _why(following: Following) -> str:
-    if following.seconds is None:
-        return following.why
-    return f"{following.why} It would train for about {time_text(following.seconds)} on the machine of this run."
+def _with_following(part: Part, path: Path, command: str, config: Config, following: Following) -> Part:
+    line = following.line(path)
+    takes = f" It would train for about {time_text(following.seconds)} on the machine of this run."
+    return replace(
+        part,
+        following=line if following.of_run else line + _options(path, config, set_words(following.keys)),
+        by_config=not following.of_run,
+        why=following.why + (takes if following.seconds is not None else ""),
+        notes=tuple(following.said(path, resuming(command, path, config))),
+    )
 
 
 def _options(path: Path, config: Config, words: Sequence[str]) -> str:
@@ -220,7 +221,8 @@ def _made(run: Run) -> list[Table]:
     parts = [(each.part, f"{each.images:,}", each.sha256 or "") for each in data.parts]
     made, about = run.rows(MadeWith), dict(run.environment)
     packages, argv = about.pop("packages", {}), about.pop("argv", [])
-    about |= {"gpus": about.get("gpus") or "none"} if "gpus" in about else {}
+    if about.get("gpus") == []:
+        about["gpus"] = "none"
     facts = [(name, readable(name, value)) for name, value in about.items() if value not in ([], {}, None)]
     facts += [(str(name), str(version)) for name, version in (packages.items() if isinstance(packages, dict) else ())]
     if str(about.get("commit", "")).endswith("-dirty"):

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from hpcli.analysis.choice import listed
 from hpcli.analysis.noise import spread_of_runs
 from hpcli.catalog import ABOUT
+from hpcli.config.code import resuming
 from hpcli.config.varying import value_of
 from hpcli.results.after_sweep import MANY_SEEDS, more_seeds
 from hpcli.results.budgets import in_lines
-from hpcli.results.facts import Facts, is_table, shown_facts
+from hpcli.results.facts import Facts, is_table, shown_facts, time_text
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
-from hpcli.views.cells import share, time_text
+from hpcli.views.cells import share
 from hpcli.views.report_cells import Table, number
 
 JUDGED = {
@@ -183,5 +183,4 @@ def cost(result: SweepResult, command: str, path: Path) -> tuple[str, str]:
         says = f"{says}, and {needed.high} about {time_text(more.seconds * (needed.high - more.now))}"
     if more.least > MANY_SEEDS:
         return f"{says}.", ""
-    words = ("hpcli", command, "--resume", str(path), "--seeds", str(more.least))
-    return f"{says}.", shlex.join(words)
+    return f"{says}.", resuming(command, path, result.config, "--seeds", str(more.least))

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from hpcli.results.facts import time_text
 from hpcli.runs.differing import setting_text, short_names
 from hpcli.states import RunStatus
-from hpcli.views.cells import clipped, facts_text, one_line, time_text
+from hpcli.views.cells import clipped, facts_text, one_line
 
 if TYPE_CHECKING:
     from hpcli.runs.listing import Listing

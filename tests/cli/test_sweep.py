@@ -103,6 +103,14 @@ def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]
     assert comparable("a") == [row | OWN for row in before]
 
 
+def test_further_values_of_the_key_that_was_swept(capsys: pytest.CaptureFixture[str]) -> None:
+    """As the note at an edge says it, for a sweep without a name of its own too."""
+    swept(capsys, "sweep", "optimizer.weight_decay", "--values", "0,1", "--seeds", "2", "--out", "a", *FAST)
+    assert swept(capsys, "sweep", "--resume", "a", "--values", "0.1")["trained"] == 2
+    assert main(["sweep", "--resume", "a", "--values", "1", "--values", "2"]) == 2
+    assert "error: " in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

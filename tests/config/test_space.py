@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import JsonValue
 
 from hpcli.config import Config, load_config
-from hpcli.config.code import code_in
+from hpcli.config.code import code_in, resuming
 from hpcli.config.momentum import parse_momentum
 from hpcli.config.space import (
     DECAY,
@@ -254,3 +254,9 @@ def test_every_place_is_a_run(values: dict[str, object]) -> None:
         chosen = {each.key: each.value(place if each.scale != Scale.CHOICE else round(place)) for each in space(own)}
         again = dict(zip(chosen, setting_at(own, 1, chosen).values, strict=True))
         assert again == chosen
+
+
+def test_a_run_is_gone_on_with_by_words_that_a_shell_reads() -> None:
+    assert resuming("sweep-wd", "a b", Config(), "--seeds", "4") == "hpcli sweep-wd --resume 'a b' --seeds 4"
+    own = config({"model.name": ["shallow3", "net:small"]})
+    assert resuming("sweep", "a", own) == "hpcli sweep --resume a --allow-code"

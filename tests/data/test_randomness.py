@@ -16,6 +16,8 @@ def test_the_numbers_are_for_ever_the_same() -> None:
     """Runs of different days compare only if the draws never change."""
     assert random_bits(np.arange(3), 0, ORDER, 0).tolist() == FIRST_THREE
     assert seed_for(0, ORDER) == SEED
+    for parts in ((0, ORDER), (-3, 2**62, 7), (2**64 + 5,)):
+        assert seed_for(*parts) == random_bits(np.zeros(1, np.int64), *parts)[0]
 
 
 FIRST_THREE = [3655447190887505966, 3771256467956886790, 4991379450516813970]

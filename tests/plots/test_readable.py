@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from hpcli.config import Config, with_overrides
 from hpcli.experiments.lr_find import lr_find
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import train
-from hpcli.plots.style import BLUE, DISTINCT, GREEN, ORANGE, RED, shades, shortened
+from hpcli.plots.caption import what_ran
+from hpcli.plots.style import BLUE, DISTINCT, GREEN, ORANGE, RED, loss_axis, shades, shortened
 from hpcli.results.evaluate import EvaluateResult, Score
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
@@ -142,6 +144,34 @@ def test_one_high_loss_flattens_nothing(result: TrainResult, highest: float) -> 
     said = [text.get_text() for text in figure.legends[0].get_texts()]
     assert f"above the axis, up to {highest:.3g}" in said
     assert "lowest: 2.10" in said
+
+
+@pytest.mark.parametrize(
+    ("root", "name"),
+    [("photos", "photos"), ("photos/", "photos"), ("real", "real"), (".", "here"), ("real/..", "here")],
+)
+def test_a_folder_of_images_is_called_as_the_user_calls_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, name: str
+) -> None:
+    """Where it is a link, not as what that points to."""
+    (tmp_path / "here/real").mkdir(parents=True)
+    (tmp_path / "here/photos").symlink_to(tmp_path / "here/real")
+    monkeypatch.chdir(tmp_path / "here")
+    config = with_overrides(Config(), {"data.name": "folder", "data.root": root})
+    assert f" on {name}, " in what_ran(config, "train")
+
+
+def test_what_lies_above_the_axis_at_one_place_is_told_apart() -> None:
+    axes = Figure().subplots()
+    for number in range(6):
+        axes.plot([1, 2], [20 + number, 2.0], "o-")
+    axes.plot([1, 2], [2.2, 2.0], "o-")
+    loss_axis(axes, [2.0, 2.2, 25.0], 2.3)
+    marks = [line for line in axes.lines if line.get_marker() == "^" and len(np.asarray(line.get_xdata()))]
+    assert [line.get_color() for line in marks] == [line.get_color() for line in axes.lines[:6]]
+    assert [line.get_markersize() for line in marks] == [6, 10, 14, 18, 18, 18]
+    assert {line.get_markerfacecolor() for line in marks} == {"none"}
+    assert [line.get_label() for line in axes.lines][-1] == "above the axis, up to 25"
 
 
 @pytest.mark.parametrize("lowest", [1e-1, 1e-4, 1e-30])

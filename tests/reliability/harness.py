@@ -21,7 +21,7 @@ import torch
 from hpcli import plots
 from hpcli.cli import main
 from hpcli.plots import train
-from hpcli.recording import checkpoints
+from hpcli.recording import checkpoints, csv_files
 
 SMALL = ("-q", "--device", "cpu", "--set", "data.train_fraction=0.2", "--set", "data.batch_size=32")
 RESNET = ("--set", "model.name=resnet20", "--set", "model.options.num_blocks=[1,1,1]")
@@ -97,11 +97,13 @@ def command(arguments: Sequence[str], said: Path | None = None, before: Callable
 def eager(seconds: float = 0.0) -> Iterator[None]:
     """While entered, runs save after every step (or so many seconds), draw nothing, and do not wait for the disk.
 
+    Rows are written one by one, so that a kill finds some after the checkpoint; where saves wait, rows wait as they do.
     Pictures are most of a short run's time; and what a process has written outlives its kill.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "AT_MOST_SECONDS", seconds)
         patch.setattr(checkpoints, "SHARE_OF_TIME", 1e9 if seconds else checkpoints.SHARE_OF_TIME)
+        patch.setattr(csv_files, "WAIT_SECONDS", csv_files.WAIT_SECONDS if seconds else 0.0)
         patch.setattr(plots, "figures", lambda *_: {})
         patch.setattr(train, "early_figures", lambda *_: {})
         patch.setattr(os, "fsync", lambda _: None)

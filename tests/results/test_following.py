@@ -40,7 +40,7 @@ def test_the_folder_of_a_run_may_be_called_anything() -> None:
     following = Following(("train", "-c", f"{RUN}/best.yaml"), notes=(f"see {RUN}/best.yaml",))
     line = following.line("runs/it's; rm {run}")
     assert shlex.split(line) == ["hpcli", "train", "-c", "runs/it's; rm {run}/best.yaml"]
-    assert following.said("a", "train") == ["see a/best.yaml"]
+    assert following.said("a", "") == ["see a/best.yaml"]
     assert following.of_run
     assert not Following(("train",)).of_run
 
@@ -82,8 +82,13 @@ def test_a_tuning_that_was_not_finished_leads_to_none(status: RunStatus) -> None
     ("key", "values", "place", "said"),
     [
         ("schedule.momentum", ["0.99-0.9", "0.95-0.85", 0.9, 0.7], 3, "0.7\\. .* --values 0.1"),
-        ("schedule.momentum", [0.85, 0.9, 0.95], 2, "0.95\\. .* --values 0.97"),
+        ("schedule.momentum", [0.85, 0.9, 0.95], 2, "0.95\\. .* --values 0.975"),
         ("schedule.momentum", [0, 0.5, 0.9], 0, None),  # there is no memory below none
+        ("schedule.momentum", ["0.99-0.9", "0.95-0.85", 0.9], 0, "0.99-0.9\\. .* --values 0.9945-0.945"),
+        ("schedule.max_lr", [1e-3, 3e-3, 1e-2], 2, "0.01\\. .* --values 0.033"),
+        ("data.batch_size", [16, 64, 512], 2, "512\\. .* --values 4096"),
+        ("data.batch_size", [1, 64, 512], 0, None),
+        ("schedule.momentum", [0.9, 0.9, 0.9], 0, None),
         ("optimizer.weight_decay", [1e-4, 1e-3, 1e-2], 0, "1e-4\\. .* --values 1e-5"),
         ("optimizer.weight_decay", [0, 1e-3, 1e-2], 2, "0.01\\. .* --values 0.1"),
         ("optimizer.weight_decay", [0, 1e-3, 1e-2], 0, None),
@@ -99,6 +104,6 @@ def test_beyond_an_edge_lies_a_step_on_the_keys_own_scale(
     stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), **about))
     notes = _beyond(stand_in, place)
     assert len(notes) == (said is not None)
-    for found in Following(("train",), notes=tuple(notes)).said("a b", "sweep-mom"):
+    for found in Following(("train",), notes=tuple(notes)).said("a b", "hpcli sweep-mom --resume 'a b'"):
         assert re.search(f"beyond {said}, about 2 min; then, with what is found:$", found)
         assert "hpcli sweep-mom --resume 'a b' --values" in found

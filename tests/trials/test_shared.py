@@ -21,6 +21,7 @@ from hpcli.files import Lock
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress, silent
+from hpcli.recording.status import read_standing
 from hpcli.results.data import DataFacts
 from hpcli.results.trials import SweepTrial
 from hpcli.signals import StopSignals
@@ -129,6 +130,22 @@ def test_it_says_once_that_nobody_trains(short: Config, tmp_path: Path, monkeypa
             assert not list(executor.run(specs_of(none, (0,)), silent))
     (line,) = [str(each.message) for each in warned]
     assert f"2 trials wait; start workers, here or wherever the folder is seen: hpcli sweep --resume {tmp_path}" in line
+
+
+def test_a_trial_that_has_failed_since_it_was_looked_at_is_not_laid_out_again(
+    short: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody seems to train, as workers are slow to start; a later driver tries it again."""
+    monkeypatch.setattr(shared, "IDLE_SECONDS", 0.0)
+    (spec, _) = specs_of(short, (0,))
+    with executor_in(tmp_path / "run", with_overrides(short, {"sweep.workers": 1}), 0) as executor:
+        assert not executor._publish(spec, again=True)
+        with pytest.raises(ZeroDivisionError), executor._child(spec):
+            raise ZeroDivisionError
+        executor._idle([spec])
+        assert read_standing(tmp_path / "run/trials" / spec.key).status == RunStatus.FAILED  # type: ignore[union-attr]
+        executor._publish(spec, again=True)
+        assert read_standing(tmp_path / "run/trials" / spec.key).status == RunStatus.CRASHED  # type: ignore[union-attr]
 
 
 def worker_on(path: Path, config: Config, lines: list[str]) -> SharedWorker:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from rich.cells import cell_len
 
-from hpcli.views.cells import clipped, facts_text, one_line, time_text
+from hpcli.results.facts import time_text
+from hpcli.views.cells import clipped, facts_text, one_line
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,10 @@ from hpcli.analysis.noise import spread_of_runs
 from hpcli.catalog import ABOUT, DATASETS, MODELS
 from hpcli.cli import main
 from hpcli.plots.colours import DARK_PAPER, PAPER, WORDS, contrast, in_dark
+from hpcli.results.facts import time_text
 from hpcli.results.sweep import SweepResult
 from hpcli.runs.page import page_runs
 from hpcli.states import RunStatus
-from hpcli.views.cells import time_text
 from hpcli.views.report import MOST_IN_FULL, report, write_page
 from hpcli.views.report_cells import Table
 from hpcli.views.report_pictures import colour_rules, pictures
@@ -225,6 +225,7 @@ def test_a_sweep_says_what_could_not_be_told_and_what_it_takes(tmp_path: Path) -
     assert following.seconds == pytest.approx(epochs * per_epoch)
     assert f"would train for about {time_text(following.seconds)} on the machine of this run" in page
     assert "elsewhere save the config at the end of this part" in page
+    assert re.search(r"<th scope=.row.>gpus</th><td>(none|[^<]+)</td>", page)
     (own,) = [row for row in page.split("<tr>") if "; the config&#39;s own" in row]
     assert ">0.01<" in own
     assert "<dt>sweep.epochs</dt><dd>3</dd>" in page
@@ -255,7 +256,7 @@ def test_the_noise_of_a_run_is_that_of_its_values_not_what_pairing_leaves_of_it(
 
 
 def test_every_network_and_data_set_has_words_for_who_does_not_know_it() -> None:
-    assert ABOUT.keys() == {*MODELS, *DATASETS}
+    assert ABOUT.keys() == {*MODELS, *DATASETS} - {"folder"}
 
 
 def test_what_ran_has_the_length_of_its_own_command(tmp_path: Path) -> None:
