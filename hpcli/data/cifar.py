@@ -6,8 +6,10 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hpcli.data.dataset import ImageData, Split
+from hpcli.data.decode import fitted
 from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError, HpcliWarning
 
@@ -15,11 +17,12 @@ MEGABYTES = 170
 """Of either archive, about."""
 
 
-def cifar10(root: Path, *, list_only: bool = False) -> ImageData:
+def cifar10(root: Path, image_size: int | None = None, *, list_only: bool = False) -> ImageData:
     """50,000 training and 10,000 test images, 32×32, in 10 classes.
 
     Args:
         root: holds `cifar-10-batches-py/` or `cifar-10-python.tar.gz`; else that is downloaded to it.
+        image_size: S: they are scaled to S × S; None: as they are.
         list_only: download and unpack nothing; of what is not there the images are empty arrays, and a warning says so.
 
     Raises:
@@ -27,14 +30,15 @@ def cifar10(root: Path, *, list_only: bool = False) -> ImageData:
     """
     from torchvision.datasets import CIFAR10
 
-    return _read(CIFAR10, root, num_classes=10, list_only=list_only)
+    return _read(CIFAR10, root, image_size, num_classes=10, list_only=list_only)
 
 
-def cifar100(root: Path, *, list_only: bool = False) -> ImageData:
+def cifar100(root: Path, image_size: int | None = None, *, list_only: bool = False) -> ImageData:
     """50,000 training and 10,000 test images, 32×32, in 100 classes.
 
     Args:
         root: holds `cifar-100-python/` or `cifar-100-python.tar.gz`; else that is downloaded to it.
+        image_size: S: they are scaled to S × S; None: as they are.
         list_only: download and unpack nothing; of what is not there the images are empty arrays, and a warning says so.
 
     Raises:
@@ -42,10 +46,10 @@ def cifar100(root: Path, *, list_only: bool = False) -> ImageData:
     """
     from torchvision.datasets import CIFAR100
 
-    return _read(CIFAR100, root, num_classes=100, list_only=list_only)
+    return _read(CIFAR100, root, image_size, num_classes=100, list_only=list_only)
 
 
-def _read(kind, root: Path, *, num_classes: int, list_only: bool) -> ImageData:  # type: ignore[no-untyped-def]
+def _read(kind, root: Path, image_size: int | None, *, num_classes: int, list_only: bool) -> ImageData:  # type: ignore[no-untyped-def]
     """Of a class of torchvision's."""
     if list_only and not _is_there(kind, root):
         return _to_come(kind, root, num_classes)
@@ -58,9 +62,18 @@ def _read(kind, root: Path, *, num_classes: int, list_only: bool) -> ImageData: 
         raise DataError(
             f"{archive}: {state} cannot be downloaded ({reason}); put the archive there yourself (MD5 {kind.tgz_md5})"
         ) from None
-    train, test = (Split(part.data, np.array(part.targets, np.int64)) for part in parts)
+    train, test = (Split(_sized(part.data, image_size), np.array(part.targets, np.int64)) for part in parts)
     mean, std = channel_statistics(train.images)
     return ImageData(train, test, tuple(parts[0].classes), mean, std, flip=True)
+
+
+def _sized(images: NDArray[np.uint8], image_size: int | None) -> NDArray[np.uint8]:
+    """Images [N, H, W, C], scaled as a folder's are."""
+    if image_size in (None, images.shape[1]):
+        return images
+    from PIL import Image
+
+    return np.stack([np.asarray(fitted(Image.fromarray(each), image_size), np.uint8) for each in images])
 
 
 def _to_come(kind, root: Path, num_classes: int) -> ImageData:  # type: ignore[no-untyped-def]

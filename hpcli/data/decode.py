@@ -77,17 +77,22 @@ def decode(file: Path, image_size: int | None, channels: int, white: White | Non
     Raises:
         ValueError: values that no scale of greys has. Pillow raises other exceptions for damaged files.
     """
-    from PIL import Image, ImageOps
+    from PIL import ImageOps
 
     with _opened(file) as image:
         if image_size is not None:
             image.draft("RGB" if channels == 3 else "L", (image_size, image_size))
         picture = ImageOps.exif_transpose(image)
         picture = _flat(picture, white or White()).convert("RGB" if channels == 3 else "L")
-        if image_size is not None:
-            picture = ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
-        pixels = np.asarray(picture, np.uint8)
+        pixels = np.asarray(picture if image_size is None else fitted(picture, image_size), np.uint8)
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def fitted(picture: Image, image_size: int) -> Image:
+    """A picture whose shorter side is scaled to S (bilinear, antialiased), and the middle S × S of it."""
+    from PIL import Image, ImageOps
+
+    return ImageOps.fit(picture, (image_size, image_size), Image.Resampling.BILINEAR)
 
 
 def why_unreadable(error: Exception) -> str:

@@ -13,10 +13,12 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torchvision.datasets
+from PIL import Image
 
 from hpcli.config import load_config
 from hpcli.data.cifar import cifar10, cifar100
 from hpcli.data.dataset import ImageData, load_splits
+from hpcli.data.decode import decode
 from hpcli.errors import DataError
 
 COUNT = 20
@@ -77,9 +79,16 @@ def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]
     files = {name: batch(seed, "labels", 10) for seed, name in enumerate(names)}
     files["batches.meta"] = pickle.dumps({"label_names": [f"class{n}" for n in range(10)]}, protocol=2)
-    data = cifar10(archive(tmp_path / "data", torchvision.datasets.CIFAR10, files, monkeypatch))
+    root = archive(tmp_path / "data", torchvision.datasets.CIFAR10, files, monkeypatch)
+    data = cifar10(root)
     check(data, 10)
     assert len(data.train) == 5 * COUNT
+    Image.fromarray(data.train.images[7]).save(tmp_path / "whole.png")
+    small = cifar10(root, 16)
+    assert small.train.images.shape == (5 * COUNT, 16, 16, 3)
+    assert np.array_equal(small.train.images[7], decode(tmp_path / "whole.png", 16, channels=3)), "as a folder's are"
+    config = load_config(None, {"data.name": "cifar10", "data.root": str(root), "data.image_size": 8})
+    assert load_splits(config).train.images.shape[1:] == (8, 8, 3)
 
 
 @pytest.fixture
