@@ -7,7 +7,8 @@ from hpcli.data.dataset import Splits
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import Recorder
-from hpcli.results.train import BATCH, TrainResult
+from hpcli.results.batch import BATCH
+from hpcli.results.train import TrainResult
 from hpcli.training.device import generators_kept
 from hpcli.training.trainer import Trainer
 from hpcli.trials.run import run_training

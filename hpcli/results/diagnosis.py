@@ -47,9 +47,15 @@ def findings(
     return diagnose(curves)
 
 
-def plain_findings(found: tuple[Finding, ...]) -> list[Mapping[str, object]]:
-    """Findings in plain values, for a summary: the sign, what it says, the remedy."""
-    return [{"sign": str(each.sign), "says": says(each), "remedy": REMEDIES[each.sign]} for each in found]
+def plain_findings(found: tuple[Finding, ...], clip_norm: str = "1.0") -> list[Mapping[str, object]]:
+    """Findings in plain values, for a summary: the sign, what it says, the remedy.
+
+    Args:
+        found: of a run.
+        clip_norm: what its gradients could be clipped to.
+    """
+    remedies = {each.sign: REMEDIES[each.sign].format(clip_norm=clip_norm) for each in found}
+    return [{"sign": str(each.sign), "says": says(each), "remedy": remedies[each.sign]} for each in found]
 
 
 def says(found: Finding) -> str:
@@ -74,11 +80,11 @@ WRONG_RATE = frozenset({Sign.DIVERGED, Sign.COLLAPSED, Sign.AT_CHANCE, Sign.LR_T
 """Signs of a learning rate that does not suit: a range test comes before all else."""
 _FARTHER = "(hpcli lr-find shows how far it can go)"
 REMEDIES = {
-    Sign.DIVERGED: f"Lower schedule.max_lr {_FARTHER}, or set train.clip_norm: 1.0.",
+    Sign.DIVERGED: f"Lower schedule.max_lr {_FARTHER}, or set train.clip_norm: {{clip_norm}}.",
     Sign.COLLAPSED: f"Lower schedule.max_lr {_FARTHER} or optimizer.weight_decay: together they are too much.",
     Sign.AT_CHANCE: "Find a learning rate that trains (hpcli lr-find), or train longer.",
     Sign.UNSTABLE: "Lower schedule.max_lr a little, let it rise more slowly (schedule.pct_start), or set "
-    "train.clip_norm: 1.0.",
+    "train.clip_norm: {clip_norm}.",
     Sign.LR_TOO_HIGH: f"Lower schedule.max_lr {_FARTHER}, or the weight decay that goes with it.",
     Sign.LR_TOO_LOW: f"Raise schedule.max_lr {_FARTHER}; if it is right, train longer: too few epochs look the same.",
     Sign.LR_NOT_ANNEALED: "Let the learning rate fall at the end: schedule.name: one_cycle, or piecewise.",

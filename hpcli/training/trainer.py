@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,7 +21,7 @@ from hpcli.training.batchnorm import Reestimation, check_batch
 from hpcli.training.captured import CapturedStep, CudaGraph, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.initial import Draw, InitialWeights, drawn_by, same
-from hpcli.training.losses import LossRecord, StepLoss
+from hpcli.training.losses import LossRecord, StepReport
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
 from hpcli.training.schedules import Schedule
@@ -33,23 +32,6 @@ Weights = Mapping[str, Tensor]
 """Tensors by name, as of `state_dict`."""
 State = dict[str, Any]
 """Tensors and plain types."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """A step that has been taken, and the losses that have arrived since the last report: on a GPU they come late."""
-
-    step: int
-    epoch: int
-    lr: float
-    momentum: float
-    ends_epoch: bool
-    losses: tuple[StepLoss, ...]
-    _record: LossRecord
-
-    def wait(self) -> tuple[StepLoss, ...]:
-        """Wait for a GPU, and return the losses up to this step that had not arrived."""
-        return tuple(self._record.take(wait=True))
 
 
 class Trainer:
@@ -73,6 +55,7 @@ class Trainer:
         cuda_graph: bool = False,
         draw: Draw | None = None,
         ema: float | None = None,
+        grad_norms: bool = False,
     ) -> None:
         """Make a trainer from its parts. `from_config` makes the parts too.
 
@@ -88,12 +71,15 @@ class Trainer:
             cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
             ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: no average.
+            grad_norms: measure the norm of every step's gradient, which a run that clips does anyway.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
         self.device = data.device
         self.numerics = numerics or Numerics(data.device)
         own_loss = loss or CrossEntropy()
-        step = Step(model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles)
+        step = Step(
+            model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles, norms=grad_norms
+        )
         self.take_step = CapturedStep(step) if cuda_graph else step
         self._reestimation = Reestimation(model, self.numerics, CudaGraph if cuda_graph else None)
         self._initial = InitialWeights(draw or same(model))
@@ -137,6 +123,7 @@ class Trainer:
             cuda_graph=is_captured(config, where),
             draw=draw,
             ema=config.train.ema,
+            grad_norms=config.record.grad_norm,
         )
         if weights is not None:
             trainer.load_weights(weights)
@@ -160,7 +147,7 @@ class Trainer:
                 images, labels = self.data.loader.batch(step)
                 devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
                 loss = self.take_step(images, labels, lrs[step], momenta[step])
-                self._losses.write(step, loss)
+                self._losses.write(step, loss, self.take_step.grad_norm)
                 if not schedule.is_range:
                     self.average.update()
             self.step, self.is_fresh = step + 1, False

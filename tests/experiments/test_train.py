@@ -31,7 +31,8 @@ from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress
 from hpcli.recording.recorder import State
 from hpcli.recording.rows import Row, columns, columns_of
-from hpcli.results.train import BATCH, Epoch, FinalTest, Step, TrainResult, WeightNorm
+from hpcli.results.batch import BATCH
+from hpcli.results.train import Epoch, FinalTest, Step, TrainResult, WeightNorm
 from hpcli.runs.run import Run
 from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer
@@ -48,7 +49,7 @@ def test_a_run_in_memory(config: Config) -> None:
     assert result.steps["step"].tolist() == list(range(21))
     assert result.steps["lr"].tolist() == result.schedule.lr.tolist()
     assert result.steps["momentum"].tolist() == result.schedule.momentum.tolist()
-    assert [column.name for column in columns_of(Step)] == ["step", "lr", "momentum", "train_loss"]
+    assert [column.name for column in columns_of(Step)] == ["step", "lr", "momentum", "train_loss", "grad_norm"]
     assert [column.name for column in columns_of(Epoch)] == [
         "epoch", "step", "train_loss", "train_eval_loss", "valid_loss", "valid_accuracy", "valid_top5", "lr", "momentum", "seconds",
     ]  # fmt: skip
@@ -59,6 +60,22 @@ def test_a_run_in_memory(config: Config) -> None:
     assert [report.done for report in reports if report.loss is not None] == list(range(1, 22))
     assert [report.epoch for report in reports if report.epoch is not None] == recorder.rows(Epoch)
     assert all(report.total == 21 for report in reports)
+
+
+@pytest.mark.parametrize("settings", [{"record.grad_norm": True}, {"train.clip_norm": 0.1}], ids=str)
+def test_norms_of_gradients_are_recorded_and_change_nothing_else(config: Config, settings: dict[str, object]) -> None:
+    own = with_overrides(config, settings)
+    found, recorder = train(own), MemoryRecorder()
+    assert np.isfinite(found.steps["grad_norm"]).all()
+    assert found.gradients is not None
+    assert (found.gradients.clipped is None) == ("record.grad_norm" in settings)
+    facts = {"grad_norm_median", "grad_norm_p90", "grad_norm_max", "gradients"}
+    assert facts <= found.summary().keys()
+    plain = train(with_overrides(own, {"record.grad_norm": False, "train.clip_norm": None}), recorder=recorder)
+    assert [row.grad_norm for row in recorder.rows(Step)] == [None] * 21
+    assert (plain.gradients, facts & plain.summary().keys()) == (None, set())
+    is_same = plain.steps["train_loss"].tolist() == found.steps["train_loss"].tolist()
+    assert is_same == ("record.grad_norm" in settings)
 
 
 def test_metrics_are_what_the_trainer_measures(config: Config) -> None:
@@ -116,9 +133,7 @@ def test_the_result_comes_back_from_its_folder(config: Config, tmp_path: Path) -
     assert (again.status, again.config, again.data) == (RunStatus.FINISHED, config, result.data)
     assert (again.test, again.weight_norms) == (result.test, result.weight_norms)
     for before, after in ((result.steps, again.steps), (result.epochs, again.epochs)):
-        assert {name: each.tolist() for name, each in before.items()} == {
-            name: each.tolist() for name, each in after.items()
-        }
+        np.testing.assert_equal(before, after)
 
 
 def test_checkpoints_at_chosen_epochs_cycle_ends_and_the_end(config: Config) -> None:

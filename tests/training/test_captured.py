@@ -17,6 +17,7 @@ from hpcli.config import Config, with_overrides
 from hpcli.errors import HpcliWarning
 from hpcli.training.batchnorm import Reestimation
 from hpcli.training.captured import WARM_UP, Captured, CapturedStep, is_captured
+from hpcli.training.schedules import training_schedule
 from hpcli.training.step import Step
 from hpcli.training.trainer import Trainer
 from tests.training.cpu_graph import CpuGraph
@@ -54,6 +55,17 @@ def test_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, o
     assert (graph.captures, graph.replays) == (1, 21 - WARM_UP)
     for part in ("model", "optimizer"):
         assert digest(fast.state_dict()[part]) == digest(plain.state_dict()[part])
+
+
+@pytest.mark.parametrize("settings", [{"record.grad_norm": True}, {"train.clip_norm": 1.0}], ids=str)
+def test_norms_of_replays_are_those_of_the_steps(config: Config, settings: dict[str, object]) -> None:
+    config = with_overrides(config, {**RESNET, **settings})
+    plain, fast = Trainer.from_config(config), Trainer.from_config(config)
+    captured(fast)
+    schedule = training_schedule(config, plain.data.steps_per_epoch)
+    found = [[report.grad_norm(report.step) for report in each.train(schedule)] for each in (plain, fast)]
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 21
 
 
 def test_another_seed_and_a_state_that_is_loaded_take_the_same_graph(config: Config) -> None:
