@@ -53,6 +53,7 @@ from hpcli.config.section import Section
 ADAMW, SGD = OnlyWhere("optimizer.name", ("adamw",)), OnlyWhere("optimizer.name", ("sgd",))
 TIMMS = OnlyWhere("optimizer.name", OWN, but=True)
 DECAYS = OnlyWhere("optimizer.weight_decay", (0.0,), but=True)
+PAIRS = OnlyWhere("data.batch_size", (1,), but=True)
 HAS_BATCHNORM = OnlyWhere("model.name", ("shallow3",), but=True)
 ONE_CYCLE = OnlyWhere("schedule.name", ("one_cycle",))
 CYCLES = OnlyWhere("schedule.name", MOMENTUM_CYCLES)
@@ -196,6 +197,12 @@ class TrainConfig(Section):
     """Evaluate and keep an average of the weights, of which a step keeps this share, such as 0.99; null: none."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), TRAINER] = 0.0
     """Share of the target spread over all classes (training loss only)."""
+    mixup: Annotated[Annotated[float, Field(ge=0, le=1000)], TRAINER, PAIRS] = 0.0
+    """Average each training image with another of its batch, and their labels, the share drawn from Beta(α, α) for a
+    batch; this is α, such as 0.2. 0: none. With cutmix too, a coin says for each batch which of the two."""
+    cutmix: Annotated[Annotated[float, Field(ge=0, le=1000)], TRAINER, PAIRS] = 0.0
+    """Put a box of another image of the batch into each training image, and mix their labels by area, the share drawn
+    from Beta(α, α) for a batch; this is α, such as 1. 0: none."""
     deterministic: Annotated[bool, TRAINER | COST] = False
     """On a GPU: bit-identical repeats, at some cost. A CPU's are, with one number of threads."""
     threads: Annotated[PositiveInt | None, TRAINER] = None

@@ -100,6 +100,7 @@ class _Probe:
     def _trainer(self, splits: Splits, keys: Mapping[str, object]) -> Trainer:
         plain: dict[str, object] = {
             "train.compile": False, "train.cuda_graph": False, "train.ema": None, "data.steps_per_epoch": None,
+            "train.mixup": 0.0, "train.cutmix": 0.0,
             "data.batch_size": min(IMAGES_A_STEP, len(splits.train), self.config.data.batch_size),
         }  # fmt: skip
         own = with_overrides(self.config, {**plain, **keys})

@@ -18,7 +18,13 @@ from hpcli.states import RunStatus, Sign
 
 
 def findings(
-    epochs: Columns, steps: Columns, data: DataFacts, status: RunStatus, reestimated: float | None
+    epochs: Columns,
+    steps: Columns,
+    data: DataFacts,
+    status: RunStatus,
+    reestimated: float | None,
+    *,
+    mixed: bool = False,
 ) -> tuple[Finding, ...]:
     """The signs that a training run shows; none of one that is not over.
 
@@ -28,6 +34,7 @@ def findings(
         data: what it was trained on.
         status: how it ended.
         reestimated: its validation loss with BatchNorm's statistics measured anew; None: it is not known.
+        mixed: whether its batches were mixed.
     """
     counts = [each.valid_images or each.train_images for each in data.classes]
     if not status.is_over or not sum(counts) or not data.chance_loss() > 0:
@@ -43,6 +50,7 @@ def findings(
         steps=steps["train_loss"],
         reestimated=reestimated,
         diverged=status == RunStatus.DIVERGED,
+        mixed=mixed,
     )
     return diagnose(curves)
 
@@ -188,7 +196,8 @@ def _underfitting(found: Finding) -> str:
     if found.epochs:
         return f"Both losses still fall at the end, validation to {valid}, training to {own}."
     noisy = found.evidence["batches"] > 1.2 * found.evidence["train_loss"]
-    cause = f" Dropout and augmentation raise it to {batches} in training: less of them helps first." if noisy else ""
+    what = "Mixing, dropout and augmentation" if "mixed" in found.evidence else "Dropout and augmentation"
+    cause = f" {what} raise it to {batches} in training: less of them helps first." if noisy else ""
     return (
         f"The training loss is high, {own} where chance is {_loss(found, 'chance')}, and the validation loss near it, "
         f"{valid}.{cause}"
@@ -196,9 +205,10 @@ def _underfitting(found: Finding) -> str:
 
 
 def _regularised(found: Finding) -> str:
+    what = "mixing, dropout, augmentation" if "mixed" in found.evidence else "dropout, augmentation"
     return (
         f"The loss in training, {_loss(found, 'train_loss')}, is above the validation loss, "
-        f"{_loss(found, 'valid_loss')}, for dropout, augmentation or label smoothing alone: without them training "
+        f"{_loss(found, 'valid_loss')}, for {what} or label smoothing alone: without them training "
         f"images have {_loss(found, 'train_eval_loss')}."
     )
 

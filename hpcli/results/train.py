@@ -173,7 +173,8 @@ class TrainResult(InNotebook, frame="epochs", row=Epoch):
     def diagnosis(self) -> tuple[Finding, ...]:
         """What ails the run, each sign with its evidence; nothing: it is sound, or not over."""
         anew = None if self.reestimated is None else self.reestimated.loss
-        return findings(self.epochs, self.steps, self.data, self.status, anew)
+        mixed = self.config.train.mixup > 0 or self.config.train.cutmix > 0
+        return findings(self.epochs, self.steps, self.data, self.status, anew, mixed=mixed)
 
     @property
     def following(self) -> Following | None:

@@ -113,7 +113,14 @@ class Trainer:
         check_batch(config, model)
         trainer = cls(
             model,
-            DeviceData.from_config(splits, config.data, seed=config.seed, device=where),
+            DeviceData.from_config(
+                splits,
+                config.data,
+                seed=config.seed,
+                device=where,
+                mixup=config.train.mixup,
+                cutmix=config.train.cutmix,
+            ),
             Optimizer.from_config(model, config.optimizer),
             CrossEntropy(config.train.label_smoothing),
             seed=config.seed,

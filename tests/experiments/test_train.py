@@ -26,6 +26,7 @@ from hpcli.experiments.interpolate import interpolate
 from hpcli.experiments.lr_find import lr_find
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import PICTURES, train
+from hpcli.plots.train import early_figures
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress
@@ -121,6 +122,37 @@ def test_the_first_batch_is_kept_to_be_looked_at(config: Config) -> None:
     kept = recorder.arrays(BATCH)
     assert kept is not None
     assert set(kept) == {"images", "labels"}
+
+
+def test_a_mixed_batch_is_kept_with_the_labels_of_both_images(config: Config, tmp_path: Path) -> None:
+    config = with_overrides(config, {"train.mixup": 0.4})
+    with DiskRecorder.create("train", config, tmp_path / "run") as recorder:
+        batch = train(config, recorder=recorder).batch
+    loader = Trainer.from_config(config).data.loader
+    images, labels = loader.pictures(0)
+    mix = loader.mix(0)
+    assert batch is not None
+    assert mix is not None
+    assert batch.partners is not None
+    assert batch.images.tolist() == images.tolist()
+    assert batch.labels.tolist() == labels.tolist() == batch.partners[::-1].tolist()
+    assert batch.share == mix.share
+    figure = early_figures(Run.open(tmp_path / "run").result)["batch"]  # type: ignore[arg-type]
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    first, second = f"{mix.share:.0%} {labels[0]}", f"{1 - mix.share:.0%} {labels[-1]}"
+    assert {first, second, "A training batch, as the network sees it, mixed"} <= texts
+
+
+def test_mixing_can_be_swept_and_tested_by_rates(config: Config) -> None:
+    """No mixing is the run that knows nothing of it, and a mixed range test is one too."""
+    small = with_overrides(config, {"sweep.epochs": 1, "sweep.seeds": 1})
+    found = sweep(small, {"train.mixup": [0, 0.2, 0.4]})
+    assert found.losses.shape == (3, 1)
+    assert len(set(found.losses.ravel())) == 3
+    plain = sweep(small, {"train.cutmix": [0, 1.0]})
+    assert plain.losses[0] == found.losses[0]
+    curve = lr_find(with_overrides(small, {"lr_find.seeds": 1, "train.cutmix": 1.0})).curves[0]
+    assert np.isfinite(curve.train_loss).any()
 
 
 def test_the_result_comes_back_from_its_folder(config: Config, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ SETTINGS: list[dict[str, object]] = [
     {"data.augment": "source", "optimizer.name": "sgd", "optimizer.decay_norm_and_bias": False},
     {**RESNET, "optimizer.name": "sgd", "optimizer.decay": "coupled", "train.clip_norm": 1.0,
      "train.label_smoothing": 0.1},
-    {**RESNET, "model.freeze": "body"},
+    {**RESNET, "model.freeze": "body", "record.grad_norm": True},
+    {"train.mixup": 0.4, "train.cutmix": 1.0},
 ]  # fmt: skip
 MUON = pytest.param(
     {"optimizer.name": "timm/muon"},

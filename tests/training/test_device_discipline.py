@@ -170,9 +170,10 @@ CASES: list[dict[str, Any]] = [
     {"data.augment": "source", "optimizer.name": "sgd", "train.clip_norm": 1.0, "optimizer.decay_norm_and_bias": False},
     {"data.augment": "none", "optimizer.name": "sgd", "optimizer.decay": "coupled", "train.label_smoothing": 0.1},
     {**RESNET, "optimizer.decay": "coupled", "model.freeze": "body"},
-    {**RESNET, "data.augment": "none", "train.ema": 0.9},
+    {**RESNET, "data.augment": "none", "train.ema": 0.9, "record.grad_norm": True},
+    {"train.mixup": 0.4, "train.cutmix": 1.0, "train.label_smoothing": 0.1},
 ]
-IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen", "averaged"]
+IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen", "averaged", "mixed"]
 
 
 WITH_TIMM: list[Any] = [

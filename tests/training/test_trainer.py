@@ -63,6 +63,7 @@ SETTINGS: list[dict[str, object]] = [
         "model.options.num_blocks": [1, 1, 1],
     },
     {"data.steps_per_epoch": 3, "schedule.dialect": "smith"},
+    {"train.mixup": 0.4, "train.cutmix": 1.0, "train.label_smoothing": 0.1},
 ]
 
 
