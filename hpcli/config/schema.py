@@ -126,9 +126,10 @@ class OptimizerConfig(Section):
     """How a gradient becomes a step."""
 
     name: Annotated[OptimizerName, TRAINER] = "adamw"
-    """adamw: its β1 is the momentum; sgd: with momentum; timm's: timm/muon, timm/nadamw, timm/lion, timm/adamc …"""
+    """adamw: its β1 is the momentum; sgd: with momentum; timm's: timm/muon, timm/nadamw, timm/lion, timm/adamc …;
+    schedulefree_adamw: needs no schedule that falls; prodigy: finds its learning rate."""
     options: Annotated[dict[str, JsonValue], TRAINER, TIMMS] = Field(default={})
-    """timm: the optimizer's own arguments, such as ns_steps; of betas the first is the momentum all the same."""
+    """A library's optimizer: its own arguments, such as ns_steps; of betas the first is the momentum all the same."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6), RUN] = 1e-2
     """Strength of the pull to zero."""
     decay: Annotated[Literal["decoupled", "coupled"], TRAINER, DECAYS] = "decoupled"

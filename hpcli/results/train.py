@@ -12,6 +12,7 @@ import numpy as np
 from hpcli.analysis.clipping import GradientNorms
 from hpcli.analysis.signs import Finding
 from hpcli.config import Config
+from hpcli.config.optimizers import CONTROLS, FREE
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
@@ -174,13 +175,15 @@ class TrainResult(InNotebook, frame="epochs", row=Epoch):
         """What ails the run, each sign with its evidence; nothing: it is sound, or not over."""
         anew = None if self.reestimated is None else self.reestimated.loss
         mixed = self.config.train.mixup > 0 or self.config.train.cutmix > 0
-        return findings(self.epochs, self.steps, self.data, self.status, anew, mixed=mixed)
+        averages = self.config.optimizer.name == FREE
+        return findings(self.epochs, self.steps, self.data, self.status, anew, mixed=mixed, averages=averages)
 
     @property
     def following(self) -> Following | None:
         """Looking at what was trained, or for a learning rate at which it trains."""
         is_lost = self.status == RunStatus.DIVERGED or any(each.sign in WRONG_RATE for each in self.diagnosis)
-        return (FIND if is_lost else EVALUATE) if self.status.is_over else None
+        is_found = is_lost and self.config.optimizer.name not in CONTROLS  # by a range test
+        return (FIND if is_found else EVALUATE) if self.status.is_over else None
 
     def summary(self) -> Summary:
         """The result in plain values."""
@@ -204,9 +207,8 @@ class TrainResult(InNotebook, frame="epochs", row=Epoch):
             summary |= score
         if self.status == RunStatus.FINISHED and self.valid_loss is not None:
             summary["sentence"] = self._sentence()
-        summary["diagnosis"] = plain_findings(
-            self.diagnosis, "1.0" if gradients is None else two_digits(gradients.threshold)
-        )
+        clip_norm = "1.0" if gradients is None else two_digits(gradients.threshold)
+        summary["diagnosis"] = plain_findings(self.diagnosis, clip_norm, self.config.optimizer.name)
         return summary
 
     def _sentence(self) -> str:

@@ -16,7 +16,6 @@ from hpcli.data.randomness import STEP, seed_for
 from hpcli.errors import CheckpointError
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
-from hpcli.training.average import WeightAverage
 from hpcli.training.batchnorm import Reestimation, check_batch
 from hpcli.training.captured import CapturedStep, CudaGraph, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
@@ -24,6 +23,7 @@ from hpcli.training.initial import Draw, InitialWeights, drawn_by, same
 from hpcli.training.losses import LossRecord, StepReport
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
+from hpcli.training.schedule_free import average_of
 from hpcli.training.schedules import Schedule
 from hpcli.training.step import CrossEntropy, Loss, Step
 from hpcli.training.weights import first_difference, snapshot
@@ -70,7 +70,8 @@ class Trainer:
             compiles: compile the step's network.
             cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
-            ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: no average.
+            ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: none but that of
+                an optimizer that averages itself.
             grad_norms: measure the norm of every step's gradient, which a run that clips does anyway.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
@@ -83,7 +84,9 @@ class Trainer:
         self.take_step = CapturedStep(step) if cuda_graph else step
         self._reestimation = Reestimation(model, self.numerics, CudaGraph if cuda_graph else None)
         self._initial = InitialWeights(draw or same(model))
-        self.average = WeightAverage(model, ema)
+        self.average = average_of(
+            model, optimizer, ema, data=data, numerics=self.numerics, reestimation=self._reestimation
+        )
         self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
         self._losses = LossRecord(0, 0, self.device)
 

@@ -127,7 +127,7 @@ class _Training:
         if self.status == RunStatus.FINISHED and self.trainer.data.splits.test is not None:
             score = self.trainer.evaluate("test")
             self.recorder.replace(FinalTest, [FinalTest(score.loss, score.accuracy, score.top5)])
-        settles_after = steps_to_settle(self.trainer.model)
+        settles_after = 0 if self.trainer.optimizer.averages else steps_to_settle(self.trainer.model)
         if self.status == RunStatus.FINISHED and len(self.schedule) < settles_after:
             anew = self.trainer.evaluate("valid", bn_images=BN_IMAGES)
             self.recorder.replace(Reestimated, [Reestimated(anew.loss, anew.accuracy, anew.top5, settles_after)])

@@ -12,10 +12,11 @@ from hpcli.analysis.signs import Finding
 from hpcli.config import Config, load_config, with_overrides
 from hpcli.recording.rows import Columns
 from hpcli.results.data import ClassImages, DataFacts
-from hpcli.results.diagnosis import REMEDIES, mark, plain_findings, says
+from hpcli.results.diagnosis import mark, plain_findings, says
 from hpcli.results.facts import diagnosis_lines, shown_facts
 from hpcli.results.following import RUN, Following
 from hpcli.results.html import html_of
+from hpcli.results.remedies import REMEDIES, remedy
 from hpcli.results.train import Reestimated, TrainResult
 from hpcli.states import RunStatus, Sign
 from tests.analysis.diagnosed import one_cycle, real_runs, smiths_runs
@@ -147,6 +148,18 @@ def test_a_lag_that_the_sentence_tells_is_not_told_again() -> None:
     assert [found.sign for found in short.diagnosis] == [Sign.BN_LAG]
     assert "running averages" in str(summary["sentence"])
     assert diagnosis_lines(summary) == []
+
+
+@pytest.mark.parametrize("optimizer", ["schedulefree_adamw", "prodigy"])
+def test_remedies_name_no_range_test_where_there_is_none(optimizer: str) -> None:
+    for sign in REMEDIES:
+        assert "{" not in remedy(sign) + remedy(sign, "2.1", optimizer)
+        assert "lr-find" not in remedy(sign, optimizer=optimizer)
+    assert "train.clip_norm: 2.1." in remedy(Sign.UNSTABLE, "2.1")
+    rates = {"optimizer.name": optimizer, "schedule.name": "constant", "schedule.momentum": 0.9, "schedule.max_lr": 1.0}
+    lost = made_result(status=RunStatus.DIVERGED)
+    own = replace(lost, config=with_overrides(lost.config, rates))
+    assert (lost.following, own.following) == (Following(("lr-find",)), Following(("evaluate", RUN)))
 
 
 def test_every_sign_has_words_and_a_remedy() -> None:

@@ -38,6 +38,12 @@ MUON = pytest.param(
 )
 
 
+FREE = pytest.param(
+    {**RESNET, "optimizer.name": "schedulefree_adamw", "schedule.name": "constant", "schedule.momentum": 0.9},
+    marks=pytest.mark.skipif(find_spec("schedulefree") is None, reason="schedulefree is not installed"),
+)
+
+
 def captured(trainer: Trainer) -> CpuGraph:
     """Give a trainer on the CPU a captured step; the graph."""
     assert isinstance(trainer.take_step, Step)
@@ -46,7 +52,7 @@ def captured(trainer: Trainer) -> CpuGraph:
     return graph
 
 
-@pytest.mark.parametrize("settings", [*SETTINGS, MUON], ids=str)
+@pytest.mark.parametrize("settings", [*SETTINGS, MUON, FREE], ids=str)
 def test_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, object]) -> None:
     """Over three passes, with learning rate and momentum in motion, and dropout."""
     config = with_overrides(config, settings)
