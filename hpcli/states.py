@@ -115,7 +115,7 @@ class Sign(StrEnum):
     OVERFITTING = "overfitting"
     UNDERFITTING = "underfitting"
     REGULARISED = "regularised"
-    """The training loss is above the validation loss for dropout or augmentation: no fault."""
+    """The training loss is above the validation loss for dropout, augmentation or mixing: no fault."""
 
     @property
     def is_fault(self) -> bool:

@@ -162,7 +162,7 @@ def test_constants_of_one_name_have_one_value() -> None:
                 for target in node.targets:
                     if isinstance(target, ast.Name) and target.id.isupper():
                         values[target.id].add(node.value.value)
-    assert values["FORMAT"] == {2}
+    assert values["FORMAT"] == {3}
     assert {name for name, found in values.items() if len(found) > 1} <= {"VERSION"}
 
 

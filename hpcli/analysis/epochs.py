@@ -29,6 +29,7 @@ class Curves:
         steps: [S] loss of each batch; empty where it is not known.
         reestimated: the last validation loss with BatchNorm's statistics measured anew; None: it is not known.
         diverged: whether the run was ended for its loss.
+        mixed: whether its batches were mixed, so that their losses are those of two labels, at a share that changes.
     """
 
     train: Array
@@ -41,6 +42,7 @@ class Curves:
     steps: Array = field(default_factory=lambda: _NONE)
     reestimated: float | None = None
     diverged: bool = False
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         """Check that all epochs have all numbers.
@@ -70,8 +72,8 @@ class Curves:
 
     @property
     def train_noise(self) -> float:
-        """The standard deviation of an epoch's training loss: by its batches, where they are known."""
-        if len(self.steps) < 3 * len(self):
+        """The standard deviation of an epoch's training loss: by its batches, where they are known and compare."""
+        if self.mixed or len(self.steps) < 3 * len(self):
             return noise(self.train)
         return noise(self.steps) / math.sqrt(len(self.steps) / len(self))
 

@@ -13,9 +13,11 @@ def unstable(curves: Curves) -> Finding | None:
     """The training loss jumps and recovers: of single batches twice or more, or of an epoch or two.
 
     A batch's by half a chance loss and eight standard deviations, after the first fifth of the run, when a network that
-    has just begun may jump; an epoch's to above half of chance, at a high learning rate.
+    has just begun may jump; an epoch's to above half of chance, at a high learning rate. Batches that are mixed at
+    another share each do not compare.
     """
-    losses, jumps = curves.steps, np.zeros(len(curves.steps), bool)
+    losses = curves.steps[:0] if curves.mixed else curves.steps
+    jumps = np.zeros(len(losses), bool)
     if len(losses) >= 20:
         jumps = losses - steady(losses, 9) > max(8 * noise(losses), 0.5 * curves.chance)
         jumps[: len(losses) // 5] = False

@@ -102,26 +102,36 @@ def gradients(rms: Mapping[str, float | None]) -> Check:
     return Check(name, CheckStatus.OK, text, "", ratio)
 
 
-def one_batch(losses: ArrayLike, lr: float, safe: ArrayLike | None, safe_lr: float) -> Check:
+def one_batch(
+    losses: ArrayLike,
+    lr: float,
+    safe: ArrayLike | None,
+    safe_lr: float,
+    *,
+    share: str = "a tenth of max_lr",
+    finder: str = "hpcli lr-find",
+) -> Check:
     """Whether a batch can be learnt by heart, without augmentation, dropout or weight decay.
 
     Args:
-        losses: [S] of the steps at `lr`, a tenth of the config's.
+        losses: [S] of the steps at `lr`.
         lr: the learning rate.
         safe: the same at `safe_lr`; None: not tried.
         safe_lr: a learning rate that suits most networks.
+        share: what `lr` is of the config's.
+        finder: what finds a learning rate.
     """
     name, curve = "one batch by heart", np.asarray(losses, float)
     begin, end = float(curve[0]), end_of(curve)
-    text = f"{begin:.3g} → {end:.3g} in {len(curve)} steps at {lr:.2g}, a tenth of max_lr"
+    text = f"{begin:.3g} → {end:.3g} in {len(curve)} steps at {lr:.2g}, {share}"
     if is_learnt(curve):
         return Check(name, CheckStatus.OK, text, "", end)
     if safe is not None and is_learnt(safe):
-        remedy = f"at {safe_lr:g} it works ({end_of(safe):.3g}): schedule.max_lr is wrong; hpcli lr-find"
+        remedy = f"at {safe_lr:g} it works ({end_of(safe):.3g}): schedule.max_lr is wrong; {finder}"
         return Check(name, CheckStatus.BAD, text, remedy, end)
     best = min(end, math.inf if safe is None else end_of(safe))
     if best < HARDLY * begin:
-        return Check(name, CheckStatus.LOOK, text, "it falls, slowly: try hpcli lr-find", end)
+        return Check(name, CheckStatus.LOOK, text, f"it falls, slowly: try {finder}", end)
     return Check(name, CheckStatus.BAD, text, "the network cannot learn: does its output depend on the images?", end)
 
 

@@ -128,6 +128,7 @@ def underfitting(curves: Curves) -> Finding | None:
     valid, own = curves.end(curves.valid), curves.end(curves.own)
     valid = valid if curves.reestimated is None else curves.reestimated
     numbers = {"valid_loss": valid, "train_loss": own, "chance": curves.chance, "batches": curves.end(curves.train)}
+    numbers |= _mixing(curves)
     tail = max(4, len(curves) // 3)
     if len(curves) > tail and not curves.anneals:
         falls = [_falls(each[-tail:], curves.chance) for each in (curves.valid, curves.own)]
@@ -142,9 +143,14 @@ def _falls(tail: Array, chance: float) -> bool:
 
 
 def regularised(curves: Curves) -> Finding | None:
-    """The training loss is above the validation loss for dropout or augmentation alone: no fault."""
+    """The training loss is above the validation loss for dropout, augmentation or mixing alone: no fault."""
     train, own, valid = (curves.end(each) for each in (curves.train, curves.train_eval, curves.valid))
     if not (math.isfinite(own) and own <= 1.02 * valid and train - valid > max(0.1 * valid, 0.05 * curves.chance)):
         return None
-    numbers = {"train_loss": train, "valid_loss": valid, "train_eval_loss": own}
+    numbers = {"train_loss": train, "valid_loss": valid, "train_eval_loss": own, **_mixing(curves)}
     return Finding(Sign.REGULARISED, numbers, (len(curves) - 1,))
+
+
+def _mixing(curves: Curves) -> dict[str, float]:
+    """What says that batches were mixed, among a finding's evidence; nothing where they were not."""
+    return {"mixed": 1.0} if curves.mixed else {}

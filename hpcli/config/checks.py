@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pydantic import JsonValue
 
 from hpcli.catalog import MOMENTUM_CYCLES
+from hpcli.config.controls import NOT_THEIR_OPTIONS, conflicts_of_controls
 from hpcli.config.faults import Fault, explained
 from hpcli.config.keys import scope_of, value_fault
-from hpcli.config.optimizers import NAMES, NOT_OPTIONS, decay_of, is_timm
+from hpcli.config.optimizers import CONTROLS, NAMES, NOT_OPTIONS, OWN, decay_of
 from hpcli.config.schema import Config, OptimizerConfig
 from hpcli.config.scope import Scope
 from hpcli.errors import ConfigError
@@ -17,7 +18,8 @@ from hpcli.errors import ConfigError
 
 def conflicts(config: Config) -> list[Fault]:
     """Faults that no key shows alone: contradictions, and values to vary that do not fit their keys."""
-    return [*_of_schedule(config), *_of_optimizer(config.optimizer), *_of_the_rest(config), *_of_values(config)]
+    of_optimizer = [*_of_optimizer(config.optimizer), *conflicts_of_controls(config)]
+    return [*_of_schedule(config), *of_optimizer, *_of_the_rest(config), *_of_values(config)]
 
 
 def _of_schedule(config: Config) -> Iterator[Fault]:
@@ -43,9 +45,10 @@ def _of_optimizer(optimizer: OptimizerConfig) -> Iterator[Fault]:
         yield ("optimizer", "decay"), f"{name} adds weight decay to the gradient; set optimizer.decay: coupled{other}"
     elif decay == "decoupled" and optimizer.decay != decay:
         yield ("optimizer", "decay"), f"{name} shrinks weights itself; leave optimizer.decay: decoupled"
-    for option in optimizer.options if is_timm(name) else ():
-        if option in NOT_OPTIONS:
-            yield ("optimizer", "options", option), f"not an option here; it {NOT_OPTIONS[option]}"
+    refused = NOT_THEIR_OPTIONS if name in CONTROLS else NOT_OPTIONS
+    for option in optimizer.options if name not in OWN else ():
+        if option in refused:
+            yield ("optimizer", "options", option), f"not an option here; it {refused[option]}"
 
 
 def _of_the_rest(config: Config) -> Iterator[Fault]:

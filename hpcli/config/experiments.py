@@ -125,3 +125,6 @@ class RecordConfig(Section):
 
     tensorboard: Annotated[bool, EXTENDS, NOT_RESULTS] = False
     """train: also a TensorBoard log, `tensorboard` in the run folder, while it goes on."""
+    grad_norm: Annotated[bool, EXTENDS, NOT_RESULTS] = False
+    """Also the norm of every step's gradient, before clipping, in steps.csv; a run with train.clip_norm has it
+    anyway."""

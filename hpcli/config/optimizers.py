@@ -1,4 +1,6 @@
-"""The optimizers that can be named: hpcli's own, and timm's as `timm/NAME`. Facts alone: timm is not imported.
+"""The optimizers that can be named: hpcli's own, two of libraries of their own, and timm's as `timm/NAME`.
+
+Facts alone: no library is imported. What goes with the two, which do a schedule's work: config/controls.py.
 
 A name of timm's is taken if it has a learning rate and a momentum for the schedule to set, steps on gradients alone,
 and decays weights in one of three ways:
@@ -20,6 +22,9 @@ from typing import Literal
 from hpcli.errors import did_you_mean
 
 OWN = ("adamw", "sgd")
+FREE, PRODIGY = "schedulefree_adamw", "prodigy"
+CONTROLS = (FREE, PRODIGY)
+"""Each of a library of its own; both decay weights decoupled, Prodigy's by the learning rate that it has found."""
 LIBRARY = "timm/"
 DECOUPLED = (
     "muon", "nmuon", "adamuon", "nadamuon", "nadamw", "cnadamw", "cadamw", "lion", "clion", "adan", "cadan", "adanw",
@@ -77,12 +82,12 @@ NOT_OPTIONS: Mapping[str, str] = {
 
 def is_timm(name: str) -> bool:
     """Whether a name is one of timm's optimizers."""
-    return name not in OWN
+    return name not in (*OWN, *CONTROLS)
 
 
 def why_refused(name: str) -> str | None:
     """What is wrong with the name of an optimizer; None: it can be had, as far as can be said without timm."""
-    if name in OWN or name in NAMES:
+    if name in (*OWN, *CONTROLS, *NAMES):
         return None
     library, _, own = name.partition("/")
     if library + "/" == LIBRARY:
@@ -90,13 +95,13 @@ def why_refused(name: str) -> str | None:
         reason = _REFUSED.get(own) or next((f"is {package}'s, not timm's own" for package in elsewhere), None)
         if reason is not None:
             return f"{name} {reason}"
-    known = [*OWN, *NAMES]
+    known = [*OWN, *CONTROLS, *NAMES]
     return f"unknown optimizer; {did_you_mean(LIBRARY + name if LIBRARY + name in known else name, known)}"
 
 
 def decay_of(name: str) -> Literal["decoupled", "coupled"] | None:
     """The one `optimizer.decay` that an optimizer can have; None: either."""
-    if not is_timm(name):
+    if name in OWN:
         return None
     return "coupled" if name.removeprefix(LIBRARY) in COUPLED else "decoupled"
 

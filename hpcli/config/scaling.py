@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hpcli.config.controls import finds_rate
 from hpcli.config.optimizers import scale_of
 from hpcli.config.schema import Config
 
@@ -29,7 +30,7 @@ def scaled(config: Config, own: Config, keys: Sequence[str]) -> dict[str, float]
     Returns:
         `schedule.max_lr` and, where the config sets it, `schedule.base_lr`; nothing where the value has the config's.
     """
-    if MAX_LR in keys or not config.sweep.scale_lr:
+    if MAX_LR in keys or not config.sweep.scale_lr or finds_rate(own.optimizer.name):
         return {}
     is_sgd, factor = scale_of(own.optimizer.name) == "sgd", 1.0
     if BATCH in keys:
@@ -60,7 +61,9 @@ def rule(config: Config, keys: Sequence[str]) -> str:
 
 
 def _rule(optimizer: str, keys: Sequence[str]) -> str:
-    is_sgd, rules = scale_of(optimizer) == "sgd", []
+    is_sgd, rules = scale_of(optimizer) == "sgd", list[str]()
+    if finds_rate(optimizer):
+        return ""
     if BATCH in keys:
         rules.append("max_lr grows with the batch size" if is_sgd else "max_lr grows with the batch size's square root")
     if MOMENTUM in keys and is_sgd:

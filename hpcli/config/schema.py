@@ -53,6 +53,7 @@ from hpcli.config.section import Section
 ADAMW, SGD = OnlyWhere("optimizer.name", ("adamw",)), OnlyWhere("optimizer.name", ("sgd",))
 TIMMS = OnlyWhere("optimizer.name", OWN, but=True)
 DECAYS = OnlyWhere("optimizer.weight_decay", (0.0,), but=True)
+PAIRS = OnlyWhere("data.batch_size", (1,), but=True)
 HAS_BATCHNORM = OnlyWhere("model.name", ("shallow3",), but=True)
 ONE_CYCLE = OnlyWhere("schedule.name", ("one_cycle",))
 CYCLES = OnlyWhere("schedule.name", MOMENTUM_CYCLES)
@@ -126,9 +127,10 @@ class OptimizerConfig(Section):
     """How a gradient becomes a step."""
 
     name: Annotated[OptimizerName, TRAINER] = "adamw"
-    """adamw: its β1 is the momentum; sgd: with momentum; timm's: timm/muon, timm/nadamw, timm/lion, timm/adamc …"""
+    """adamw: its β1 is the momentum; sgd: with momentum; timm's: timm/muon, timm/nadamw, timm/lion, timm/adamc …;
+    schedulefree_adamw: needs no schedule that falls; prodigy: finds its learning rate."""
     options: Annotated[dict[str, JsonValue], TRAINER, TIMMS] = Field(default={})
-    """timm: the optimizer's own arguments, such as ns_steps; of betas the first is the momentum all the same."""
+    """A library's optimizer: its own arguments, such as ns_steps; of betas the first is the momentum all the same."""
     weight_decay: Annotated[float, Field(ge=0, le=1e6), RUN] = 1e-2
     """Strength of the pull to zero."""
     decay: Annotated[Literal["decoupled", "coupled"], TRAINER, DECAYS] = "decoupled"
@@ -197,6 +199,12 @@ class TrainConfig(Section):
     """Evaluate and keep an average of the weights, of which a step keeps this share, such as 0.99; null: none."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1), TRAINER] = 0.0
     """Share of the target spread over all classes (training loss only)."""
+    mixup: Annotated[Annotated[float, Field(ge=0, le=1000)], TRAINER, PAIRS] = 0.0
+    """Average each training image with another of its batch, and their labels, the share drawn from Beta(α, α) for a
+    batch; this is α, such as 0.2. 0: none. With cutmix too, a coin says for each batch which of the two."""
+    cutmix: Annotated[Annotated[float, Field(ge=0, le=1000)], TRAINER, PAIRS] = 0.0
+    """Put a box of another image of the batch into each training image, and mix their labels by area, the share drawn
+    from Beta(α, α) for a batch; this is α, such as 1. 0: none."""
     deterministic: Annotated[bool, TRAINER | COST] = False
     """On a GPU: bit-identical repeats, at some cost. A CPU's are, with one number of threads."""
     threads: Annotated[PositiveInt | None, TRAINER] = None

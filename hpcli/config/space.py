@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pydantic import JsonValue
 
+from hpcli.config.controls import check_tuned
 from hpcli.config.keys import plain_value
 from hpcli.config.loading import with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
@@ -125,6 +126,7 @@ def space(config: Config) -> tuple[Dimension, ...]:
     Raises:
         ConfigError: a key or a value that the config does not take, or a config's own value that is no choice.
     """
+    check_tuned(config.optimizer.name)
     asked = dict(config.tune.values)
     scale = scale_of(config.optimizer.name)
     own = {LR: RATES[scale], MOMENTUM: MOMENTA, DECAY: DECAYS[scale, config.optimizer.decay]}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hpcli.data.augment import augmentation_of, part
 from hpcli.data.dataset import ImageData, Split
+from hpcli.data.mixing import Mix, Mixing
 from hpcli.data.pixels import Pixels, pixels_of
 from hpcli.data.randomness import ORDER, random_bits
 
@@ -57,12 +58,14 @@ class TrainLoader:
         seed: int,
         device: torch.device,
         resident: int | None = None,
+        mixing: Mixing | None = None,
     ) -> None:
         self.batch_size, self.seed, self.device = batch_size, seed, device
         self.size = split.images.shape[1:3]
         self.normalize = Normalize(source.mean, source.std, device, self.size[1])
         self.labels = torch.from_numpy(split.labels).to(device)
         self.pixels = pixels_of(split.images, device, resident)
+        self.mixing = mixing
         self.augmentation = augmentation_of(augmentation, size=self.size, flip=source.flip)
         self._at_once = max(1, MADE_AT_ONCE // (batch_size * math.prod(split.images.shape[1:])))
         self._order: tuple[tuple[int, int], Tensor] | None = None
@@ -75,12 +78,28 @@ class TrainLoader:
         return len(self.labels) // self.batch_size
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of a step: float32 [B, C, H, W] and int64 [B]."""
-        images, labels = self.pictures(step)
-        return self.normalize(images), labels
+        """The batch of a step: float32 [B, C, H, W] and int64 [B]; mixed, shares of classes, float32 [B, K]."""
+        pixels, labels = self._picked(step)
+        images, mix = self.normalize(pixels), self.mix(step)
+        if self.mixing is None or mix is None:
+            return images, labels
+        return self.mixing.images(images, mix), self.mixing.targets(labels, mix)
 
     def pictures(self, step: int) -> tuple[Tensor, Tensor]:
-        """The same batch before normalisation, for people to look at: uint8 [B, H, W, C] and int64 [B]."""
+        """The same batch before normalisation, for people to look at: uint8 [B, H, W, C] and labels, int64 [B]."""
+        images, labels = self._picked(step)
+        mix = self.mix(step)
+        if self.mixing is None or mix is None:
+            return images, labels
+        mixed = self.mixing.images(images.permute(0, 3, 1, 2).to(torch.float32), mix)
+        return mixed.round().to(torch.uint8).permute(0, 2, 3, 1), labels
+
+    def mix(self, step: int) -> Mix | None:
+        """How the batch of a step is mixed with its own reverse; None: it is not."""
+        return None if self.mixing is None else self.mixing.draw(self.seed, step, self.size)
+
+    def _picked(self, step: int) -> tuple[Tensor, Tensor]:
+        """The augmented images of a step and their labels, before they are mixed."""
         data_pass, position = divmod(step, self.batches_per_pass)
         images = self._images(data_pass, position)
         return images, self.labels[self._index(data_pass, position).to(self.device, non_blocking=True)]

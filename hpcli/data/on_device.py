@@ -7,6 +7,7 @@ import torch
 from hpcli.config.schema import DataConfig
 from hpcli.data.dataset import Splits
 from hpcli.data.loader import EvalLoader, TrainLoader
+from hpcli.data.mixing import Mixing
 
 
 class DeviceData:
@@ -21,6 +22,8 @@ class DeviceData:
         eval_batch_size: int | None = None,
         resident_mb: float | None = None,
         steps_per_epoch: int | None = None,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -34,7 +37,9 @@ class DeviceData:
             resident_mb: training, validation or test images of more MiB stay on the host, from where every batch is
                 sent; None: half of what a GPU has left, any number on a CPU.
             steps_per_epoch: so many batches count as an epoch; None: one pass over the images.
-            seed: of their order and augmentation.
+            mixup: α of its shares, 0: none; as in the config.
+            cutmix: likewise.
+            seed: of their order, augmentation and mixing.
             device: where.
         """
         self.splits, self.device = splits, torch.device(device)
@@ -42,6 +47,8 @@ class DeviceData:
         self._resident = _resident_bytes(self.device, resident_mb)
         self.num_classes = len(splits.source.classes)
         self.steps_per_epoch = splits.steps_per_epoch(batch_size, steps_per_epoch)
+        mixes = mixup > 0 or cutmix > 0
+        mixing = Mixing(mixup, cutmix, classes=self.num_classes, device=self.device) if mixes else None
         self.loader = TrainLoader(
             splits.train,
             splits.source,
@@ -50,11 +57,21 @@ class DeviceData:
             seed=seed,
             device=self.device,
             resident=self._resident,
+            mixing=mixing,
         )
         self._eval_loaders: dict[tuple[str, int | None, int], EvalLoader] = {}
 
     @classmethod
-    def from_config(cls, splits: Splits, data: DataConfig, *, seed: int, device: torch.device) -> DeviceData:
+    def from_config(
+        cls,
+        splits: Splits,
+        data: DataConfig,
+        *,
+        seed: int,
+        device: torch.device,
+        mixup: float = 0.0,
+        cutmix: float = 0.0,
+    ) -> DeviceData:
         """As the section `data` says."""
         return cls(
             splits,
@@ -63,6 +80,8 @@ class DeviceData:
             eval_batch_size=data.eval_batch_size,
             resident_mb=data.resident_mb,
             steps_per_epoch=data.steps_per_epoch,
+            mixup=mixup,
+            cutmix=cutmix,
             seed=seed,
             device=device,
         )

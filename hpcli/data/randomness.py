@@ -1,7 +1,8 @@
 """Random numbers without a generator: each number is a function of its purpose, seed, pass and image.
 
-Data order is f(seed, pass), augmentation f(seed, pass, image), dropout f(seed, step). Nothing has to be advanced,
-saved or restored, so a run can start at any step, and a number is the same on every device and in numpy or torch.
+Data order is f(seed, pass), augmentation f(seed, pass, image), dropout and mixing f(seed, step). Nothing has to be
+advanced, saved or restored, so a run can start at any step, and a number is the same on every device and in numpy or
+torch.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-ORDER, CROP_Y, CROP_X, FLIP, SPLIT, SAMPLE, STEP = range(1, 8)
+ORDER, CROP_Y, CROP_X, FLIP, SPLIT, SAMPLE, STEP, MIX = range(1, 9)
 """What a number is for; keeps the sequences apart."""
 
 _GOLDEN = 0x9E3779B97F4A7C15

@@ -16,6 +16,7 @@ import numpy as np
 from hpcli.analysis import sanity
 from hpcli.analysis.sanity import Check, Measured
 from hpcli.config import Config, with_overrides
+from hpcli.config.controls import finder_of, finds_rate
 from hpcli.config.optimizers import scale_of
 from hpcli.data.dataset import Split, Splits, load_splits
 from hpcli.data.duplicates import digests, shared
@@ -93,13 +94,16 @@ class _Probe:
         self.config, self.splits, self.device = config, splits, device
         name = config.init.weights
         self.weights: Weights | None = None if name is None else fitting(read_weights(name), splits)
-        self.lr = config.schedule.max_lr / 10
+        finds = finds_rate(config.optimizer.name)
+        self.lr = config.schedule.max_lr / (1 if finds else 10)
+        self.safe_lr = self.lr if finds else SAFE[scale_of(config.optimizer.name)]
         self.own = self._trainer(splits, {"data.batch_size": config.data.batch_size})
         self.step = 0.0  # seconds of one on the single batch
 
     def _trainer(self, splits: Splits, keys: Mapping[str, object]) -> Trainer:
         plain: dict[str, object] = {
             "train.compile": False, "train.cuda_graph": False, "train.ema": None, "data.steps_per_epoch": None,
+            "train.mixup": 0.0, "train.cutmix": 0.0,
             "data.batch_size": min(IMAGES_A_STEP, len(splits.train), self.config.data.batch_size),
         }  # fmt: skip
         own = with_overrides(self.config, {**plain, **keys})
@@ -145,11 +149,13 @@ class _Probe:
         """Whether a batch can be learnt by heart, and without its images; the learning rate that can is kept."""
         first = self.splits.train.take(shuffled(len(self.splits.train), SAMPLE)[:IMAGES_A_STEP])
         began = time.monotonic()
-        losses, safe, safe_lr = self._by_heart(first, self.lr), None, SAFE[scale_of(self.config.optimizer.name)]
+        losses, safe, safe_lr = self._by_heart(first, self.lr), None, self.safe_lr
         self.step = (time.monotonic() - began) / len(losses)
         if not sanity.is_learnt(losses):
             safe = self._by_heart(first, safe_lr)
-        yield sanity.one_batch(losses, self.lr, safe, safe_lr)
+        name = self.config.optimizer.name
+        share = "max_lr" if finds_rate(name) else "a tenth of max_lr"
+        yield sanity.one_batch(losses, self.lr, safe, safe_lr, share=share, finder=finder_of(name))
         if safe is not None and sanity.is_learnt(safe):
             self.lr, losses = safe_lr, safe
         yield sanity.blank_input(losses, self._by_heart(_black(first), self.lr, len(losses)))

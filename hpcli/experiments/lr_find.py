@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from hpcli.analysis.curves import break_index, break_loss, is_beyond
 from hpcli.analysis.reading import read
 from hpcli.config import Config, differing_keys, with_overrides
+from hpcli.config.controls import check_range_test
 from hpcli.config.keys import scope_of
 from hpcli.config.scope import Scope
 from hpcli.config.varying import with_values, written
@@ -23,9 +24,9 @@ from hpcli.results.lr_find import LRFindPoint, LRFindResult, LRFindStep, LRFindV
 from hpcli.results.same_runs import same_range_tests
 from hpcli.states import RunStatus
 from hpcli.training.device import choose_device, generators_kept
-from hpcli.training.losses import StepLoss
+from hpcli.training.losses import StepLoss, StepReport
 from hpcli.training.schedules import Schedule, lr_find_schedule
-from hpcli.training.trainer import StepReport, Trainer
+from hpcli.training.trainer import Trainer
 from hpcli.trials.trainers import new_trainer
 from hpcli.views.progress import shown
 
@@ -64,10 +65,13 @@ def lr_find(
             One that has been trained keeps its weights for every seed; a fresh one gets each seed's own.
 
     Raises:
-        ConfigError: a key or a value that the config does not take, or that a trainer of yours cannot be given.
+        ConfigError: a key or a value that the config does not take, or that a trainer of yours cannot be given; an
+            optimizer of which a range test says nothing.
         DataError, UsageError, CheckpointError: from building the trainer.
     """
     config = config if vary is None else with_values(config, "lr_find", vary)
+    for _, own in _overlaid(config, trainer):
+        check_range_test(own.optimizer.name)
     recorder = recorder or MemoryRecorder()
     tests = _Tests(config, recorder, shown(on_progress, "lr_find"))
     where = choose_device(device) if trainer is None else trainer.device

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hpcli.config import Config, with_overrides
 from hpcli.config.alphas import BN_IMAGES, parse_alphas
+from hpcli.config.controls import check_range_test
 from hpcli.config.space import pinned, space
 from hpcli.config.varying import JOINED, settings, written
 from hpcli.data.dataset import Splits, load_splits
@@ -39,6 +40,7 @@ def plan_lr_find(config: Config, device: str = "auto") -> Facts:
     schedule, splits = lr_find_schedule(config), load_splits(config, list_only=True)
     values = config.lr_find.values.items()
     for own in [with_overrides(config, {key: value}) for key, each in values for value in each] or [config]:
+        check_range_test(own.optimizer.name)
         check_batch_size(own.data.batch_size, splits)
         check_start(own, splits, device=device)
     tests = config.lr_find.seeds * (sum(map(len, config.lr_find.values.values())) or 1)

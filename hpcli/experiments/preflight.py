@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
-from hpcli.config.optimizers import is_timm
+from hpcli.config.optimizers import CONTROLS, is_timm
 from hpcli.config.space import Dimension
 from hpcli.data.dataset import Splits
 from hpcli.errors import CheckpointError, ConfigError, HpcliError, UsageError
@@ -49,6 +49,10 @@ def check_start(
         from hpcli.training.timm_optimizer import check_timm_optimizer
 
         check_timm_optimizer(config.optimizer.name, config.optimizer.options)
+    if config.optimizer.name in CONTROLS and not measures:
+        from hpcli.training.control_optimizer import check_control_optimizer
+
+        check_control_optimizer(config.optimizer.name, config.optimizer.options)
     model = _network(config, splits, needed=bool(stored))
     if model is None:
         return

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from hpcli.config import Config
 from hpcli.data.dataset import Splits
+from hpcli.data.loader import TrainLoader
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import OnProgress
-from hpcli.recording.recorder import Recorder
-from hpcli.results.train import BATCH, TrainResult
+from hpcli.recording.recorder import Arrays, Recorder
+from hpcli.results.batch import BATCH
+from hpcli.results.train import TrainResult
 from hpcli.training.device import generators_kept
 from hpcli.training.trainer import Trainer
 from hpcli.trials.run import run_training
@@ -49,7 +53,15 @@ def train(
     recorder = recorder or MemoryRecorder()
     trainer = trainer or new_trainer(config, device=device, splits=splits)
     if recorder.arrays(BATCH) is None:
-        images, labels = trainer.data.loader.pictures(0)
-        arrays = {"images": images[:PICTURES].cpu().numpy(), "labels": labels[:PICTURES].cpu().numpy()}
-        recorder.keep_arrays(BATCH, arrays)
+        recorder.keep_arrays(BATCH, _first_batch(trainer.data.loader))
     return run_training(config, trainer, recorder, shown(on_progress, "train"))
+
+
+def _first_batch(loader: TrainLoader) -> Arrays:
+    """What is kept of it: images, labels, and where they are mixed the labels of their partners and the own share."""
+    images, labels = loader.pictures(0)
+    found = {"images": images[:PICTURES].cpu().numpy(), "labels": labels[:PICTURES].cpu().numpy()}
+    mix = loader.mix(0)
+    if mix is not None:
+        found |= {"partners": labels.flip(0)[:PICTURES].cpu().numpy(), "share": np.array(mix.share)}
+    return found

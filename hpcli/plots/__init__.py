@@ -18,7 +18,7 @@ from hpcli.plots.interpolate import interpolation, interpolations, plane
 from hpcli.plots.lr_find import lr_find
 from hpcli.plots.sweep import curves, differences
 from hpcli.plots.sweep_map import heat_map
-from hpcli.plots.train import accuracy, batch, loss, schedule
+from hpcli.plots.train import accuracy, batch, grad_norm, loss, schedule
 from hpcli.results import Result
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "curves",
     "differences",
     "figures",
+    "grad_norm",
     "heat_map",
     "interpolation",
     "interpolations",

@@ -1,4 +1,4 @@
-"""Pictures of a training run: its schedule, a batch, loss and accuracy."""
+"""Pictures of a training run: its schedule, a batch, loss and accuracy, the gradient's norm."""
 
 from __future__ import annotations
 
@@ -20,11 +20,13 @@ from hpcli.plots.style import (
     epochs_on_top,
     label,
     legend_below,
+    log_if_wide,
     loss_axis,
     shortened,
     styled,
 )
 from hpcli.results.diagnosis import mark
+from hpcli.results.gradients import two_digits
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule
@@ -32,14 +34,19 @@ from hpcli.training.schedules import Schedule
 
 def figures(result: TrainResult) -> dict[str, Figure]:
     """All pictures of a training run, by name."""
-    return {**early_figures(result), "loss": loss(result), "accuracy": accuracy(result)}
+    found = {**early_figures(result), "loss": loss(result), "accuracy": accuracy(result)}
+    return found if result.gradients is None else found | {"grad_norm": grad_norm(result)}
 
 
 def early_figures(result: TrainResult) -> dict[str, Figure]:
     """What can be seen before the first step: `schedule`, and `batch` where one was kept."""
     found = {"schedule": schedule(result.schedule, result.steps_per_epoch)}
     pictures = result.batch
-    return found if pictures is None else found | {"batch": batch(pictures.images, pictures.labels, pictures.classes)}
+    if pictures is None:
+        return found
+    partners, share = pictures.partners, pictures.share
+    drawn = batch(pictures.images, pictures.labels, pictures.classes, partners=partners, share=share)
+    return found | {"batch": drawn}
 
 
 @styled
@@ -125,18 +132,56 @@ def accuracy(result: TrainResult) -> Figure:
 
 
 @styled
-def batch(images: ArrayLike, labels: ArrayLike, classes: tuple[str, ...], *, most: int = 36) -> Figure:
-    """A grid of training images as the network gets them, augmented, with their labels.
+def grad_norm(result: TrainResult) -> Figure:
+    """The gradient's norm at every step, before clipping, with what it was clipped to, or where it could be."""
+    figure = Figure()
+    axes = figure.subplots()
+    step, norms, found = result.steps["step"], result.steps["grad_norm"], result.gradients
+    axes.plot(step, norms, color=GREY, linewidth=0.7, alpha=0.55, label="each step")
+    if len(step) > 5:
+        axes.plot(step, smooth(step, norms, len(step) / 40), color=BLUE, label="smoothed")
+    if found is not None:
+        named = f"nine in ten lie below {two_digits(found.threshold)}"
+        axes.axhline(found.threshold, color=INK, linewidth=0.9, linestyle="--", label=named, zorder=1)
+    clip_norm = result.config.train.clip_norm
+    if found is not None and found.clipped is not None and clip_norm is not None:
+        named = f"clipped to {clip_norm:g}, {found.clipped:.0%} of the steps"
+        axes.axhline(clip_norm, color=ORANGE, linewidth=1.2, label=named, zorder=1)
+    log_if_wide(axes, norms)
+    axes.set(xlabel="step", ylabel="norm, before clipping", title="Gradient")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    epochs_on_top(axes, result.steps_per_epoch, len(result.schedule))
+    legend_below(figure)
+    return figure
+
+
+@styled
+def batch(
+    images: ArrayLike,
+    labels: ArrayLike,
+    classes: tuple[str, ...],
+    *,
+    most: int = 36,
+    partners: ArrayLike | None = None,
+    share: float = 1.0,
+) -> Figure:
+    """A grid of training images as the network gets them, augmented and mixed, with their labels.
 
     Args:
         images: uint8 [B, H, W, C]; C is 1 or 3.
         labels: int64 [B].
         classes: name of each label.
         most: show so many.
+        partners: int64 [B], of the images that each is mixed with; None: they are not mixed.
+        share: of its own label.
     """
     pixels, numbers = np.asarray(images)[:most], np.asarray(labels)[:most]
-    captions = [[(shortened(classes[number], 14), INK)] for number in numbers]
-    return picture_grid(pixels, captions, "A training batch, as the network sees it")
+    title = "A training batch, as the network sees it"
+    if partners is None:
+        return picture_grid(pixels, [[(shortened(classes[number], 14), INK)] for number in numbers], title)
+    shares = [(numbers, share), (np.asarray(partners)[:most], 1 - share)]
+    lines = [[(f"{part:.0%} {shortened(classes[number], 9)}", INK) for number in each] for each, part in shares]
+    return picture_grid(pixels, list(zip(*lines, strict=True)), f"{title}, mixed")
 
 
 def _rate(lr: float) -> str:

@@ -22,7 +22,7 @@ from hpcli.recording.checkpoint import Entry, load_state, serialised
 from hpcli.recording.recorder import State
 from hpcli.states import Label
 
-FORMAT = 2
+FORMAT = 3
 METADATA = "hpcli"
 """In the metadata of a safetensors file, what the weights were trained on: JSON."""
 INDEX = "index.json"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hpcli.errors import CheckpointError
 from hpcli.files import storing, sync_folder, write_atomic
-from hpcli.recording.csv_text import complete, header_of, line_of, read_rows
+from hpcli.recording.csv_text import complete, header_of, lacking, line_of, read_rows
 from hpcli.recording.rows import R, Row, declared_tables
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class CsvFiles:
         self.folder = folder
         self._open: dict[str, int] = {}  # table → descriptor
         self._hashes: dict[str, HASH] = {}  # of what each open table holds
+        self._headers: dict[str, bytes] = {}  # first line of each open table
         self._has_new = False  # a file whose name a power cut would still take
         self._waiting: dict[str, list[bytes]] = {}  # table → lines
         self._written_at = 0.0
@@ -43,7 +44,8 @@ class CsvFiles:
         is_first = row.table not in self._open
         if is_first:
             self._start(type(row))
-        self._waiting.setdefault(row.table, []).append(line_of(row))
+        lacks = lacking(type(row), self._headers[row.table]) or frozenset()
+        self._waiting.setdefault(row.table, []).append(line_of(row, lacks))
         if is_first or time.monotonic() - self._written_at >= WAIT_SECONDS:
             self.write()
 
@@ -144,6 +146,7 @@ class CsvFiles:
     def _keep_open(self, table: str, data: bytes) -> int:
         """Open a table that holds `data`, to append to it."""
         self._hashes[table] = hashlib.sha256(data)
+        self._headers[table] = data.partition(b"\n")[0].rstrip(b"\r")
         self._open[table] = _descriptor(self._path(table))
         return self._open[table]
 
@@ -156,7 +159,7 @@ class CsvFiles:
         with storing(path):
             there = complete(path.read_bytes()) if path.exists() else b""
         header, own = there.partition(b"\n")[0].rstrip(b"\r"), header_of(kind).rstrip(b"\n")
-        if there and header != own:
+        if there and lacking(kind, header) is None:
             columns = f"{header.decode(errors='replace')}, not {own.decode()}"
             raise CheckpointError(f"{path}:1: its columns are {columns}; restore the file, or start anew")
         with storing(path):
@@ -165,6 +168,7 @@ class CsvFiles:
             if not there:
                 _write(descriptor, header_of(kind))
                 self._hashes[kind.table].update(header_of(kind))
+                self._headers[kind.table] = own
                 self._has_new = True
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from hpcli.errors import CheckpointError
@@ -36,7 +37,7 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
         header = next(reader, None)
         if header is None:
             return []
-        columns = columns_of(kind)
+        columns = [column for column in columns_of(kind) if column.name in header or not column.late]
         missing = [column.name for column in columns if column.name not in header]
         if missing:
             raise ValueError(f"it has no column {missing[0]}")
@@ -59,7 +60,8 @@ def last_row(path: Path, kind: type[R]) -> R | None:
             header = file.readline()
             file.seek(max(len(header), path.stat().st_size - TAIL_BYTES))
             *_, line = [each for each in file.read().splitlines(keepends=True) if each.endswith(b"\n")]
-        columns, texts = columns_of(kind), dict(zip(_fields(header), _fields(line), strict=True))
+        texts = dict(zip(_fields(header), _fields(line), strict=True))
+        columns = [each for each in columns_of(kind) if each.name in texts or not each.late]
         return kind(**{each.field: each.read(texts[each.name]) for each in columns})
     except (OSError, ValueError, KeyError):
         return None
@@ -74,14 +76,31 @@ def header_of(kind: type[Row]) -> bytes:
     return _line(column.name for column in columns_of(kind))
 
 
-def line_of(row: Row) -> bytes:
+def lacking(kind: type[Row], header: bytes) -> frozenset[str] | None:
+    """The columns that a file with this first line lacks, as they came later; None: it is not the table's."""
+    return _lacking(kind, header)  # type: ignore[arg-type]  # as with `columns_of`
+
+
+@cache
+def _lacking(kind: type[Row], header: bytes) -> frozenset[str] | None:
+    names, columns = header.decode(errors="replace").split(","), columns_of(kind)
+    if names != [column.name for column in columns if column.name in names or not column.late]:
+        return None
+    return frozenset(column.name for column in columns) - set(names)
+
+
+def line_of(row: Row, lacks: frozenset[str] = frozenset()) -> bytes:
     """A row's line.
+
+    Args:
+        row: of any table.
+        lacks: columns that its file lacks.
 
     Raises:
         TypeError: a value is not of its column's type.
     """
-    columns = columns_of(type(row))
-    return _line(column.text(cell) for column, cell in zip(columns, cells(row), strict=True))
+    columns = zip(columns_of(type(row)), cells(row), strict=True)
+    return _line(column.text(cell) for column, cell in columns if column.name not in lacks)
 
 
 def _line(texts: Iterable[str]) -> bytes:

@@ -35,6 +35,7 @@ class Row:
 
     A field is an `int`, a `float`, a `str`, a `bool` or an enum of words, or one of these `| None`. A field whose name
     is a word of Python ends in an underscore that its column does not have. An empty text that may be None is None.
+    A field that came later is None by default: a file that an older hpcli wrote or began lacks its column.
     """
 
     table: ClassVar[str]
@@ -49,11 +50,12 @@ R = TypeVar("R", bound=Row)
 
 @dataclass(frozen=True)
 class Column:
-    """A declared column: its field, type, and whether a value may be missing."""
+    """A declared column: its field, type, whether a value may be missing, whether the column itself may."""
 
     field: str
     kind: type
     optional: bool
+    late: bool = False
 
     @property
     def name(self) -> str:
@@ -132,7 +134,7 @@ def _columns_of(kind: type[Row]) -> tuple[Column, ...]:
         (inner,) = members - {type(None)}
         if inner not in _ACCEPTED and not issubclass(inner, StrEnum):
             raise TypeError(f"{kind.__name__}.{each.name}: a column cannot hold {inner}")
-        found.append(Column(each.name, inner, type(None) in members))
+        found.append(Column(each.name, inner, type(None) in members, each.default is None))
     return tuple(found)
 
 

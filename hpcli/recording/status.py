@@ -15,8 +15,10 @@ from hpcli.errors import CheckpointError
 from hpcli.files import is_locked, write_atomic
 from hpcli.states import RunStatus
 
-FORMAT = 2
-"""Of run folders. 1: tables without declared types, inputs that stood in no config."""
+FORMAT = 3
+"""Of run folders. 1: tables without declared types, inputs that stood in no config. 2: steps without `grad_norm`."""
+READ = (2, FORMAT)
+"""The formats that are read, and gone on with."""
 FILE, LOCK = "status.json", ".lock"
 
 
@@ -55,7 +57,7 @@ def read_standing(folder: Path) -> Standing | None:
     try:
         about = json.loads(path.read_bytes())
         form = about.get("format", 1)
-        if form != FORMAT:
+        if form not in READ:
             raise CheckpointError(
                 f"{folder}: a run folder of format {form}; this hpcli reads format {FORMAT}. Its CSV files and "
                 "model.safetensors are readable still (--init takes them); start a new run"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from hpcli.analysis.decay import MOST_EPOCHS, Budget, Indistinct, budget, indistinct, num_indistinct
 from hpcli.config import Config
+from hpcli.config.controls import finds_rate
 from hpcli.config.optimizers import is_corrected
 from hpcli.config.varying import Setting, written
 from hpcli.results.data import DataFacts
@@ -16,10 +17,13 @@ MOST_LINES = 6
 
 
 def budget_of(config: Config, data: DataFacts) -> Budget | None:
-    """The decay budget of a run; None for Adam with L2, whose decay depends on the size of the gradients."""
+    """The decay budget of a run; None: it depends on the size of the gradients.
+
+    So does that of Adam with L2, and of an optimizer that finds its learning rate itself.
+    """
     optimizer = config.optimizer
     coupled = optimizer.decay == "coupled"
-    if coupled and optimizer.name != "sgd":
+    if (coupled and optimizer.name != "sgd") or finds_rate(optimizer.name):
         return None
     schedule = training_schedule(config, data.steps_per_epoch(config.data))
     return budget(

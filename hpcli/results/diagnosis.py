@@ -1,9 +1,4 @@
-"""What ails a training run, from its rows; and in words, each sign with its remedy.
-
-The remedies are Smith's (1803.09820, sections 3 to 4.4): regularisation is balanced, and a larger learning rate, more
-weight decay, more dropout and a smaller batch are all regularisation. A run that overfits needs more of one of them,
-one that underfits less, or a longer run, or a larger network.
-"""
+"""What ails a training run, from its rows; and in words, each sign with its remedy."""
 
 from __future__ import annotations
 
@@ -14,11 +9,19 @@ from hpcli.analysis.epochs import Curves
 from hpcli.analysis.signs import Finding
 from hpcli.recording.rows import Columns
 from hpcli.results.data import DataFacts
+from hpcli.results.remedies import remedy
 from hpcli.states import RunStatus, Sign
 
 
 def findings(
-    epochs: Columns, steps: Columns, data: DataFacts, status: RunStatus, reestimated: float | None
+    epochs: Columns,
+    steps: Columns,
+    data: DataFacts,
+    status: RunStatus,
+    reestimated: float | None,
+    *,
+    mixed: bool = False,
+    averages: bool = False,
 ) -> tuple[Finding, ...]:
     """The signs that a training run shows; none of one that is not over.
 
@@ -28,6 +31,8 @@ def findings(
         data: what it was trained on.
         status: how it ended.
         reestimated: its validation loss with BatchNorm's statistics measured anew; None: it is not known.
+        mixed: whether its batches were mixed.
+        averages: whether its optimizer is schedule-free: a learning rate that never falls is no fault of it.
     """
     counts = [each.valid_images or each.train_images for each in data.classes]
     if not status.is_over or not sum(counts) or not data.chance_loss() > 0:
@@ -43,13 +48,23 @@ def findings(
         steps=steps["train_loss"],
         reestimated=reestimated,
         diverged=status == RunStatus.DIVERGED,
+        mixed=mixed,
     )
-    return diagnose(curves)
+    return tuple(each for each in diagnose(curves) if not (averages and each.sign == Sign.LR_NOT_ANNEALED))
 
 
-def plain_findings(found: tuple[Finding, ...]) -> list[Mapping[str, object]]:
-    """Findings in plain values, for a summary: the sign, what it says, the remedy."""
-    return [{"sign": str(each.sign), "says": says(each), "remedy": REMEDIES[each.sign]} for each in found]
+def plain_findings(
+    found: tuple[Finding, ...], clip_norm: str = "1.0", optimizer: str = "adamw"
+) -> list[Mapping[str, object]]:
+    """Findings in plain values, for a summary: the sign, what it says, the remedy.
+
+    Args:
+        found: of a run.
+        clip_norm: what its gradients could be clipped to.
+        optimizer: its `optimizer.name`.
+    """
+    remedies = {each.sign: remedy(each.sign, clip_norm, optimizer) for each in found}
+    return [{"sign": str(each.sign), "says": says(each), "remedy": remedies[each.sign]} for each in found]
 
 
 def says(found: Finding) -> str:
@@ -72,24 +87,6 @@ _MARKS = {
 }
 WRONG_RATE = frozenset({Sign.DIVERGED, Sign.COLLAPSED, Sign.AT_CHANCE, Sign.LR_TOO_HIGH, Sign.LR_TOO_LOW})
 """Signs of a learning rate that does not suit: a range test comes before all else."""
-_FARTHER = "(hpcli lr-find shows how far it can go)"
-REMEDIES = {
-    Sign.DIVERGED: f"Lower schedule.max_lr {_FARTHER}, or set train.clip_norm: 1.0.",
-    Sign.COLLAPSED: f"Lower schedule.max_lr {_FARTHER} or optimizer.weight_decay: together they are too much.",
-    Sign.AT_CHANCE: "Find a learning rate that trains (hpcli lr-find), or train longer.",
-    Sign.UNSTABLE: "Lower schedule.max_lr a little, let it rise more slowly (schedule.pct_start), or set "
-    "train.clip_norm: 1.0.",
-    Sign.LR_TOO_HIGH: f"Lower schedule.max_lr {_FARTHER}, or the weight decay that goes with it.",
-    Sign.LR_TOO_LOW: f"Raise schedule.max_lr {_FARTHER}; if it is right, train longer: too few epochs look the same.",
-    Sign.LR_NOT_ANNEALED: "Let the learning rate fall at the end: schedule.name: one_cycle, or piecewise.",
-    Sign.BN_LAG: "Train longer, raise model.bn_momentum, or believe the loss with statistics measured anew.",
-    Sign.OVERFITTING: "More regularisation, one kind at a time: a larger schedule.max_lr, more weight decay (hpcli "
-    "sweep-wd), augmentation or dropout, or a smaller batch.",
-    Sign.UNDERFITTING: f"Train longer, or with a larger schedule.max_lr {_FARTHER}; then less regularisation (weight "
-    "decay, dropout, augmentation), or a larger network.",
-    Sign.REGULARISED: "Nothing is to be changed.",
-}
-"""What is to be done, in words, about each sign."""
 
 
 def _diverged(found: Finding) -> str:
@@ -182,7 +179,8 @@ def _underfitting(found: Finding) -> str:
     if found.epochs:
         return f"Both losses still fall at the end, validation to {valid}, training to {own}."
     noisy = found.evidence["batches"] > 1.2 * found.evidence["train_loss"]
-    cause = f" Dropout and augmentation raise it to {batches} in training: less of them helps first." if noisy else ""
+    what = "Mixing, dropout and augmentation" if "mixed" in found.evidence else "Dropout and augmentation"
+    cause = f" {what} raise it to {batches} in training: less of them helps first." if noisy else ""
     return (
         f"The training loss is high, {own} where chance is {_loss(found, 'chance')}, and the validation loss near it, "
         f"{valid}.{cause}"
@@ -190,9 +188,10 @@ def _underfitting(found: Finding) -> str:
 
 
 def _regularised(found: Finding) -> str:
+    what = "mixing, dropout, augmentation" if "mixed" in found.evidence else "dropout, augmentation"
     return (
         f"The loss in training, {_loss(found, 'train_loss')}, is above the validation loss, "
-        f"{_loss(found, 'valid_loss')}, for dropout, augmentation or label smoothing alone: without them training "
+        f"{_loss(found, 'valid_loss')}, for {what} or label smoothing alone: without them training "
         f"images have {_loss(found, 'train_eval_loss')}."
     )
 

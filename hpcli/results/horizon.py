@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hpcli.analysis.decay import carried
 from hpcli.config import Config
+from hpcli.config.controls import finds_rate
 from hpcli.config.varying import Setting
 from hpcli.results.budgets import decaying_rates
 from hpcli.results.data import DataFacts
@@ -51,8 +52,9 @@ def longer(setting: Setting, data: DataFacts, epochs: int) -> Longer | None:
     many seeds could show, and one that was carried by theory was no better. On more images theory carries it.
     """
     own, decay = setting.config, setting.config.optimizer.weight_decay
-    is_l2_of_adam = own.optimizer.decay == "coupled" and own.optimizer.name != "sgd"  # the theory is not about it
-    is_longer, is_part = epochs > own.train.epochs, own.data.train_fraction < 1 and not is_l2_of_adam
+    is_l2_of_adam = own.optimizer.decay == "coupled" and own.optimizer.name != "sgd"
+    is_of_theory = not is_l2_of_adam and not finds_rate(own.optimizer.name)
+    is_longer, is_part = epochs > own.train.epochs, own.data.train_fraction < 1 and is_of_theory
     if decay <= 0 or not (is_longer or is_part):
         return None
     brackets = (decay / 4, decay, decay * 4) if is_longer else ()

@@ -8,33 +8,36 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hpcli.analysis.clipping import GradientNorms
 from hpcli.analysis.signs import Finding
 from hpcli.config import Config
-from hpcli.errors import CheckpointError
+from hpcli.config.optimizers import CONTROLS, FREE
 from hpcli.recording.recorder import Record, Rows
 from hpcli.recording.rows import Columns, Row, columns
 from hpcli.results import Summary
+from hpcli.results.batch import Batch
 from hpcli.results.data import DataFacts
 from hpcli.results.diagnosis import WRONG_RATE, findings, plain_findings
 from hpcli.results.following import EVALUATE, FIND, Following
+from hpcli.results.gradients import gradient_facts, gradients_of, two_digits
 from hpcli.results.html import InNotebook
 from hpcli.states import RunStatus
 from hpcli.training.schedules import Schedule, training_schedule
 
-BATCH = "batch"
-"""Name of the arrays of a training batch: images and labels."""
-
 
 @dataclass(frozen=True)
 class Step(Row, table="steps"):
-    """An update of the weights. The loss is its batch's, before the update, in nats."""
+    """An update of the weights. The loss is its batch's, before the update, in nats.
+
+    `grad_norm` is the L2 norm of the gradient, all weights together, before it is clipped; None: it was not measured.
+    """
 
     step: int
     lr: float
     momentum: float
     train_loss: float
+    grad_norm: float | None = None
 
 
 @dataclass(frozen=True)
@@ -89,15 +92,6 @@ class Reestimated(Row, table="reestimated"):
 
 
 @dataclass(frozen=True)
-class Batch:
-    """A training batch as the network gets it, before normalisation."""
-
-    images: NDArray[np.uint8]  # [B, H, W, C]
-    labels: NDArray[np.int64]  # [B]
-    classes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class TrainResult(InNotebook, frame="epochs", row=Epoch):
     """A training run in plain numbers. Losses in nats, accuracies as fractions."""
 
@@ -123,7 +117,7 @@ class TrainResult(InNotebook, frame="epochs", row=Epoch):
             epochs=columns(Epoch, rows.rows(Epoch)),
             weight_norms=tuple(rows.rows(WeightNorm)),
             test=next(iter(rows.rows(FinalTest)), None),
-            batch=_batch(rows, data),
+            batch=Batch.from_rows(rows, data.names),
             reestimated=next(iter(rows.rows(Reestimated)), None),
         )
 
@@ -172,16 +166,24 @@ class TrainResult(InNotebook, frame="epochs", row=Epoch):
         return int(np.nanargmin(losses)) if np.isfinite(losses).any() else None
 
     @cached_property
+    def gradients(self) -> GradientNorms | None:
+        """What its gradients were like; None: their norms were not recorded."""
+        return gradients_of(self.steps, self.config.train.clip_norm)
+
+    @cached_property
     def diagnosis(self) -> tuple[Finding, ...]:
         """What ails the run, each sign with its evidence; nothing: it is sound, or not over."""
         anew = None if self.reestimated is None else self.reestimated.loss
-        return findings(self.epochs, self.steps, self.data, self.status, anew)
+        mixed = self.config.train.mixup > 0 or self.config.train.cutmix > 0
+        averages = self.config.optimizer.name == FREE
+        return findings(self.epochs, self.steps, self.data, self.status, anew, mixed=mixed, averages=averages)
 
     @property
     def following(self) -> Following | None:
         """Looking at what was trained, or for a learning rate at which it trains."""
         is_lost = self.status == RunStatus.DIVERGED or any(each.sign in WRONG_RATE for each in self.diagnosis)
-        return (FIND if is_lost else EVALUATE) if self.status.is_over else None
+        is_found = is_lost and self.config.optimizer.name not in CONTROLS  # by a range test
+        return (FIND if is_found else EVALUATE) if self.status.is_over else None
 
     def summary(self) -> Summary:
         """The result in plain values."""
@@ -192,6 +194,8 @@ class TrainResult(InNotebook, frame="epochs", row=Epoch):
             "epochs": len(self.epochs["epoch"]),
             "steps": len(self.steps["step"]),
         }
+        gradients = None if self.status == RunStatus.DIVERGED else self.gradients  # those of a lost run are no measure
+        summary |= gradient_facts(gradients, self.config.train.clip_norm)
         summary["weight_norms"] = {each.group: [each.start, each.end] for each in self.weight_norms}
         if self.reestimated is not None:
             summary |= {
@@ -203,7 +207,8 @@ class TrainResult(InNotebook, frame="epochs", row=Epoch):
             summary |= score
         if self.status == RunStatus.FINISHED and self.valid_loss is not None:
             summary["sentence"] = self._sentence()
-        summary["diagnosis"] = plain_findings(self.diagnosis)
+        clip_norm = "1.0" if gradients is None else two_digits(gradients.threshold)
+        summary["diagnosis"] = plain_findings(self.diagnosis, clip_norm, self.config.optimizer.name)
         return summary
 
     def _sentence(self) -> str:
@@ -239,12 +244,3 @@ def mean_growth(results: Sequence[TrainResult]) -> dict[str, float]:
         if np.isfinite([norm.start, norm.end]).all():
             pairs.setdefault(norm.group, []).append(norm.end / norm.start)
     return {group: float(np.mean(ratios)) for group, ratios in pairs.items()}
-
-
-def _batch(rows: Rows, data: DataFacts) -> Batch | None:
-    arrays = rows.arrays(BATCH)
-    if arrays is None:
-        return None
-    if arrays.keys() != {"images", "labels"}:
-        raise CheckpointError(f"{BATCH}.npz: damaged, it holds no images and labels; delete it, or start anew")
-    return Batch(arrays["images"], arrays["labels"], data.names)  # type: ignore[arg-type]

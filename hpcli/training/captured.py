@@ -185,6 +185,11 @@ class CapturedStep:
         self.step.optimizer.step(lr, momentum)
         return loss
 
+    @property
+    def grad_norm(self) -> Tensor | None:
+        """As `Step`'s; overwritten by the next step, too."""
+        return self.step.grad_norm
+
     def _attach_gradients(self) -> None:
         """An optimizer's step lets go of the gradients, which the capture made and every replay fills."""
         if self._gradients is None:

@@ -1,6 +1,8 @@
-"""The losses of a run's steps, collected on the device and read without making it wait."""
+"""The losses and gradient norms of a run's steps, collected on the device and read without making it wait."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,24 +14,37 @@ EVERY = 10
 
 
 class LossRecord:
-    """Losses by step. On a GPU they travel to the host every few steps, beside the computation; on a CPU at once."""
+    """Losses and norms by step. On a GPU they travel to the host every few steps, beside the computation."""
 
     def __init__(self, num_steps: int, start: int, device: torch.device) -> None:
         self.on_gpu = device.type == "cuda"
         if self.on_gpu:
-            self.values = torch.zeros(num_steps, device=device)  # [S]
-            self.host = torch.zeros(num_steps, pin_memory=True)
+            self.values = torch.zeros(num_steps, 2, device=device)  # [S, 2], loss and norm
+            self.host = torch.zeros(num_steps, 2, pin_memory=True)
         self.copied = self.written = self.taken = start
         self.events: list[tuple[int, torch.cuda.Event]] = []
         self.arrived: list[StepLoss] = []  # on a CPU
+        self.norms: dict[int, float] = {}  # likewise
+        self.has_norms = False
 
-    def write(self, step: int, loss: Tensor) -> None:
-        """Keep the loss of a step: a float32 scalar on the device. Steps come in order."""
+    def write(self, step: int, loss: Tensor, grad_norm: Tensor | None = None) -> None:
+        """Keep what came of a step. Steps come in order.
+
+        Args:
+            step: its number.
+            loss: a float32 scalar on the device.
+            grad_norm: likewise; None: it is not measured, at no step.
+        """
         self.written = step + 1
+        self.has_norms = grad_norm is not None
         if not self.on_gpu:
             self.arrived.append((step, loss.item()))
+            if grad_norm is not None:
+                self.norms[step] = grad_norm.item()
             return
-        self.values[step].copy_(loss)
+        self.values[step, 0].copy_(loss)
+        if grad_norm is not None:
+            self.values[step, 1].copy_(grad_norm)
         if self.written - self.copied >= EVERY:
             self._send()
 
@@ -40,7 +55,13 @@ class LossRecord:
             return taken
         first, last = self.taken, self._received(wait)
         self.taken = last
-        return list(zip(range(first, last), self.host[first:last].tolist(), strict=True))
+        return list(zip(range(first, last), self.host[first:last, 0].tolist(), strict=True))
+
+    def grad_norm(self, step: int) -> float | None:
+        """The norm of the gradient at a step whose loss has arrived; None: it was not measured."""
+        if not self.has_norms:
+            return None
+        return self.host[step, 1].item() if self.on_gpu else self.norms[step]
 
     def _send(self) -> None:
         window = slice(self.copied, self.written)
@@ -59,3 +80,24 @@ class LossRecord:
             arrived, event = self.events.pop(0)
             event.synchronize()
         return arrived
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """A step that has been taken, and the losses that have arrived since the last report: on a GPU they come late."""
+
+    step: int
+    epoch: int
+    lr: float
+    momentum: float
+    ends_epoch: bool
+    losses: tuple[StepLoss, ...]
+    _record: LossRecord
+
+    def wait(self) -> tuple[StepLoss, ...]:
+        """Wait for a GPU, and return the losses up to this step that had not arrived."""
+        return tuple(self._record.take(wait=True))
+
+    def grad_norm(self, step: int) -> float | None:
+        """The norm of the gradient at a step whose loss has arrived, before clipping; None: it was not measured."""
+        return self._record.grad_norm(step)

@@ -1,4 +1,4 @@
-"""torch's own optimizers and timm's, their learning rate and momentum set anew for every step."""
+"""torch's own optimizers and those of libraries, their learning rate and momentum set anew for every step."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from hpcli.config.optimizers import is_timm
+from hpcli.config.optimizers import CONTROLS, is_timm
 from hpcli.config.schema import OptimizerConfig
+from hpcli.training.control_optimizer import control_optimizer
 from hpcli.training.timm_optimizer import timm_optimizer
 
 DECAY_KEYS = ("weight_decay", "decoupled_decay")
@@ -23,8 +24,9 @@ class Optimizer:
     | adamw | torch.optim.AdamW | torch.optim.Adam |
     | sgd | SGDW (Loshchilov & Hutter, 1711.05101), without decay in torch.optim.SGD | torch.optim.SGD |
 
-    And timm's, each with the decay that it has: config/optimizers.py. The momentum goes to every place that a group has
-    for one: the first of its betas, its momentum, or both, as in Muon, whose betas are those of AdamW for vectors.
+    And those of libraries, each with the decay that it has: config/optimizers.py. The momentum goes to every place that
+    a group has for one: the first of its betas, its momentum, or both, as in Muon, whose betas are those of AdamW for
+    vectors.
     """
 
     def __init__(self, torch_optimizer: torch.optim.Optimizer, *, decays_itself: bool = False) -> None:
@@ -38,6 +40,8 @@ class Optimizer:
         self.torch_optimizer = torch_optimizer
         self.peak_lr: float | None = None
         """The highest learning rate of the run, which a corrected decay is relative to; None: each step's own."""
+        if self.averages:
+            torch_optimizer.train()  # type: ignore[attr-defined]
         self._begins = [{key: group[key] for key in group if key != "params"} for group in torch_optimizer.param_groups]
 
     @classmethod
@@ -45,13 +49,18 @@ class Optimizer:
         """As the section `optimizer` says, for a model's trainable weights.
 
         Raises:
-            ConfigError: an optimizer of timm's that cannot be had, or not with these options.
+            ConfigError: an optimizer of a library that cannot be had, or not with these options.
         """
         decays_itself = config.name == "sgd" and config.decay == "decoupled"
         groups = _groups(model, config, DECAY_KEYS if decays_itself else DECAY_KEYS[:1])
         optimizer = cls(_build(groups, config), decays_itself=decays_itself)
         optimizer.set_weight_decay(config.weight_decay)
         return optimizer
+
+    @property
+    def averages(self) -> bool:
+        """Whether it is schedule-free: its average of the weights is to be evaluated, not where it takes gradients."""
+        return "train_mode" in self.torch_optimizer.param_groups[0]
 
     def step(self, lr: float, momentum: float) -> None:
         """Update the weights from their gradients, and clear those."""
@@ -110,6 +119,8 @@ def _groups(model: nn.Module, config: OptimizerConfig, decay_keys: Sequence[str]
 def _build(groups: list[dict[str, Any]], config: OptimizerConfig) -> torch.optim.Optimizer:
     if is_timm(config.name):
         return timm_optimizer(config.name, groups, config.options)
+    if config.name in CONTROLS:
+        return control_optimizer(config.name, groups, config.options)
     if config.name == "sgd":
         # A momentum above 0 at construction satisfies Nesterov's check; every step sets its own.
         return torch.optim.SGD(groups, lr=0.0, momentum=0.9, nesterov=config.nesterov, fused=True)

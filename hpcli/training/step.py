@@ -38,13 +38,18 @@ class Step:
         numerics: Numerics,
         clip_norm: float | None = None,
         compiles: bool = False,
+        norms: bool = False,
     ) -> None:
         self.model = model
         self._forward: Forward | None = None if compiles else model  # None: it is compiled at the first step
         self.optimizer = optimizer
         self.loss = loss
         self.numerics = numerics
-        self.clip_norm = clip_norm
+        self.clip_norm, self.norms = clip_norm, norms
+        self._weights = [weight for weight in model.parameters() if weight.requires_grad]
+        self.grad_norm: Tensor | None = None
+        """The L2 norm of the last step's gradient, all weights together, before it is clipped: a scalar on the device,
+        unread. None: it is not measured, as there is no `norms` and nothing is clipped."""
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float, momentum: float) -> Tensor:
         """Take one step.
@@ -71,5 +76,8 @@ class Step:
         loss = self.loss(logits.float(), labels)
         loss.backward()
         if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+            self.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        elif self.norms:
+            gradients = [weight.grad for weight in self._weights if weight.grad is not None]
+            self.grad_norm = nn.utils.get_total_norm(gradients, foreach=True)
         return loss.detach()

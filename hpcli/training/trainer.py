@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,14 +16,14 @@ from hpcli.data.randomness import STEP, seed_for
 from hpcli.errors import CheckpointError
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
-from hpcli.training.average import WeightAverage
 from hpcli.training.batchnorm import Reestimation, check_batch
 from hpcli.training.captured import CapturedStep, CudaGraph, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.initial import Draw, InitialWeights, drawn_by, same
-from hpcli.training.losses import LossRecord, StepLoss
+from hpcli.training.losses import LossRecord, StepReport
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
+from hpcli.training.schedule_free import average_of
 from hpcli.training.schedules import Schedule
 from hpcli.training.step import CrossEntropy, Loss, Step
 from hpcli.training.weights import first_difference, snapshot
@@ -33,23 +32,6 @@ Weights = Mapping[str, Tensor]
 """Tensors by name, as of `state_dict`."""
 State = dict[str, Any]
 """Tensors and plain types."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """A step that has been taken, and the losses that have arrived since the last report: on a GPU they come late."""
-
-    step: int
-    epoch: int
-    lr: float
-    momentum: float
-    ends_epoch: bool
-    losses: tuple[StepLoss, ...]
-    _record: LossRecord
-
-    def wait(self) -> tuple[StepLoss, ...]:
-        """Wait for a GPU, and return the losses up to this step that had not arrived."""
-        return tuple(self._record.take(wait=True))
 
 
 class Trainer:
@@ -73,6 +55,7 @@ class Trainer:
         cuda_graph: bool = False,
         draw: Draw | None = None,
         ema: float | None = None,
+        grad_norms: bool = False,
     ) -> None:
         """Make a trainer from its parts. `from_config` makes the parts too.
 
@@ -87,17 +70,23 @@ class Trainer:
             compiles: compile the step's network.
             cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
-            ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: no average.
+            ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: none but that of
+                an optimizer that averages itself.
+            grad_norms: measure the norm of every step's gradient, which a run that clips does anyway.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
         self.device = data.device
         self.numerics = numerics or Numerics(data.device)
         own_loss = loss or CrossEntropy()
-        step = Step(model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles)
+        step = Step(
+            model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles, norms=grad_norms
+        )
         self.take_step = CapturedStep(step) if cuda_graph else step
         self._reestimation = Reestimation(model, self.numerics, CudaGraph if cuda_graph else None)
         self._initial = InitialWeights(draw or same(model))
-        self.average = WeightAverage(model, ema)
+        self.average = average_of(
+            model, optimizer, ema, data=data, numerics=self.numerics, reestimation=self._reestimation
+        )
         self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
         self._losses = LossRecord(0, 0, self.device)
 
@@ -127,7 +116,14 @@ class Trainer:
         check_batch(config, model)
         trainer = cls(
             model,
-            DeviceData.from_config(splits, config.data, seed=config.seed, device=where),
+            DeviceData.from_config(
+                splits,
+                config.data,
+                seed=config.seed,
+                device=where,
+                mixup=config.train.mixup,
+                cutmix=config.train.cutmix,
+            ),
             Optimizer.from_config(model, config.optimizer),
             CrossEntropy(config.train.label_smoothing),
             seed=config.seed,
@@ -137,6 +133,7 @@ class Trainer:
             cuda_graph=is_captured(config, where),
             draw=draw,
             ema=config.train.ema,
+            grad_norms=config.record.grad_norm,
         )
         if weights is not None:
             trainer.load_weights(weights)
@@ -160,7 +157,7 @@ class Trainer:
                 images, labels = self.data.loader.batch(step)
                 devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
                 loss = self.take_step(images, labels, lrs[step], momenta[step])
-                self._losses.write(step, loss)
+                self._losses.write(step, loss, self.take_step.grad_norm)
                 if not schedule.is_range:
                     self.average.update()
             self.step, self.is_fresh = step + 1, False

@@ -18,9 +18,9 @@ from hpcli.results.train import Epoch, FinalTest, Reestimated, Step, TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.batchnorm import steps_to_settle
 from hpcli.training.device import generators_kept
-from hpcli.training.losses import StepLoss
+from hpcli.training.losses import StepLoss, StepReport
 from hpcli.training.schedules import training_schedule
-from hpcli.training.trainer import StepReport, Trainer
+from hpcli.training.trainer import Trainer
 from hpcli.training.weights import weight_norms
 from hpcli.trials.made_with import made_with, record_made_with
 from hpcli.trials.spec import Spec
@@ -102,7 +102,7 @@ class _Training:
     def goes_on_after(self, report: StepReport) -> bool:
         stopping, labels = self.recorder.should_stop(), self._labels(report)
         saving = stopping or bool(labels) or self.recorder.is_due(ends_epoch=report.ends_epoch, is_best=False)
-        self._write(report.losses + (report.wait() if saving else ()))  # a state knows every loss up to its step
+        self._write(report, report.losses + (report.wait() if saving else ()))  # a state knows all up to its step
         if self.status == RunStatus.DIVERGED:
             return False
         valid_loss = self._end_epoch(report) if report.ends_epoch else None
@@ -127,17 +127,18 @@ class _Training:
         if self.status == RunStatus.FINISHED and self.trainer.data.splits.test is not None:
             score = self.trainer.evaluate("test")
             self.recorder.replace(FinalTest, [FinalTest(score.loss, score.accuracy, score.top5)])
-        settles_after = steps_to_settle(self.trainer.model)
+        settles_after = 0 if self.trainer.optimizer.averages else steps_to_settle(self.trainer.model)
         if self.status == RunStatus.FINISHED and len(self.schedule) < settles_after:
             anew = self.trainer.evaluate("valid", bn_images=BN_IMAGES)
             self.recorder.replace(Reestimated, [Reestimated(anew.loss, anew.accuracy, anew.top5, settles_after)])
         self.recorder.keep_weights(self.trainer.average.weights(), self.data.plain())
         return TrainResult.from_rows(self.config, self.status, self.recorder)
 
-    def _write(self, losses: tuple[StepLoss, ...]) -> None:
+    def _write(self, report: StepReport, losses: tuple[StepLoss, ...]) -> None:
         """Write the losses that have arrived, up to the first that is not finite."""
         for step, loss in losses:
-            self.recorder.add(Step(step, float(self.schedule.lr[step]), float(self.schedule.momentum[step]), loss))
+            lr, momentum = float(self.schedule.lr[step]), float(self.schedule.momentum[step])
+            self.recorder.add(Step(step, lr, momentum, loss, report.grad_norm(step)))
             self.loss_sum += loss
             self.loss_count += 1
             self.on_progress(Progress(step + 1, len(self.schedule), loss))

@@ -54,6 +54,7 @@ def test_by_default_these_keys_do_nothing() -> None:
         "data.root", "data.cache_dir", "data.image_size", "data.eval_batch_size", "data.resident_mb",
         "model.pretrained", "optimizer.options", "optimizer.nesterov", "schedule.gamma", "schedule.warmup",
         "schedule.decay_ratio", "schedule.decay_type", "schedule.milestones", "train.cuda_graph", "record.tensorboard",
+        "record.grad_norm",
     ]  # fmt: skip
 
 

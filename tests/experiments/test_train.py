@@ -26,12 +26,14 @@ from hpcli.experiments.interpolate import interpolate
 from hpcli.experiments.lr_find import lr_find
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import PICTURES, train
+from hpcli.plots.train import early_figures
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import Progress
 from hpcli.recording.recorder import State
 from hpcli.recording.rows import Row, columns, columns_of
-from hpcli.results.train import BATCH, Epoch, FinalTest, Step, TrainResult, WeightNorm
+from hpcli.results.batch import BATCH
+from hpcli.results.train import Epoch, FinalTest, Step, TrainResult, WeightNorm
 from hpcli.runs.run import Run
 from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer
@@ -48,7 +50,7 @@ def test_a_run_in_memory(config: Config) -> None:
     assert result.steps["step"].tolist() == list(range(21))
     assert result.steps["lr"].tolist() == result.schedule.lr.tolist()
     assert result.steps["momentum"].tolist() == result.schedule.momentum.tolist()
-    assert [column.name for column in columns_of(Step)] == ["step", "lr", "momentum", "train_loss"]
+    assert [column.name for column in columns_of(Step)] == ["step", "lr", "momentum", "train_loss", "grad_norm"]
     assert [column.name for column in columns_of(Epoch)] == [
         "epoch", "step", "train_loss", "train_eval_loss", "valid_loss", "valid_accuracy", "valid_top5", "lr", "momentum", "seconds",
     ]  # fmt: skip
@@ -59,6 +61,22 @@ def test_a_run_in_memory(config: Config) -> None:
     assert [report.done for report in reports if report.loss is not None] == list(range(1, 22))
     assert [report.epoch for report in reports if report.epoch is not None] == recorder.rows(Epoch)
     assert all(report.total == 21 for report in reports)
+
+
+@pytest.mark.parametrize("settings", [{"record.grad_norm": True}, {"train.clip_norm": 0.1}], ids=str)
+def test_norms_of_gradients_are_recorded_and_change_nothing_else(config: Config, settings: dict[str, object]) -> None:
+    own = with_overrides(config, settings)
+    found, recorder = train(own), MemoryRecorder()
+    assert np.isfinite(found.steps["grad_norm"]).all()
+    assert found.gradients is not None
+    assert (found.gradients.clipped is None) == ("record.grad_norm" in settings)
+    facts = {"grad_norm_median", "grad_norm_p90", "grad_norm_max", "gradients"}
+    assert facts <= found.summary().keys()
+    plain = train(with_overrides(own, {"record.grad_norm": False, "train.clip_norm": None}), recorder=recorder)
+    assert [row.grad_norm for row in recorder.rows(Step)] == [None] * 21
+    assert (plain.gradients, facts & plain.summary().keys()) == (None, set())
+    is_same = plain.steps["train_loss"].tolist() == found.steps["train_loss"].tolist()
+    assert is_same == ("record.grad_norm" in settings)
 
 
 def test_metrics_are_what_the_trainer_measures(config: Config) -> None:
@@ -106,6 +124,37 @@ def test_the_first_batch_is_kept_to_be_looked_at(config: Config) -> None:
     assert set(kept) == {"images", "labels"}
 
 
+def test_a_mixed_batch_is_kept_with_the_labels_of_both_images(config: Config, tmp_path: Path) -> None:
+    config = with_overrides(config, {"train.mixup": 0.4})
+    with DiskRecorder.create("train", config, tmp_path / "run") as recorder:
+        batch = train(config, recorder=recorder).batch
+    loader = Trainer.from_config(config).data.loader
+    images, labels = loader.pictures(0)
+    mix = loader.mix(0)
+    assert batch is not None
+    assert mix is not None
+    assert batch.partners is not None
+    assert batch.images.tolist() == images.tolist()
+    assert batch.labels.tolist() == labels.tolist() == batch.partners[::-1].tolist()
+    assert batch.share == mix.share
+    figure = early_figures(Run.open(tmp_path / "run").result)["batch"]  # type: ignore[arg-type]
+    texts = {text.get_text() for text in figure.axes[0].texts}
+    first, second = f"{mix.share:.0%} {labels[0]}", f"{1 - mix.share:.0%} {labels[-1]}"
+    assert {first, second, "A training batch, as the network sees it, mixed"} <= texts
+
+
+def test_mixing_can_be_swept_and_tested_by_rates(config: Config) -> None:
+    """No mixing is the run that knows nothing of it, and a mixed range test is one too."""
+    small = with_overrides(config, {"sweep.epochs": 1, "sweep.seeds": 1})
+    found = sweep(small, {"train.mixup": [0, 0.2, 0.4]})
+    assert found.losses.shape == (3, 1)
+    assert len(set(found.losses.ravel())) == 3
+    plain = sweep(small, {"train.cutmix": [0, 1.0]})
+    assert plain.losses[0] == found.losses[0]
+    curve = lr_find(with_overrides(small, {"lr_find.seeds": 1, "train.cutmix": 1.0})).curves[0]
+    assert np.isfinite(curve.train_loss).any()
+
+
 def test_the_result_comes_back_from_its_folder(config: Config, tmp_path: Path) -> None:
     with DiskRecorder.create("train", config, tmp_path / "run") as recorder:
         result = train(config, recorder=recorder)
@@ -116,9 +165,7 @@ def test_the_result_comes_back_from_its_folder(config: Config, tmp_path: Path) -
     assert (again.status, again.config, again.data) == (RunStatus.FINISHED, config, result.data)
     assert (again.test, again.weight_norms) == (result.test, result.weight_norms)
     for before, after in ((result.steps, again.steps), (result.epochs, again.epochs)):
-        assert {name: each.tolist() for name, each in before.items()} == {
-            name: each.tolist() for name, each in after.items()
-        }
+        np.testing.assert_equal(before, after)
 
 
 def test_checkpoints_at_chosen_epochs_cycle_ends_and_the_end(config: Config) -> None:

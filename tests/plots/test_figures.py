@@ -84,6 +84,18 @@ def test_accuracy_is_in_per_cent(result: TrainResult, tmp_path: Path) -> None:
     figure.savefig(tmp_path / "accuracy.png")
 
 
+def test_the_gradients_norm_is_drawn_where_it_was_recorded(config: Config, tmp_path: Path) -> None:
+    found = train(with_overrides(config, {"train.clip_norm": 1.5}))
+    assert found.gradients is not None
+    figure = plots.figures(found)["grad_norm"]
+    (axes,) = figure.axes
+    drawn = {str(line.get_label()): np.asarray(line.get_ydata()) for line in axes.lines}
+    assert np.array_equal(drawn["each step"], found.steps["grad_norm"])
+    assert set(drawn[f"clipped to 1.5, {found.gradients.clipped:.0%} of the steps"]) == {1.5}
+    figure.savefig(tmp_path / "grad_norm.png")
+    assert "grad_norm" not in plots.figures(train(config))
+
+
 def overlaid(config: Config, breaks: dict[str, list[float | None]]) -> LRFindResult:
     """Made-up range tests of momenta: each falls to 1.5 at 0.01, and breaks where it is said to."""
     recorder = MemoryRecorder()

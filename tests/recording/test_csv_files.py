@@ -125,6 +125,28 @@ def test_the_columns_are_those_of_the_declaration(tmp_path: Path) -> None:
     assert (tmp_path / "line.csv").read_bytes() == before
 
 
+def test_a_table_that_an_older_hpcli_began_has_its_columns_to_the_end(tmp_path: Path) -> None:
+    """What came later is missing in it; whoever reads it and whoever goes on with it is told so by its first line."""
+    old, path = b"step,lr\n0,0.5\n", tmp_path / "steps.csv"
+    path.write_bytes(old)
+    assert read_rows(path, Step) == [Step(0, 0.5)]
+    assert last_row(path, Step) == Step(0, 0.5)
+    files = CsvFiles(tmp_path)
+    files.append(Step(1, 0.25, "x"))
+    files.close()
+    assert path.read_bytes() == old + b"1,0.25\n"
+    files.cut_back({"steps": len(old)})
+    files.append(Step(1, 0.125, "y"))
+    assert files.rows(Step) == [Step(0, 0.5), Step(1, 0.125)]
+    files.replace(Step, [Step(0, 0.5)])
+    files.append(Step(1, 0.125, "y"))
+    assert files.rows(Step) == [Step(0, 0.5), Step(1, 0.125, "y")]
+    files.close()
+    path.write_bytes(b"lr,step\n0.5,0\n")
+    with pytest.raises(CheckpointError, match="its columns are lr,step, not step,lr,note"):
+        CsvFiles(tmp_path).append(Step(1, 0.25))
+
+
 def test_columns_are_found_by_name(tmp_path: Path) -> None:
     """Whatever their order, and whatever else is there: a spreadsheet may have saved the file."""
     (tmp_path / "line.csv").write_bytes(b"loss,mine,alpha\r\n1.5,x,0.0\r\n2.5,y,0.5\r\n")

@@ -74,7 +74,7 @@ def test_a_finished_folder_holds_what_was_promised(config: Config, tmp_path: Pat
     assert environment["packages"]["torch"]
     assert environment["argv"] == sys.argv
     status = json.loads((tmp_path / "run/status.json").read_text())
-    assert (status["format"], status["command"], status["exit_code"], status["step"]) == (2, "train", 0, 20)
+    assert (status["format"], status["command"], status["exit_code"], status["step"]) == (3, "train", 0, 20)
     assert status["seconds"] >= summary["seconds"] > 0
     assert Folder(tmp_path / "run").status == RunStatus.FINISHED
 

@@ -16,8 +16,9 @@ from hpcli.recording.fan_out import FanOut
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import Arrays, State, Stop
 from hpcli.recording.rows import R, Row
+from hpcli.results.batch import BATCH
 from hpcli.results.data import ClassImages
-from hpcli.results.train import BATCH, Epoch, Step, WeightNorm
+from hpcli.results.train import Epoch, Step, WeightNorm
 from hpcli.states import RunStatus
 
 

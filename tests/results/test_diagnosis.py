@@ -9,13 +9,14 @@ import pytest
 from hpcli import plots
 from hpcli.analysis.diagnosis import diagnose
 from hpcli.analysis.signs import Finding
-from hpcli.config import Config, load_config
+from hpcli.config import Config, load_config, with_overrides
 from hpcli.recording.rows import Columns
 from hpcli.results.data import ClassImages, DataFacts
-from hpcli.results.diagnosis import REMEDIES, mark, plain_findings, says
+from hpcli.results.diagnosis import mark, plain_findings, says
 from hpcli.results.facts import diagnosis_lines, shown_facts
 from hpcli.results.following import RUN, Following
 from hpcli.results.html import html_of
+from hpcli.results.remedies import REMEDIES, remedy
 from hpcli.results.train import Reestimated, TrainResult
 from hpcli.states import RunStatus, Sign
 from tests.analysis.diagnosed import one_cycle, real_runs, smiths_runs
@@ -83,6 +84,37 @@ def test_a_sound_run_is_silent() -> None:
     assert diagnosis_lines(result.summary()) == []
 
 
+@pytest.mark.parametrize("keys", [{"train.mixup": 0.2}, {"train.cutmix": 1.0}], ids=str)
+def test_losses_of_mixed_batches_are_no_jumps(keys: dict[str, float]) -> None:
+    """Two classes, most shares near 0 or 1: a batch at a half has a loss of ln 2 more, whatever the network knows."""
+    result = made_result(rise=0.0)
+    data = DataFacts(result.data.classes[:2])
+    losses = result.steps["train_loss"].copy()
+    losses[[60, 90, 120]] += math.log(2)
+    plain = replace(result, data=data, steps={**result.steps, "train_loss": losses})
+    assert Sign.UNSTABLE in {each.sign for each in plain.diagnosis}
+    mixed = replace(plain, config=with_overrides(plain.config, keys))
+    assert Sign.UNSTABLE not in {each.sign for each in mixed.diagnosis}
+
+
+def test_mixing_is_named_where_it_raises_the_loss_in_training() -> None:
+    """And what is evaluated decides: a run that learns is sound, one whose loss stays high mixes too much."""
+    result = made_result(rise=0.0)
+    mixed = with_overrides(result.config, {"train.mixup": 1.0})
+    high = {"train_loss": result.epochs["train_loss"] + 0.5}
+    sound = replace(result, config=mixed, epochs={**result.epochs, **high})
+    (plain,) = plain_findings(sound.diagnosis)
+    assert (plain["sign"], str(plain["says"]).count("for mixing, dropout, augmentation or label smoothing alone")) == (
+        "regularised",
+        1,
+    )
+    more = {"train_loss": 1.7, "train_eval_loss": 1.2, "valid_loss": 1.0}
+    slow = {name: result.epochs[name] + each for name, each in more.items()}
+    (plain,) = plain_findings(replace(sound, epochs={**result.epochs, **slow}).diagnosis)
+    assert plain["sign"] == "underfitting"
+    assert "Mixing, dropout and augmentation raise it to 1.7" in str(plain["says"])
+
+
 @pytest.mark.parametrize("status", [RunStatus.INTERRUPTED, RunStatus.RUNNING, RunStatus.CRASHED, RunStatus.FAILED])
 def test_a_run_that_is_not_over_is_not_diagnosed(status: RunStatus) -> None:
     assert made_result(status=status).diagnosis == ()
@@ -116,6 +148,18 @@ def test_a_lag_that_the_sentence_tells_is_not_told_again() -> None:
     assert [found.sign for found in short.diagnosis] == [Sign.BN_LAG]
     assert "running averages" in str(summary["sentence"])
     assert diagnosis_lines(summary) == []
+
+
+@pytest.mark.parametrize("optimizer", ["schedulefree_adamw", "prodigy"])
+def test_remedies_name_no_range_test_where_there_is_none(optimizer: str) -> None:
+    for sign in REMEDIES:
+        assert "{" not in remedy(sign) + remedy(sign, "2.1", optimizer)
+        assert "lr-find" not in remedy(sign, optimizer=optimizer)
+    assert "train.clip_norm: 2.1." in remedy(Sign.UNSTABLE, "2.1")
+    rates = {"optimizer.name": optimizer, "schedule.name": "constant", "schedule.momentum": 0.9, "schedule.max_lr": 1.0}
+    lost = made_result(status=RunStatus.DIVERGED)
+    own = replace(lost, config=with_overrides(lost.config, rates))
+    assert (lost.following, own.following) == (Following(("lr-find",)), Following(("evaluate", RUN)))
 
 
 def test_every_sign_has_words_and_a_remedy() -> None:

@@ -15,8 +15,10 @@ from hpcli.config import Config, to_yaml, with_overrides
 from hpcli.errors import CheckpointError, UsageError
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import train
+from hpcli.recording import csv_text, status
 from hpcli.recording.disk import DiskRecorder
 from hpcli.recording.memory import MemoryRecorder
+from hpcli.recording.rows import Column, Row, columns_of
 from hpcli.results.sweep import SweepResult
 from hpcli.results.train import Epoch, Step, TrainResult
 from hpcli.results.trials import SweepTrial
@@ -167,7 +169,7 @@ def test_a_folder_of_format_1_is_refused_by_name(config: Config, tmp_path: Path,
     (tmp_path / "config.yaml").write_text(to_yaml(config))
     (tmp_path / "status.json").write_text(json.dumps(status))
     with pytest.raises(
-        CheckpointError, match=r"a run folder of format 1; this hpcli reads format 2\..*new run"
+        CheckpointError, match=r"a run folder of format 1; this hpcli reads format 3\..*new run"
     ) as found:
         Run.open(tmp_path)
     assert str(found.value).startswith(f"{tmp_path}: ")
@@ -180,10 +182,40 @@ def test_a_folder_of_format_1_is_refused_by_name(config: Config, tmp_path: Path,
         Run.open(tmp_path)
 
 
+def test_a_run_that_an_older_hpcli_began_is_read_and_gone_on_with(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of format 2, in which steps had no `grad_norm`."""
+    config = with_overrides(config, {"train.clip_norm": 1.0})
+
+    def early(kind: type[Row]) -> tuple[Column, ...]:
+        return tuple(column for column in columns_of(kind) if not column.late)
+
+    with monkeypatch.context() as older:
+        older.setattr(csv_text, "columns_of", early)
+        older.setattr(csv_text, "cells", lambda row: tuple(getattr(row, each.field) for each in early(type(row))))
+        older.setattr(status, "FORMAT", 2)
+        trained(tmp_path / "run", config, Interrupted)
+    csv_text._lacking.cache_clear()
+    assert json.loads((tmp_path / "run/status.json").read_text())["format"] == 2
+    assert (tmp_path / "run/steps.csv").read_text().startswith("step,lr,momentum,train_loss\n")
+    begun = Run.open(tmp_path / "run")
+    assert (begun.status, begun.rows(Step)[0].grad_norm) == (RunStatus.INTERRUPTED, None)
+    with DiskRecorder.reopen("train", tmp_path / "run", config) as recorder:
+        result = train(config, recorder=recorder, device="cpu")
+        recorder.finish(result.status, result.summary())
+    whole = trained(tmp_path / "whole", config)
+    assert (result.valid_loss, result.gradients) == (whole.valid_loss, None)
+    assert whole.gradients is not None
+    lines = [(tmp_path / name / "steps.csv").read_text().splitlines() for name in ("run", "whole")]
+    assert lines[0] == [line.rpartition(",")[0] for line in lines[1]]
+    assert Run.open(tmp_path / "run").result.summary() == result.summary()
+
+
 def test_a_folder_of_a_later_format_is_refused_by_name(config: Config, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    (tmp_path / "status.json").write_text('{"format": 3, "status": "finished", "command": "train"}')
-    with pytest.raises(CheckpointError, match="a run folder of format 3; this hpcli reads format 2"):
+    (tmp_path / "status.json").write_text('{"format": 4, "status": "finished", "command": "train"}')
+    with pytest.raises(CheckpointError, match="a run folder of format 4; this hpcli reads format 3"):
         Run.open(tmp_path)
 
 

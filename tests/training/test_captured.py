@@ -17,6 +17,7 @@ from hpcli.config import Config, with_overrides
 from hpcli.errors import HpcliWarning
 from hpcli.training.batchnorm import Reestimation
 from hpcli.training.captured import WARM_UP, Captured, CapturedStep, is_captured
+from hpcli.training.schedules import training_schedule
 from hpcli.training.step import Step
 from hpcli.training.trainer import Trainer
 from tests.training.cpu_graph import CpuGraph
@@ -28,11 +29,18 @@ SETTINGS: list[dict[str, object]] = [
     {"data.augment": "source", "optimizer.name": "sgd", "optimizer.decay_norm_and_bias": False},
     {**RESNET, "optimizer.name": "sgd", "optimizer.decay": "coupled", "train.clip_norm": 1.0,
      "train.label_smoothing": 0.1},
-    {**RESNET, "model.freeze": "body"},
+    {**RESNET, "model.freeze": "body", "record.grad_norm": True},
+    {"train.mixup": 0.4, "train.cutmix": 1.0},
 ]  # fmt: skip
 MUON = pytest.param(
     {"optimizer.name": "timm/muon"},
     marks=pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed"),
+)
+
+
+FREE = pytest.param(
+    {**RESNET, "optimizer.name": "schedulefree_adamw", "schedule.name": "constant", "schedule.momentum": 0.9},
+    marks=pytest.mark.skipif(find_spec("schedulefree") is None, reason="schedulefree is not installed"),
 )
 
 
@@ -44,7 +52,7 @@ def captured(trainer: Trainer) -> CpuGraph:
     return graph
 
 
-@pytest.mark.parametrize("settings", [*SETTINGS, MUON], ids=str)
+@pytest.mark.parametrize("settings", [*SETTINGS, MUON, FREE], ids=str)
 def test_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, object]) -> None:
     """Over three passes, with learning rate and momentum in motion, and dropout."""
     config = with_overrides(config, settings)
@@ -54,6 +62,17 @@ def test_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, o
     assert (graph.captures, graph.replays) == (1, 21 - WARM_UP)
     for part in ("model", "optimizer"):
         assert digest(fast.state_dict()[part]) == digest(plain.state_dict()[part])
+
+
+@pytest.mark.parametrize("settings", [{"record.grad_norm": True}, {"train.clip_norm": 1.0}], ids=str)
+def test_norms_of_replays_are_those_of_the_steps(config: Config, settings: dict[str, object]) -> None:
+    config = with_overrides(config, {**RESNET, **settings})
+    plain, fast = Trainer.from_config(config), Trainer.from_config(config)
+    captured(fast)
+    schedule = training_schedule(config, plain.data.steps_per_epoch)
+    found = [[report.grad_norm(report.step) for report in each.train(schedule)] for each in (plain, fast)]
+    assert found[0] == found[1]
+    assert len(set(found[0])) == 21
 
 
 def test_another_seed_and_a_state_that_is_loaded_take_the_same_graph(config: Config) -> None:

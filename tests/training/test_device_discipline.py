@@ -170,9 +170,10 @@ CASES: list[dict[str, Any]] = [
     {"data.augment": "source", "optimizer.name": "sgd", "train.clip_norm": 1.0, "optimizer.decay_norm_and_bias": False},
     {"data.augment": "none", "optimizer.name": "sgd", "optimizer.decay": "coupled", "train.label_smoothing": 0.1},
     {**RESNET, "optimizer.decay": "coupled", "model.freeze": "body"},
-    {**RESNET, "data.augment": "none", "train.ema": 0.9},
+    {**RESNET, "data.augment": "none", "train.ema": 0.9, "record.grad_norm": True},
+    {"train.mixup": 0.4, "train.cutmix": 1.0, "train.label_smoothing": 0.1},
 ]
-IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen", "averaged"]
+IDS = ["standard-adamw", "source-sgdw-clip", "none-sgd", "adam-frozen", "averaged", "mixed"]
 
 
 WITH_TIMM: list[Any] = [
@@ -183,6 +184,21 @@ WITH_TIMM: list[Any] = [
     )
     for name in ("muon", "nadamw", "lion", "adamc", "adan", "nadam", "mars", "clion")
 ]
+
+
+CONTROLS: list[Any] = [
+    pytest.param(
+        {**RESNET, "optimizer.name": name, "schedule.name": "constant", "schedule.momentum": 0.9, "schedule.max_lr": 1.0},
+        waits,
+        id=name,
+        marks=pytest.mark.skipif(find_spec(library) is None, reason=f"{library} is not installed"),
+    )
+    for name, library, waits in (
+        ("schedulefree_adamw", "schedulefree", set()),
+        ("prodigy", "prodigyopt", {"waits: _local_scalar_dense at optimizer.py:step"}),
+    )
+]  # fmt: skip
+"""Prodigy reads two numbers of every weight in a step, and whether it is 0 in the first: that is the library's."""
 
 
 def config_of(case: dict[str, Any]) -> Config:
@@ -236,6 +252,25 @@ def test_nothing_in_the_step_loop_waits_for_the_device(case: dict[str, Any], wat
     assert len(set(watch.seeds)) == len(schedule)  # dropout's, each step its own
     state = [each for each in tree_leaves(trainer.optimizer.state_dict()) if isinstance(each, Tensor)]
     assert all(each.device.type == "cuda" or (each.ndim == 0 and is_timm) for each in state)  # steps are counted here
+
+
+@pytest.mark.parametrize(("case", "waits"), CONTROLS)
+def test_what_waits_in_a_step_of_schedule_free_and_of_prodigy(
+    case: dict[str, Any], waits: set[str], watch: Watch
+) -> None:
+    """Nor does making the average that is evaluated, but for what an evaluation reads at its end."""
+    trainer, schedule = trainer_of(case)
+    watch.taken()
+    for _ in trainer.train(schedule):
+        pass
+    assert set(watch.taken()) == {"copies: cuda to cpu at losses.py:_send", *waits}
+    trainer.evaluate("valid")
+    for _ in trainer.train(schedule, 0, 2):
+        pass
+    watch.taken()
+    trainer.evaluate("valid")
+    assert set(watch.taken()) <= END
+    assert devices_of(trainer.state_dict()) == {"cuda"}
 
 
 def test_images_that_are_sent_wait_for_nothing_either(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:

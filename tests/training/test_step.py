@@ -153,6 +153,31 @@ def test_the_gradients_norm_is_clipped() -> None:
     assert (layer.weight - before).norm().item() == pytest.approx(0.01, rel=1e-3)
 
 
+@pytest.mark.parametrize("clip_norm", [None, 1e-3, 1e3])
+def test_the_norm_is_that_of_the_whole_gradient_before_clipping(clip_norm: float | None) -> None:
+    """Measured or not, clipped or not, the step is the same; frozen weights have no part in it."""
+    images, labels = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(1)), torch.arange(8)
+    plain, measured = model(), model()
+    for each in (plain, measured):
+        next(each.parameters()).requires_grad_(False)
+    steps = [
+        Step(each, ours(each, {}), CrossEntropy(), numerics=CPU, clip_norm=clip_norm, norms=norms)
+        for each, norms in ((plain, False), (measured, True))
+    ]
+    by_hand = model()
+    next(by_hand.parameters()).requires_grad_(False)
+    F.cross_entropy(by_hand(images), labels).backward()
+    flat = torch.cat([weight.grad.flatten() for weight in by_hand.parameters() if weight.grad is not None])
+    assert steps[1].grad_norm is None
+    losses = [step(images, labels, 1e-3, 0.9) for step in steps]
+    assert steps[1].grad_norm is not None
+    assert steps[1].grad_norm.item() == pytest.approx(flat.norm().item(), rel=1e-5)
+    assert (steps[0].grad_norm is None) == (clip_norm is None)
+    assert torch.equal(*losses)
+    for one, other in zip(plain.parameters(), measured.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_label_smoothing_raises_the_loss_of_a_sure_guess() -> None:
     layer = nn.Linear(1, 2, bias=False)
     layer.weight.data = torch.tensor([[50.0], [-50.0]])

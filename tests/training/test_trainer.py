@@ -63,6 +63,7 @@ SETTINGS: list[dict[str, object]] = [
         "model.options.num_blocks": [1, 1, 1],
     },
     {"data.steps_per_epoch": 3, "schedule.dialect": "smith"},
+    {"train.mixup": 0.4, "train.cutmix": 1.0, "train.label_smoothing": 0.1},
 ]
 
 
@@ -306,6 +307,15 @@ def test_losses_are_taken_once_each() -> None:
     assert step == 4
     assert np.isnan(loss)
     assert record.take(wait=True) == []
+    assert record.grad_norm(4) is None
+
+
+def test_norms_come_with_their_losses() -> None:
+    record = LossRecord(5, 2, torch.device("cpu"))
+    for step in (2, 3):
+        record.write(step, torch.tensor(0.5), torch.tensor(float(step)))
+    assert record.take() == [(2, 0.5), (3, 0.5)]
+    assert [record.grad_norm(step) for step in (2, 3)] == [2.0, 3.0]
 
 
 def test_the_generator_of_a_gpu_that_had_not_started_is_the_hosts_seed_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,16 +341,19 @@ def test_losses_arrive_from_a_gpu_in_order() -> None:
     record = LossRecord(100, 0, torch.device("cuda"))
     taken = []
     for step in range(100):
-        record.write(step, torch.tensor(float(step), device="cuda"))
+        value = torch.tensor(float(step), device="cuda")
+        record.write(step, value, value + 1)
         taken += record.take()
     taken += record.take(wait=True)
     assert taken == [(step, float(step)) for step in range(100)]
+    assert [record.grad_norm(step) for step, _ in taken] == [step + 1.0 for step in range(100)]
 
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("augment", ["none", "standard", "source"])
 def test_on_a_gpu_no_step_waits(config: Config, augment: str) -> None:
-    trainer = Trainer.from_config(with_overrides(config, {"data.augment": augment}), device="cuda")
+    keys = {"data.augment": augment, "record.grad_norm": augment == "none"}
+    trainer = Trainer.from_config(with_overrides(config, keys), device="cuda")
     schedule = constant(40, 1e-3, 0.9)
     for _ in trainer.train(schedule, 0, 14):  # captured by then, and every buffer made
         pass

@@ -1,0 +1,59 @@
+"""The optimizers that do a schedule's work, by name; config/controls.py says what goes with them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from hpcli.config.controls import NOT_THEIR_OPTIONS
+from hpcli.config.optimizers import FREE, PRODIGY
+from hpcli.errors import ConfigError, did_you_mean
+
+LIBRARIES = {FREE: ("schedulefree", "AdamWScheduleFree"), PRODIGY: ("prodigyopt", "Prodigy")}
+"""Name → module and class."""
+
+
+def control_optimizer(
+    name: str, groups: Iterable[Mapping[str, Any]], options: Mapping[str, Any]
+) -> torch.optim.Optimizer:
+    """One of them, before its first step.
+
+    Args:
+        name: one of `CONTROLS`.
+        groups: its parameters, with a weight decay for each group.
+        options: the library's own arguments.
+
+    Raises:
+        ConfigError: the library is not installed; an option that the optimizer does not take, or a value that it
+            refuses.
+    """
+    kind: Any = check_control_optimizer(name, options)
+    own = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    try:
+        optimizer: torch.optim.Optimizer = kind([dict(group) for group in groups], lr=1.0, **own)
+    except Exception as error:  # whatever the library makes of a value
+        first_line = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
+        raise ConfigError(f"optimizer.options: {name}: {first_line}") from None
+    return optimizer
+
+
+def check_control_optimizer(name: str, options: Mapping[str, Any]) -> type[torch.optim.Optimizer]:
+    """The class of one, its options checked by name.
+
+    Raises:
+        ConfigError: as `control_optimizer`.
+    """
+    module, own_name = LIBRARIES[name]
+    try:
+        kind: type[torch.optim.Optimizer] = getattr(importlib.import_module(module), own_name)
+    except ImportError:
+        raise ConfigError(f"optimizer.name: {name}: {module} is not installed; pip install 'hpcli[controls]'") from None
+    own = [each for each in inspect.signature(kind).parameters if each not in NOT_THEIR_OPTIONS]
+    for option in options:
+        if option not in own:
+            raise ConfigError(f"optimizer.options.{option}: not an option of {name}; {did_you_mean(option, own)}")
+    return kind
