@@ -23,9 +23,9 @@ from hpcli.results.lr_find import LRFindPoint, LRFindResult, LRFindStep, LRFindV
 from hpcli.results.same_runs import same_range_tests
 from hpcli.states import RunStatus
 from hpcli.training.device import choose_device, generators_kept
-from hpcli.training.losses import StepLoss
+from hpcli.training.losses import StepLoss, StepReport
 from hpcli.training.schedules import Schedule, lr_find_schedule
-from hpcli.training.trainer import StepReport, Trainer
+from hpcli.training.trainer import Trainer
 from hpcli.trials.trainers import new_trainer
 from hpcli.views.progress import shown
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -59,3 +61,20 @@ class LossRecord:
             arrived, event = self.events.pop(0)
             event.synchronize()
         return arrived
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """A step that has been taken, and the losses that have arrived since the last report: on a GPU they come late."""
+
+    step: int
+    epoch: int
+    lr: float
+    momentum: float
+    ends_epoch: bool
+    losses: tuple[StepLoss, ...]
+    _record: LossRecord
+
+    def wait(self) -> tuple[StepLoss, ...]:
+        """Wait for a GPU, and return the losses up to this step that had not arrived."""
+        return tuple(self._record.take(wait=True))

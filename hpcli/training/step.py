@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from hpcli.training.compiled import Forward, compiled
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
+from hpcli.training.ranks import ALONE
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits [B, K] as float32 and labels [B] → a scalar to descend."""
@@ -45,6 +46,7 @@ class Step:
         self.loss = loss
         self.numerics = numerics
         self.clip_norm = clip_norm
+        self.ranks = ALONE
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float, momentum: float) -> Tensor:
         """Take one step.
@@ -56,7 +58,8 @@ class Step:
             momentum: this step's.
 
         Returns:
-            The loss of the batch before the update: a float32 scalar on the device.
+            The loss of the batch before the update: a float32 scalar on the device. Of several processes each has its
+            part of the batch; loss and update are those of the whole.
         """
         loss = self.descend(images, labels)
         self.optimizer.step(lr, momentum)
@@ -70,6 +73,7 @@ class Step:
             logits = self._forward(images)
         loss = self.loss(logits.float(), labels)
         loss.backward()
+        loss = self.ranks.mean(self.model.parameters(), loss.detach(), len(images))
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
-        return loss.detach()
+        return loss

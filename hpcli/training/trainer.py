@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,13 +17,14 @@ from hpcli.errors import CheckpointError
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
 from hpcli.training.average import WeightAverage
-from hpcli.training.batchnorm import Reestimation, check_batch
+from hpcli.training.batchnorm import Reestimation, check_batch, synchronised
 from hpcli.training.captured import CapturedStep, CudaGraph, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.initial import Draw, InitialWeights, drawn_by, same
-from hpcli.training.losses import LossRecord, StepLoss
+from hpcli.training.losses import LossRecord, StepReport
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
+from hpcli.training.ranks import ALONE, Measure, Ranks, Train
 from hpcli.training.schedules import Schedule
 from hpcli.training.step import CrossEntropy, Loss, Step
 from hpcli.training.weights import first_difference, snapshot
@@ -33,23 +33,6 @@ Weights = Mapping[str, Tensor]
 """Tensors by name, as of `state_dict`."""
 State = dict[str, Any]
 """Tensors and plain types."""
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """A step that has been taken, and the losses that have arrived since the last report: on a GPU they come late."""
-
-    step: int
-    epoch: int
-    lr: float
-    momentum: float
-    ends_epoch: bool
-    losses: tuple[StepLoss, ...]
-    _record: LossRecord
-
-    def wait(self) -> tuple[StepLoss, ...]:
-        """Wait for a GPU, and return the losses up to this step that had not arrived."""
-        return tuple(self._record.take(wait=True))
 
 
 class Trainer:
@@ -73,6 +56,7 @@ class Trainer:
         cuda_graph: bool = False,
         draw: Draw | None = None,
         ema: float | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make a trainer from its parts. `from_config` makes the parts too.
 
@@ -88,12 +72,15 @@ class Trainer:
             cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
             ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: no average.
+            ranks: the processes that train together.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
         self.device = data.device
-        self.numerics = numerics or Numerics(data.device)
+        self.numerics, self.ranks = numerics or Numerics(data.device), ranks
+        data.loader.share = ranks.rank, ranks.size
         own_loss = loss or CrossEntropy()
         step = Step(model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles)
+        step.ranks = self.ranks
         self.take_step = CapturedStep(step) if cuda_graph else step
         self._reestimation = Reestimation(model, self.numerics, CudaGraph if cuda_graph else None)
         self._initial = InitialWeights(draw or same(model))
@@ -103,7 +90,13 @@ class Trainer:
 
     @classmethod
     def from_config(
-        cls, config: Config, *, device: str = "auto", splits: Splits | None = None, weights: Weights | None = None
+        cls,
+        config: Config,
+        *,
+        device: str = "auto",
+        splits: Splits | None = None,
+        weights: Weights | None = None,
+        ranks: Ranks = ALONE,
     ) -> Trainer:
         """The trainer that a config describes.
 
@@ -112,6 +105,7 @@ class Trainer:
             device: `auto` (a GPU when there is one), `cpu`, `cuda` or `cuda:1`.
             splits: the images, if you have loaded them.
             weights: to start from, for every seed, instead of those that the seed draws.
+            ranks: the processes that train together.
 
         Raises:
             ConfigError, DataError, UsageError: a network, data or a device that cannot be had.
@@ -124,7 +118,8 @@ class Trainer:
         numerics.warn_if_slow()
         draw = drawn_by(config, splits)
         model: nn.Module = draw(config.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        check_batch(config, model)
+        check_batch(config, model, ranks.size, where)
+        model = synchronised(model, config, ranks.size)
         trainer = cls(
             model,
             DeviceData.from_config(splits, config.data, seed=config.seed, device=where),
@@ -134,9 +129,10 @@ class Trainer:
             numerics=numerics,
             clip_norm=config.train.clip_norm,
             compiles=config.train.compile,
-            cuda_graph=is_captured(config, where),
+            cuda_graph=is_captured(config, where, ranks.size),
             draw=draw,
             ema=config.train.ema,
+            ranks=ranks,
         )
         if weights is not None:
             trainer.load_weights(weights)
@@ -155,10 +151,13 @@ class Trainer:
         if schedule.is_range:
             self.average.reset()  # which would lag far behind
         train_mode(self.model)
+        if self.ranks.leads:
+            self.ranks.tell(Train(schedule, start, stop, snapshot(self.state_dict(), "cpu")))
         for step in range(start, stop):
+            self.ranks.step()
             with self.numerics.active():
                 images, labels = self.data.loader.batch(step)
-                devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
+                devices.seed_generators(seed_for(self.seed, STEP, step, *self.ranks.seeds), self.device)
                 loss = self.take_step(images, labels, lrs[step], momenta[step])
                 self._losses.write(step, loss)
                 if not schedule.is_range:
@@ -181,12 +180,13 @@ class Trainer:
             by_class: also count what is taken for what.
             network: another way through the model, for example a `FoldedNetwork`; None: the model itself.
         """
-        loader = self.data.eval_loader(split)
+        loader, size = self.data.eval_loader(split), self.data.num_classes
+        self.ranks.tell(Measure(split, bn_images, by_class))
         self.model.eval()
         try:
             with self.numerics.active(), self.average.shown(), self.bn_statistics(bn_images):
                 return measure(
-                    network or self.model, loader, self.data.num_classes, numerics=self.numerics, by_class=by_class
+                    network or self.model, loader, size, numerics=self.numerics, by_class=by_class, ranks=self.ranks
                 )
         finally:
             train_mode(self.model)

@@ -18,9 +18,9 @@ from hpcli.results.train import Epoch, FinalTest, Reestimated, Step, TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.batchnorm import steps_to_settle
 from hpcli.training.device import generators_kept
-from hpcli.training.losses import StepLoss
+from hpcli.training.losses import StepLoss, StepReport
 from hpcli.training.schedules import training_schedule
-from hpcli.training.trainer import StepReport, Trainer
+from hpcli.training.trainer import Trainer
 from hpcli.training.weights import weight_norms
 from hpcli.trials.made_with import made_with, record_made_with
 from hpcli.trials.spec import Spec
@@ -93,7 +93,7 @@ class _Training:
         if state is not None:
             trainer.load_state_dict(state["trainer"])
             self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
-        record_made_with(recorder, made_with(trainer.numerics, trainer.step))
+        record_made_with(recorder, made_with(trainer.numerics, trainer.step, trainer.ranks.size))
         if state is None and not trainer.is_fresh:
             recorder.save(self._state(), step=trainer.step - 1)  # weights that the config cannot draw again
         losses = (epoch.valid_loss for epoch in recorder.rows(Epoch))
