@@ -121,7 +121,11 @@ class Joined(Ranks):
         self._host: Any = dist.new_group(backend="gloo", timeout=WAIT)
 
     def mean(self, weights: Iterable[Tensor], loss: Tensor, images: int) -> Tensor:
-        """As `Ranks`'s: all of it in one message, after the backward pass."""
+        """As `Ranks`'s: all of it in one message, after the backward pass.
+
+        Torch's DistributedDataParallel sends beside the backward pass, but it wraps the network, takes each process for
+        as many images as the others, and asks for a gradient of every weight.
+        """
         trained = [each for each in weights if each.requires_grad]
         gradients = [torch.zeros_like(each) if each.grad is None else each.grad for each in trained]
         for weight, gradient in zip(trained, gradients, strict=True):
@@ -129,6 +133,7 @@ class Joined(Ranks):
         flat = torch.cat([each.flatten() for each in (*gradients, loss, torch.ones_like(loss))]).mul_(images)
         self.total(flat)
         *sums, loss_sum, count = flat.split([each.numel() for each in (*gradients, loss, loss)])
+        count = count.view(())
         for gradient, each in zip(gradients, sums, strict=True):
             torch.div(each.view_as(gradient), count, out=gradient)
         mean: Tensor = (loss_sum / count).view_as(loss)
@@ -157,6 +162,10 @@ class Joined(Ranks):
         """What the first process says is to be done; None: a step."""
         tells, _ = self._meet(tells=False)
         return self._sent(None) if tells else None
+
+    def wait(self) -> None:
+        """Wait until all have come here."""
+        self._meet(tells=False)
 
     def _meet(self, *, tells: bool) -> tuple[int, int]:
         """Whether the first process tells more than that a step is to be taken; and the number of a signal, or 0."""
@@ -196,13 +205,8 @@ def join(device: str) -> Joined:
         own = _device(device, here)
         if own.type == "cuda":
             torch.cuda.set_device(own)
-        dist.init_process_group(
-            "nccl" if own.type == "cuda" else "gloo",
-            store=PrefixStore("group", store),
-            rank=here.rank,
-            world_size=here.size,
-            device_id=own if own.type == "cuda" else None,
-        )
+        kind, store = "nccl" if own.type == "cuda" else "gloo", PrefixStore("group", store)
+        dist.init_process_group(kind, store=store, rank=here.rank, world_size=here.size)
         return Joined(here, str(own))
 
 

@@ -34,6 +34,7 @@ def leading_trainer(config: Config, splits: Splits, stop: Stop, ranks: Joined) -
     trainer = new_trainer(config, device=ranks.device, splits=splits, ranks=ranks)
     ranks.on_signal = passed_on
     ranks.tell(Begin(config, tuple(sorted(catalog.allowed_code)), splits.fingerprints))
+    ranks.wait()
     return trainer
 
 
@@ -57,9 +58,14 @@ def _trainer(task: Begin, ranks: Joined) -> Trainer:
     """The same as the first process's; its weights come with its steps."""
     catalog.allow_code(*task.allowed_code)
     config = with_overrides(task.config, {"model.pretrained": False, "init.weights": None})
+    is_first_here = ranks.launch.local_rank == 0  # of a machine: it decodes and compares the images, once
+    if not is_first_here:
+        ranks.wait()
     splits = load_splits(config)
-    if ranks.launch.local_rank == 0 and splits.fingerprints != task.images:  # once a machine: it takes time
-        raise UsageError(f"data.root: the images of process {ranks.rank} are not those of the first; copy them")
+    if is_first_here:
+        if splits.fingerprints != task.images:
+            raise UsageError(f"data.root: the images of process {ranks.rank} are not those of the first; copy them")
+        ranks.wait()
     return new_trainer(config, device=ranks.device, splits=splits, ranks=ranks)
 
 

@@ -5,16 +5,21 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+import hpcli
 from hpcli.cli import main
 from hpcli.files import Lock
 from hpcli.recording.csv_text import read_rows
@@ -22,16 +27,26 @@ from hpcli.results.made_with import MadeWith
 from hpcli.results.train import Epoch, Step
 from hpcli.training import launch
 from hpcli.training.step import Step as StepOf
+from tests.cli.test_names import write
 from tests.reliability.harness import command, differences, eager, ended, in_child, outcome
 
 NET = """
+import torch
 from torch import nn
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.scale, self.unused = nn.Parameter(torch.tensor(0.9)), nn.Parameter(torch.ones(3))
+
+    def forward(self, x):
+        return x * self.scale
 
 def net(num_classes, in_channels):
     return nn.Sequential(
         nn.Conv2d(in_channels, 16, 3, padding=1), nn.GroupNorm(4, 16), nn.ReLU(),
         nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.GroupNorm(4, 32), nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(DROPOUT), nn.Linear(32, num_classes),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), Scaled(), nn.Dropout(DROPOUT), nn.Linear(32, num_classes),
     )
 """
 SMALL = ("-q", "--device=cpu", "--set=data.train_fraction=0.2", "--set=data.batch_size=32", "--epochs=3")
@@ -145,7 +160,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object
 
 @pytest.mark.parametrize(
     ("number", "to", "code"),
-    [(signal.SIGTERM, 0, 143), (signal.SIGTERM, 1, 143), (signal.SIGUSR1, 1, 138), (signal.SIGINT, 0, 130)],
+    [(signal.SIGTERM, 0, 143), (signal.SIGUSR1, 1, 138), (signal.SIGINT, 1, 143)],
     ids=lambda each: str(each),
 )
 def test_a_signal_to_any_stops_all_after_a_step_and_they_go_on_bit_for_bit(
@@ -236,3 +251,58 @@ def test_a_process_that_is_killed_ends_all() -> None:
     done = together(["train", *SMALL, *OWN, "--out", "other"], before=sends(signal.SIGKILL, 0, 5))
     assert done.codes == (-signal.SIGKILL, 11)
     assert done.lines == []
+
+
+def test_other_images_on_another_machine_are_refused() -> None:
+    write(Path("images"), ("cat", "dog"))
+    shutil.copytree("images", "elsewhere/images")
+    Path("elsewhere/images/train/cat/0.png").unlink()
+
+    def before(rank: int) -> None:
+        if rank == 1:
+            os.environ["LOCAL_RANK"] = "0"
+            os.chdir("elsewhere")
+
+    data = ("--set=data.name=folder", "--set=data.root=images", "--set=data.batch_size=4")
+    done = together(["train", "-q", "--device=cpu", *data, "--set=model.name=shallow3"], before=before)
+    assert (done.codes, done.said[0]) == ((2, 2), "")
+    assert "data.root: the images of process 1 are not those of the first; copy them" in done.said[1]
+
+
+def torchrun(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Carry out `hpcli` by torchrun itself, two processes of it."""
+    started = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "hpcli", *arguments]
+    path = os.pathsep.join([str(Path(hpcli.__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(started, capture_output=True, text=True, check=False, env=environment, timeout=300)
+
+
+@pytest.mark.parametrize("runs", [2, pytest.param(20, marks=pytest.mark.slow)])
+def test_by_torchrun_it_ends_cleanly(runs: int) -> None:
+    for number in range(runs):
+        arguments = ("--set=model.name=shallow3", "--set=data.train_fraction=0.1", "--set=data.batch_size=32")
+        done = torchrun("train", "-q", "--device=cpu", *arguments, "--epochs=1", f"--out=run{number}")
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        assert "Traceback" not in done.stderr
+        assert "error" not in done.stderr
+        assert read_rows(Path(f"run{number}/made_with.csv"), MadeWith)[0].processes == 2
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_on_two_gpus_batchnorm_measures_the_whole_batch() -> None:
+    """A network of BatchNorm comes to what one GPU makes of it, and its processes end with the same statistics."""
+    network = (
+        "--set=model.name=resnet20",
+        "--set=model.options.num_blocks=[1,1,1]",
+        "--set=model.options.dropout=[0,0]",
+    )
+    exact = ("--set=train.precision=fp32", "--set=train.deterministic=true", "--set=train.cuda_graph=false")
+    arguments = ("train", "-q", "--device=cuda", *SMALL[2:], *SGD, *network, *exact)
+    alone = subprocess.run([sys.executable, "-m", "hpcli", *arguments, "--out=one"], check=False, capture_output=True)
+    assert alone.returncode == 0, alone.stderr
+    done = torchrun(*arguments, "--out=two")
+    assert done.returncode == 0, done.stderr
+    assert largest_difference(Path("one"), Path("two")) < 1e-3
+    ours, theirs = (read_rows(Path(name, "metrics.csv"), Epoch) for name in ("one", "two"))
+    assert [row.valid_loss for row in theirs] == pytest.approx([row.valid_loss for row in ours], rel=1e-2)
