@@ -35,7 +35,7 @@ def is_captured(config: Config, device: torch.device, processes: int = 1) -> boo
     found = device.type == "cuda" and (not is_code(config.model.name) if asked == "auto" else asked)
     if found and processes > 1:
         warnings.warn(
-            f"train.cuda_graph: the steps of {processes} processes are launched kernel by kernel",
+            f"train.cuda_graph: the steps of {processes} processes are taken kernel by kernel",
             HpcliWarning,
             stacklevel=2,
         )
