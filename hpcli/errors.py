@@ -74,6 +74,12 @@ class RunInUseError(HpcliError):
     exit_code = 8
 
 
+class PeerLostError(HpcliError):
+    """Another process of the same training is gone."""
+
+    exit_code = 11
+
+
 DIVERGED = 6
 """Exit code of a run that diverged. Not an exception: a diverged run is a recorded result."""
 

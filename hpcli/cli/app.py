@@ -24,10 +24,15 @@ from hpcli.cli.runs import runs
 from hpcli.cli.suggest import suggest
 from hpcli.cli.verdict import verdict
 from hpcli.commands import COMMANDS
+from hpcli.training.launch import check_command
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
-    """The app, with the full options of the command that the arguments call."""
+    """The app, with the full options of the command that the arguments call.
+
+    Raises:
+        UsageError: several processes call a command that takes one.
+    """
     app = typer.Typer(
         name="hpcli",
         no_args_is_help=True,
@@ -36,6 +41,8 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_hpcli)
     called = next((word for word in arguments if not word.startswith("-")), None)
+    if called is not None:
+        check_command(called)
     completes = "_HPCLI_COMPLETE" in os.environ
     for name, about in COMMANDS.items():
         if name == called or completes:

@@ -12,6 +12,7 @@ import traceback
 from hpcli.cli.streams import unbreakable_streams
 from hpcli.errors import HpcliError, UsageError, lacks_memory
 from hpcli.signals import first_interrupt
+from hpcli.training.launch import ended, last_word
 
 DEBUG = "--debug"
 """Show a traceback for every error."""
@@ -19,7 +20,10 @@ DEBUG = "--debug"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code; every error ends here."""
-    given = sys.argv[1:] if arguments is None else arguments
+    return ended(_main(sys.argv[1:] if arguments is None else arguments))
+
+
+def _main(given: list[str]) -> int:
     arguments = [word for word in given if word != DEBUG]  # it may stand after a command, too
     with unbreakable_streams(), first_interrupt() as interrupt:
         try:
@@ -39,11 +43,14 @@ _PATHS = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETO
 def _end(error: BaseException) -> int:
     """Say what went wrong in one line, and return the exit code. A bug in hpcli gets its traceback."""
     code, line = _explained(error)
-    if code == 1:
-        traceback.print_exception(error)
-    if line:
-        _say(line)
-    return code
+
+    def say() -> None:
+        if code == 1:
+            traceback.print_exception(error)
+        if line:
+            _say(line)
+
+    return last_word(error, code, say)
 
 
 def _say(line: str) -> None:

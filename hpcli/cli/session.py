@@ -189,11 +189,12 @@ class Session:
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""
         from hpcli.config.code import resuming
+        from hpcli.training.launch import torchrun
 
         self.result = result if result.status.is_over else None
         full = self.summary = recorder.finish(result.status, result.summary())
         if result.status == RunStatus.INTERRUPTED:
-            again = f"go on: {resuming(self.command, recorder.path, self.config)}"
+            again = f"go on: {torchrun()}{resuming(self.command, recorder.path, self.config)}"
             advice = again if self.options.resumes else "start it again"
             step = "" if recorder.step is None else f" after step {recorder.step}"
             self.terminal.note(f"stopped{step}; {advice}")

@@ -10,7 +10,7 @@ from hpcli.catalog import MOMENTUM_CYCLES
 from hpcli.config.controls import NOT_THEIR_OPTIONS, conflicts_of_controls
 from hpcli.config.faults import Fault, explained
 from hpcli.config.keys import scope_of, value_fault
-from hpcli.config.optimizers import CONTROLS, NAMES, NOT_OPTIONS, OWN, decay_of
+from hpcli.config.optimizers import CONTROLS, FREE, NAMES, NOT_OPTIONS, OWN, decay_of
 from hpcli.config.schema import Config, OptimizerConfig
 from hpcli.config.scope import Scope
 from hpcli.errors import ConfigError
@@ -113,6 +113,24 @@ def _of_listed(section: str, key: str, listed: list[JsonValue]) -> Iterator[Faul
         fault = value_fault(key, value)
         if fault is not None:
             yield (*place, index), explained(fault)
+
+
+def check_together(config: Config, processes: int) -> None:
+    """Check that a config is one by which so many processes can train together.
+
+    Raises:
+        ConfigError: it mixes images, or has an optimizer that keeps an average of its own; name, and what to do.
+    """
+    if processes == 1:
+        return
+    mixed = next((key for key in ("mixup", "cutmix") if getattr(config.train, key)), None)
+    if mixed is not None:
+        raise ConfigError(
+            f"train.{mixed}: an image is mixed with one from the batch's other end, which another process has; "
+            "set it 0, or train in one process"
+        )
+    if config.optimizer.name == FREE:
+        raise ConfigError(f"optimizer.name: {FREE} is evaluated by an average, for one process alone; take adamw")
 
 
 def advice(config: Config) -> list[str]:

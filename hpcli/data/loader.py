@@ -61,6 +61,7 @@ class TrainLoader:
         mixing: Mixing | None = None,
     ) -> None:
         self.batch_size, self.seed, self.device = batch_size, seed, device
+        self.share = 0, 1  # which part of a batch is made here, of how many; other processes make the rest
         self.size = split.images.shape[1:3]
         self.normalize = Normalize(source.mean, source.std, device, self.size[1])
         self.labels = torch.from_numpy(split.labels).to(device)
@@ -78,7 +79,10 @@ class TrainLoader:
         return len(self.labels) // self.batch_size
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """The batch of a step: float32 [B, C, H, W] and int64 [B]; mixed, shares of classes, float32 [B, K]."""
+        """The batch of a step, or the part of it: float32 [B, C, H, W] and int64 [B].
+
+        Where images are mixed, the shares of the classes, float32 [B, K], in place of the labels.
+        """
         pixels, labels = self._picked(step)
         images, mix = self.normalize(pixels), self.mix(step)
         if self.mixing is None or mix is None:
@@ -115,7 +119,21 @@ class TrainLoader:
     def _index(self, data_pass: int, position: int, batches: int = 1) -> Tensor:
         """The images of some batches of a pass, of as many as there are."""
         stop = min(position + batches, self.batches_per_pass)
-        return self.order(data_pass)[position * self.batch_size : stop * self.batch_size]
+        whole = self.order(data_pass)[position * self.batch_size : stop * self.batch_size]
+        start, stop = self._part
+        return whole.view(-1, self.batch_size)[:, start:stop].flatten()
+
+    @property
+    def _part(self) -> tuple[int, int]:
+        """Where the images of a batch begin and end that are made here: as many as elsewhere, or one more."""
+        number, count = self.share
+        return number * self.batch_size // count, (number + 1) * self.batch_size // count
+
+    @property
+    def _own(self) -> int:
+        """Images of a batch that are made here."""
+        start, stop = self._part
+        return stop - start
 
     def _images(self, data_pass: int, position: int) -> Tensor:
         """The images of a batch, out of some batches that are made at once."""
@@ -127,7 +145,7 @@ class TrainLoader:
             if self.augmentation is not None:
                 images = self.augmentation.change(images, self._drawn(data_pass, position - place, len(images)))
             self._made = (key, images)
-        return self._made[1][place * self.batch_size : (place + 1) * self.batch_size]
+        return self._made[1][place * self._own : (place + 1) * self._own]
 
     def _drawn(self, data_pass: int, position: int, count: int) -> tuple[Tensor, ...]:
         """The augmentation of so many images from a batch on, out of what is drawn for many at once."""
@@ -138,13 +156,15 @@ class TrainLoader:
             index = self._index(data_pass, position - place, many).to(self.device, non_blocking=True)
             assert self.augmentation is not None
             self._draws = (key, self.augmentation.draw(index, seed=self.seed, data_pass=data_pass))
-        return part(self._draws[1], place * self.batch_size, place * self.batch_size + count)
+        return part(self._draws[1], place * self._own, place * self._own + count)
 
 
 class EvalLoader:
     """Batches of images in a fixed order, un-augmented. The last batch may be smaller."""
 
-    def __init__(self, pixels: Pixels, index: Tensor, labels: Tensor, normalize: Normalize, batch_size: int) -> None:
+    def __init__(
+        self, pixels: Pixels, index: Tensor, labels: Tensor, normalize: Normalize, batch_size: int, start: int = 0
+    ) -> None:
         """Make one of its parts.
 
         Args:
@@ -153,9 +173,10 @@ class EvalLoader:
             labels: int64 [n], theirs.
             normalize: of the data set.
             batch_size: images a batch.
+            start: where they begin among all that are measured.
         """
         self.pixels, self.index, self.labels = pixels, index, labels
-        self.normalize, self.batch_size = normalize, batch_size
+        self.normalize, self.batch_size, self.start = normalize, batch_size, start
 
     @classmethod
     def of(
@@ -174,7 +195,16 @@ class EvalLoader:
         index = torch.from_numpy(which).to(train.pixels.place)
         return cls(train.pixels, index, train.labels[index.to(train.device)], train.normalize, batch_size)
 
+    def part(self, number: int, count: int) -> EvalLoader:
+        """The batches of one of `count` processes: some that follow each other, perhaps none."""
+        batches = math.ceil(len(self.index) / self.batch_size)
+        start, stop = (at * batches // count * self.batch_size for at in (number, number + 1))
+        here = slice(start, stop)
+        return EvalLoader(self.pixels, self.index[here], self.labels[here], self.normalize, self.batch_size, start)
+
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if not len(self.index):
+            return
         parts = self.index.split(self.batch_size)
         for here, then, labels in zip(parts, (*parts[1:], None), self.labels.split(self.batch_size), strict=True):
             yield self.normalize(self.pixels.pick(here, then)), labels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from hpcli.config.schema import DataConfig
+from hpcli.config import Config
 from hpcli.data.dataset import Splits
 from hpcli.data.loader import EvalLoader, TrainLoader
 from hpcli.data.mixing import Mixing
@@ -62,17 +62,9 @@ class DeviceData:
         self._eval_loaders: dict[tuple[str, int | None, int], EvalLoader] = {}
 
     @classmethod
-    def from_config(
-        cls,
-        splits: Splits,
-        data: DataConfig,
-        *,
-        seed: int,
-        device: torch.device,
-        mixup: float = 0.0,
-        cutmix: float = 0.0,
-    ) -> DeviceData:
-        """As the section `data` says."""
+    def from_config(cls, splits: Splits, config: Config, *, device: torch.device) -> DeviceData:
+        """As a config says."""
+        data = config.data
         return cls(
             splits,
             batch_size=data.batch_size,
@@ -80,9 +72,9 @@ class DeviceData:
             eval_batch_size=data.eval_batch_size,
             resident_mb=data.resident_mb,
             steps_per_epoch=data.steps_per_epoch,
-            mixup=mixup,
-            cutmix=cutmix,
-            seed=seed,
+            mixup=config.train.mixup,
+            cutmix=config.train.cutmix,
+            seed=config.seed,
             device=device,
         )
 

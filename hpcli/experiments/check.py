@@ -27,7 +27,8 @@ from hpcli.runs.trained_on import fitting
 from hpcli.runs.weights import read_weights
 from hpcli.training.probe import first_gradients, switch_off_dropout
 from hpcli.training.schedules import constant
-from hpcli.training.trainer import Trainer, Weights
+from hpcli.training.trainer import Trainer
+from hpcli.training.weights import Weights
 
 IMAGES_A_STEP = 16
 """Images a step in the short trainings, at most."""

@@ -30,8 +30,8 @@ from hpcli.runs.trained_on import fitting
 from hpcli.runs.weights import Stored, read_weights
 from hpcli.states import RunStatus
 from hpcli.training.evaluation import Evaluation
-from hpcli.training.trainer import Trainer, Weights
-from hpcli.training.weights import first_not_finite
+from hpcli.training.trainer import Trainer
+from hpcli.training.weights import Weights, first_not_finite
 
 MOST_MISTAKES = 16
 """So many images are shown of those that are taken for something else, those of highest loss."""

@@ -23,7 +23,8 @@ from hpcli.runs.weights import Stored, read_weights, shared_config
 from hpcli.states import BatchNorm, RunStatus
 from hpcli.training.evaluation import Evaluation
 from hpcli.training.mixture import Mixture
-from hpcli.training.trainer import Trainer, Weights
+from hpcli.training.trainer import Trainer
+from hpcli.training.weights import Weights
 from hpcli.views.progress import shown
 
 Checkpoint = Weights | Path | str

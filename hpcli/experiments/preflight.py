@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hpcli.config import Config
+from hpcli.config.checks import check_together
 from hpcli.config.optimizers import CONTROLS, is_timm
 from hpcli.config.space import Dimension
 from hpcli.data.dataset import Splits
 from hpcli.errors import CheckpointError, ConfigError, HpcliError, UsageError
+from hpcli.training.launch import launched
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -41,10 +43,12 @@ def check_start(
     named = {"": config.init.weights} if weights is None else weights
     measured = config if measures else None
     stored = {place: _stored(name, splits, measured) for place, name in named.items() if name is not None}
-    if device not in ("auto", "cpu"):
+    where, processes = None, launched().size
+    check_together(config, processes)
+    if device not in ("auto", "cpu") or processes > 1:
         from hpcli.training.device import choose_device
 
-        choose_device(device)
+        where = choose_device(device)
     if is_timm(config.optimizer.name) and not measures:
         from hpcli.training.timm_optimizer import check_timm_optimizer
 
@@ -53,13 +57,13 @@ def check_start(
         from hpcli.training.control_optimizer import check_control_optimizer
 
         check_control_optimizer(config.optimizer.name, config.optimizer.options)
-    model = _network(config, splits, needed=bool(stored))
+    model = _network(config, splits, needed=bool(stored) or processes > 1)
     if model is None:
         return
     from hpcli.training.batchnorm import check_batch
     from hpcli.training.weights import first_difference
 
-    check_batch(config, model)
+    check_batch(config, model, processes, where)
     own = model.state_dict()
     for place, each in stored.items():
         difference = first_difference(own, each)

@@ -16,12 +16,14 @@ class MadeWith(Row, table="made_with"):
     precision: str  # as resolved: fp32, tf32 or bf16
     threads: int  # of the CPU
     torch: str  # its version
+    processes: int = 1  # that trained together, each a part of every batch
 
     @property
-    def kind(self) -> tuple[str, str, int]:
-        """What decides whether two runs are alike to the bit: device, precision, threads (on a CPU)."""
-        return self.device, self.precision, self.threads if self.device == "cpu" else 0
+    def kind(self) -> tuple[str, str, int, int]:
+        """What decides whether two runs are alike to the bit: device, precision, threads (on a CPU), processes."""
+        return self.device, self.precision, self.threads if self.device == "cpu" else 0, self.processes
 
     def __str__(self) -> str:
         threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.device == "cpu" else ""
-        return f"{self.device}, {self.precision}{threads}"
+        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        return f"{self.device}, {self.precision}{threads}{processes}"

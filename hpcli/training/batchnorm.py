@@ -22,6 +22,8 @@ from hpcli.training.numerics import Numerics
 
 SETTLED = 5.0
 """Running averages have settled after so many times their memory, 1 / momentum."""
+TORCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+"""What torch replaces by SyncBatchNorm as it is; of a class of their own it would leave out what that adds."""
 
 
 class Reestimation:
@@ -114,14 +116,46 @@ def tracked_norms(model: nn.Module) -> dict[str, _BatchNorm]:
     }
 
 
-def check_batch(config: Config, model: nn.Module) -> None:
-    """Check that a network can be trained in batches of the config's size.
+def check_batch(config: Config, model: nn.Module, processes: int = 1, device: torch.device | None = None) -> None:
+    """Check that a network can be trained in batches of the config's size, by so many processes on such devices.
 
     Raises:
-        ConfigError: of one image, which has no variance that BatchNorm could measure.
+        ConfigError: of one image, which has no variance that BatchNorm could measure; of fewer images than processes;
+            BatchNorm in processes on CPUs, each of which would normalise by its own part of a batch.
     """
-    if config.data.batch_size == 1 and has_trained_norms(model):
-        raise ConfigError(f"data.batch_size: 1: {config.model.name} has BatchNorm, which needs more; raise it")
+    size, name = config.data.batch_size, config.model.name
+    if size == 1 and has_trained_norms(model):
+        raise ConfigError(f"data.batch_size: 1: {name} has BatchNorm, which needs more; raise it")
+    if size < processes:
+        raise ConfigError(f"data.batch_size: {size}: each of {processes} processes needs an image; raise it")
+    if processes > 1 and device is not None and device.type == "cpu" and has_trained_norms(model):
+        raise ConfigError(
+            f"model.name: {name} has BatchNorm, which {processes} processes share on GPUs alone; take a network "
+            "without it, such as shallow3 or timm/resnet50_gn, or one process"
+        )
+
+
+def synchronised(model: nn.Module, config: Config, processes: int) -> nn.Module:
+    """A network of one of several processes: on a GPU its BatchNorm measures the whole batch, by torch's SyncBatchNorm.
+
+    Raises:
+        ConfigError: a BatchNorm of another kind, which could not be told to; or with `train.compile`.
+    """
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    if processes == 1 or not norms or next(model.parameters()).device.type == "cpu":
+        return model
+    if config.train.compile:
+        raise ConfigError("train.compile: not where several processes share BatchNorm; set it false")
+    name, known, convert = config.model.name, list(TORCH_NORMS), nn.SyncBatchNorm.convert_sync_batchnorm
+    if name.partition("/")[0] == "timm":
+        from timm import layers
+
+        known, convert = [*known, layers.BatchNormAct2d], layers.convert_sync_batchnorm  # also with an activation
+    other = next((type(each).__name__ for each in norms if type(each) not in known), None)
+    if other is not None:
+        raise ConfigError(f"model.name: {name}: its {other} is not torch's BatchNorm, which alone processes can share")
+    found: nn.Module = convert(model)  # type: ignore[no-untyped-call]
+    return found
 
 
 def has_trained_norms(model: nn.Module) -> bool:

@@ -26,10 +26,20 @@ WARM_UP = 3
 """Steps before the capture: cuDNN tries its algorithms in them, and libraries make their workspaces."""
 
 
-def is_captured(config: Config, device: torch.device) -> bool:
-    """Whether the config's steps are: on a GPU, and not for a network of the user's own unless they ask for it."""
+def is_captured(config: Config, device: torch.device, processes: int = 1) -> bool:
+    """Whether the config's steps are: on a GPU, and not for a network of the user's own unless they ask for it.
+
+    Those of several processes are not, which is said: SyncBatchNorm asks the device how many images it has met.
+    """
     asked = config.train.cuda_graph
-    return device.type == "cuda" and (not is_code(config.model.name) if asked == "auto" else asked)
+    found = device.type == "cuda" and (not is_code(config.model.name) if asked == "auto" else asked)
+    if found and processes > 1:
+        warnings.warn(
+            f"train.cuda_graph: the steps of {processes} processes are taken kernel by kernel",
+            HpcliWarning,
+            stacklevel=2,
+        )
+    return found and processes == 1
 
 
 class Graph(Protocol):

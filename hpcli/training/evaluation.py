@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from hpcli.data.loader import EvalLoader
 from hpcli.training.numerics import Numerics
+from hpcli.training.ranks import ALONE, Ranks
 
 Network = Callable[[Tensor], Tensor]
 """Normalised images [B, C, H, W] → logits [B, K]."""
@@ -41,7 +42,13 @@ class Evaluation:
 
 @torch.inference_mode()
 def measure(
-    network: Network, loader: EvalLoader, num_classes: int, *, numerics: Numerics, by_class: bool = False
+    network: Network,
+    loader: EvalLoader,
+    num_classes: int,
+    *,
+    numerics: Numerics,
+    by_class: bool = False,
+    ranks: Ranks = ALONE,
 ) -> Evaluation:
     """Go once over the images.
 
@@ -51,25 +58,30 @@ def measure(
         num_classes: K.
         numerics: the precision to compute in.
         by_class: also count what is taken for what.
+        ranks: the processes that share the images; each goes over its part, and all have the same result.
     """
     device, size = loader.labels.device, num_classes
     right = torch.zeros(2, dtype=torch.float64, device=device)
     counts = torch.zeros(size * size, dtype=torch.int64, device=device)
-    kept, likeliest = [], []
-    for images, labels in loader:
+    rows = torch.zeros(3 if by_class else 1, len(loader.labels), dtype=torch.float64, device=device)  # by image
+    part = loader.part(ranks.rank, ranks.size)
+    place = part.start
+    for images, labels in part:
         with numerics.autocast():
             logits = network(images).float()
-        kept.append(F.cross_entropy(logits, labels, reduction="none").double())
+        here = slice(place, place + len(labels))
+        place = here.stop
+        rows[0, here] = F.cross_entropy(logits, labels, reduction="none").double()
         right += _right(logits, labels)
         if by_class:
-            likeliest.append(logits.softmax(1).max(1))
+            rows[1, here], rows[2, here] = logits.softmax(1).max(1)
             counts.index_add_(0, labels * size + logits.argmax(1), torch.ones_like(labels))  # bincount would wait
-    losses = torch.cat(kept)  # summed at the end: sums by batches would depend on their size
+    ranks.total(rows, right, counts)
+    losses = rows[0]  # summed at the end: sums by batches would depend on their size
     spread = ((losses - losses.mean()).square().mean() / len(losses)).sqrt()  # 0 for one image
     loss, first, first5, error = torch.stack((losses.mean(), *right / len(losses), spread)).tolist()
     confusion = counts.view(size, size).cpu().numpy() if by_class else None
-    rows = [losses, *(torch.cat(each).double() for each in zip(*likeliest, strict=True))]
-    each_loss, *found = torch.stack(rows).cpu().numpy()  # in one copy: a device is waited for once
+    each_loss, *found = rows.cpu().numpy()  # in one copy: a device is waited for once
     guesses = Guesses(found[1].astype(np.int64), found[0]) if by_class else None
     return Evaluation(loss, first, first5, error, each_loss, confusion, guesses)
 

@@ -18,8 +18,8 @@ from hpcli.states import BatchNorm
 from hpcli.training.batchnorm import tracked_norms
 from hpcli.training.evaluation import Evaluation
 from hpcli.training.folding import FoldedNetwork
-from hpcli.training.trainer import Trainer, Weights
-from hpcli.training.weights import first_difference
+from hpcli.training.trainer import Trainer
+from hpcli.training.weights import Weights, first_difference
 
 Array = NDArray[np.float64]
 

@@ -86,8 +86,9 @@ class Optimizer:
         return self.torch_optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Go on from `state_dict`, without gradients."""
         self.torch_optimizer.load_state_dict(state)
+        self.torch_optimizer.zero_grad(set_to_none=True)
 
     def reset(self) -> None:
         """Forget all moments, and what an optimizer counts in its groups."""

@@ -77,7 +77,6 @@ def average_of(
     model: nn.Module,
     optimizer: Optimizer,
     ema: float | None,
-    *,
     data: DeviceData,
     numerics: Numerics,
     reestimation: Reestimation,

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from hpcli.training.compiled import Forward, compiled
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
+from hpcli.training.ranks import ALONE
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits [B, K] as float32 and labels [B] → a scalar to descend."""
@@ -38,18 +39,21 @@ class Step:
         numerics: Numerics,
         clip_norm: float | None = None,
         compiles: bool = False,
-        norms: bool = False,
     ) -> None:
         self.model = model
         self._forward: Forward | None = None if compiles else model  # None: it is compiled at the first step
         self.optimizer = optimizer
         self.loss = loss
         self.numerics = numerics
-        self.clip_norm, self.norms = clip_norm, norms
+        self.clip_norm = clip_norm
+        self.norms = False
+        """Whether `grad_norm` is measured where nothing is clipped."""
+        self.ranks = ALONE
+        """The processes that take the step together."""
         self._weights = [weight for weight in model.parameters() if weight.requires_grad]
         self.grad_norm: Tensor | None = None
         """The L2 norm of the last step's gradient, all weights together, before it is clipped: a scalar on the device,
-        unread. None: it is not measured, as there is no `norms` and nothing is clipped."""
+        unread. None: it is not measured."""
 
     def __call__(self, images: Tensor, labels: Tensor, lr: float, momentum: float) -> Tensor:
         """Take one step.
@@ -61,7 +65,8 @@ class Step:
             momentum: this step's.
 
         Returns:
-            The loss of the batch before the update: a float32 scalar on the device.
+            The loss of the batch before the update: a float32 scalar on the device. Of several processes each has its
+            part of the batch; loss and update are those of the whole.
         """
         loss = self.descend(images, labels)
         self.optimizer.step(lr, momentum)
@@ -75,9 +80,10 @@ class Step:
             logits = self._forward(images)
         loss = self.loss(logits.float(), labels)
         loss.backward()
+        loss = self.ranks.mean(self.model.parameters(), loss.detach(), len(images))
         if self.clip_norm is not None:
             self.grad_norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.clip_norm)
         elif self.norms:
             gradients = [weight.grad for weight in self._weights if weight.grad is not None]
             self.grad_norm = nn.utils.get_total_norm(gradients, foreach=True)
-        return loss.detach()
+        return loss

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from hpcli.config import Config
+from hpcli.config.checks import check_together
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.on_device import DeviceData
 from hpcli.data.randomness import STEP, seed_for
 from hpcli.errors import CheckpointError
 from hpcli.models.freezing import train_mode
 from hpcli.training import device as devices
-from hpcli.training.batchnorm import Reestimation, check_batch
+from hpcli.training.batchnorm import Reestimation, check_batch, synchronised
 from hpcli.training.captured import CapturedStep, CudaGraph, is_captured
 from hpcli.training.evaluation import Evaluation, Network, measure
 from hpcli.training.initial import Draw, InitialWeights, drawn_by, same
 from hpcli.training.losses import LossRecord, StepReport
 from hpcli.training.numerics import Numerics
 from hpcli.training.optimizer import Optimizer
+from hpcli.training.ranks import ALONE, Measure, Ranks, Train
 from hpcli.training.schedule_free import average_of
 from hpcli.training.schedules import Schedule
 from hpcli.training.step import CrossEntropy, Loss, Step
-from hpcli.training.weights import first_difference, snapshot
-
-Weights = Mapping[str, Tensor]
-"""Tensors by name, as of `state_dict`."""
-State = dict[str, Any]
-"""Tensors and plain types."""
+from hpcli.training.weights import State, Weights, first_difference, snapshot
 
 
 class Trainer:
@@ -56,6 +52,7 @@ class Trainer:
         draw: Draw | None = None,
         ema: float | None = None,
         grad_norms: bool = False,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make a trainer from its parts. `from_config` makes the parts too.
 
@@ -70,29 +67,33 @@ class Trainer:
             compiles: compile the step's network.
             cuda_graph: capture the step; on a GPU, and for a network whose forward pass is the same at every step.
             draw: gives the network with the weights that a seed draws, for `reset`; None: the model's own as they are.
-            ema: share of an average of the weights that a step keeps; it is evaluated and kept. None: none but that of
-                an optimizer that averages itself.
+            ema: share of an average of the weights that a step keeps; it is evaluated. None: the optimizer's, if any.
             grad_norms: measure the norm of every step's gradient, which a run that clips does anyway.
+            ranks: the processes that train together.
         """
         self.model, self.data, self.optimizer, self.seed = model, data, optimizer, seed
-        self.device = data.device
-        self.numerics = numerics or Numerics(data.device)
-        own_loss = loss or CrossEntropy()
+        self.numerics, self.device, self.ranks = numerics or Numerics(data.device), data.device, ranks
+        data.loader.share = ranks.rank, ranks.size
         step = Step(
-            model, optimizer, own_loss, numerics=self.numerics, clip_norm=clip_norm, compiles=compiles, norms=grad_norms
+            model, optimizer, loss or CrossEntropy(), numerics=self.numerics, clip_norm=clip_norm, compiles=compiles
         )
+        step.norms, step.ranks = grad_norms, ranks
         self.take_step = CapturedStep(step) if cuda_graph else step
         self._reestimation = Reestimation(model, self.numerics, CudaGraph if cuda_graph else None)
         self._initial = InitialWeights(draw or same(model))
-        self.average = average_of(
-            model, optimizer, ema, data=data, numerics=self.numerics, reestimation=self._reestimation
-        )
+        self.average = average_of(model, optimizer, ema, data, self.numerics, self._reestimation)
         self.step, self.is_fresh = 0, True  # fresh: the weights are those that the seed draws
         self._losses = LossRecord(0, 0, self.device)
 
     @classmethod
     def from_config(
-        cls, config: Config, *, device: str = "auto", splits: Splits | None = None, weights: Weights | None = None
+        cls,
+        config: Config,
+        *,
+        device: str = "auto",
+        splits: Splits | None = None,
+        weights: Weights | None = None,
+        ranks: Ranks = ALONE,
     ) -> Trainer:
         """The trainer that a config describes.
 
@@ -101,39 +102,34 @@ class Trainer:
             device: `auto` (a GPU when there is one), `cpu`, `cuda` or `cuda:1`.
             splits: the images, if you have loaded them.
             weights: to start from, for every seed, instead of those that the seed draws.
+            ranks: the processes that train together.
 
         Raises:
             ConfigError, DataError, UsageError: a network, data or a device that cannot be had.
             CheckpointError: weights of another network; the first difference is named.
         """
-        where, splits = devices.choose_device(device), splits or load_splits(config)
-        numerics = Numerics.of(
-            config.train.precision, where, deterministic=config.train.deterministic, threads=config.train.threads
-        )
+        where, splits, about = devices.choose_device(device), splits or load_splits(config), config.train
+        numerics = Numerics.of(about.precision, where, deterministic=about.deterministic, threads=about.threads)
         numerics.warn_if_slow()
         draw = drawn_by(config, splits)
         model: nn.Module = draw(config.seed).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        check_batch(config, model)
+        check_together(config, ranks.size)
+        check_batch(config, model, ranks.size, where)
+        model = synchronised(model, config, ranks.size)
         trainer = cls(
             model,
-            DeviceData.from_config(
-                splits,
-                config.data,
-                seed=config.seed,
-                device=where,
-                mixup=config.train.mixup,
-                cutmix=config.train.cutmix,
-            ),
+            DeviceData.from_config(splits, config, device=where),
             Optimizer.from_config(model, config.optimizer),
-            CrossEntropy(config.train.label_smoothing),
+            CrossEntropy(about.label_smoothing),
             seed=config.seed,
             numerics=numerics,
-            clip_norm=config.train.clip_norm,
-            compiles=config.train.compile,
-            cuda_graph=is_captured(config, where),
+            clip_norm=about.clip_norm,
+            compiles=about.compile,
+            cuda_graph=is_captured(config, where, ranks.size),
             draw=draw,
-            ema=config.train.ema,
+            ema=about.ema,
             grad_norms=config.record.grad_norm,
+            ranks=ranks,
         )
         if weights is not None:
             trainer.load_weights(weights)
@@ -152,10 +148,13 @@ class Trainer:
         if schedule.is_range:
             self.average.reset()  # which would lag far behind
         train_mode(self.model)
+        if self.ranks.leads:
+            self.ranks.tell(Train(schedule, start, stop, snapshot(self.state_dict(), "cpu")))
         for step in range(start, stop):
+            self.ranks.step()
             with self.numerics.active():
                 images, labels = self.data.loader.batch(step)
-                devices.seed_generators(seed_for(self.seed, STEP, step), self.device)
+                devices.seed_generators(seed_for(self.seed, STEP, step, *self.ranks.seeds), self.device)
                 loss = self.take_step(images, labels, lrs[step], momenta[step])
                 self._losses.write(step, loss, self.take_step.grad_norm)
                 if not schedule.is_range:
@@ -178,12 +177,13 @@ class Trainer:
             by_class: also count what is taken for what.
             network: another way through the model, for example a `FoldedNetwork`; None: the model itself.
         """
-        loader = self.data.eval_loader(split)
+        loader, size = self.data.eval_loader(split), self.data.num_classes
+        self.ranks.tell(Measure(split, bn_images, by_class))
         self.model.eval()
         try:
             with self.numerics.active(), self.average.shown(), self.bn_statistics(bn_images):
                 return measure(
-                    network or self.model, loader, self.data.num_classes, numerics=self.numerics, by_class=by_class
+                    network or self.model, loader, size, numerics=self.numerics, by_class=by_class, ranks=self.ranks
                 )
         finally:
             train_mode(self.model)
@@ -240,7 +240,6 @@ class Trainer:
         if state.get("trained"):
             self.average.begin_with(state["model"], state["averaged"])
         self.optimizer.load_state_dict(snapshot(state["optimizer"]))
-        self.optimizer.torch_optimizer.zero_grad(set_to_none=True)
         self.seed = self.data.loader.seed = state["seed"]
         self.step, self.is_fresh = state["step"], state["is_fresh"]
         devices.set_generator_states(state["generators"])

@@ -9,6 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+Weights = Mapping[str, Tensor]
+"""Tensors by name, as of `state_dict`."""
+State = dict[str, Any]
+"""Tensors and plain types."""
+
 
 def weight_norms(model: nn.Module) -> dict[str, float]:
     """Euclidean norms of three groups of trainable weights.
@@ -42,12 +47,15 @@ def first_difference(own: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> 
     return None
 
 
-def snapshot(tree: Any) -> Any:
-    """A copy that shares nothing, in a tenth of the time that `copy.deepcopy` takes over a tensor."""
+def snapshot(tree: Any, device: str | None = None) -> Any:
+    """A copy that shares nothing, in a tenth of the time that `copy.deepcopy` takes over a tensor.
+
+    Tensors stay where they are, or lie on a device.
+    """
     if isinstance(tree, Tensor):
-        return tree.detach().clone()
+        return tree.detach().clone() if device is None else tree.detach().to(device, copy=True)
     if isinstance(tree, dict):
-        return {key: snapshot(value) for key, value in tree.items()}
+        return {key: snapshot(value, device) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        return type(tree)(snapshot(value) for value in tree)
+        return type(tree)(snapshot(value, device) for value in tree)
     return copy.deepcopy(tree)

@@ -10,15 +10,14 @@ from hpcli.results.made_with import MadeWith
 from hpcli.training.numerics import Numerics
 
 
-def made_with(numerics: Numerics, step: int = 0) -> MadeWith:
-    """What a trainer of these numerics computes with, from a step on."""
+def made_with(numerics: Numerics, step: int = 0, processes: int = 1) -> MadeWith:
+    """What a trainer of these numerics computes with, from a step on, as one of so many processes."""
     import torch
 
     precision = "bf16" if numerics.dtype is torch.bfloat16 else numerics.fp32_precision or "fp32"
     resolved = "fp32" if precision == "ieee" else precision
-    return MadeWith(
-        step, numerics.device.type, resolved, numerics.threads or torch.get_num_threads(), torch.__version__
-    )
+    threads = numerics.threads or torch.get_num_threads()
+    return MadeWith(step, numerics.device.type, resolved, threads, torch.__version__, processes)
 
 
 def record_made_with(recorder: RowRecorder, now: MadeWith) -> None:

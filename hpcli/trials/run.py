@@ -93,7 +93,7 @@ class _Training:
         if state is not None:
             trainer.load_state_dict(state["trainer"])
             self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
-        record_made_with(recorder, made_with(trainer.numerics, trainer.step))
+        record_made_with(recorder, made_with(trainer.numerics, trainer.step, trainer.ranks.size))
         if state is None and not trainer.is_fresh:
             recorder.save(self._state(), step=trainer.step - 1)  # weights that the config cannot draw again
         losses = (epoch.valid_loss for epoch in recorder.rows(Epoch))

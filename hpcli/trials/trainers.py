@@ -10,11 +10,17 @@ from hpcli.data.dataset import Splits, load_splits
 from hpcli.data.decode_cache import OnDecode, silent
 from hpcli.runs.trained_on import fitting
 from hpcli.runs.weights import read_weights
+from hpcli.training.ranks import ALONE, Ranks
 from hpcli.training.trainer import Trainer
 
 
 def new_trainer(
-    config: Config, *, device: str = "auto", splits: Splits | None = None, on_decode: OnDecode = silent
+    config: Config,
+    *,
+    device: str = "auto",
+    splits: Splits | None = None,
+    on_decode: OnDecode = silent,
+    ranks: Ranks = ALONE,
 ) -> Trainer:
     """The trainer that a config describes, with the weights of `init.weights` where it names some.
 
@@ -23,6 +29,7 @@ def new_trainer(
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
         splits: the images, if you have loaded them.
         on_decode: told (files done, files in all) while a folder is decoded.
+        ranks: the processes that train together.
 
     Raises:
         ConfigError, DataError, UsageError: a network, data or a device that cannot be had.
@@ -31,7 +38,7 @@ def new_trainer(
     stored = None if config.init.weights is None else read_weights(config.init.weights)
     splits = splits or load_splits(config, on_decode=on_decode)
     weights = None if stored is None else fitting(stored, splits)
-    return Trainer.from_config(config, device=device, splits=splits, weights=weights)
+    return Trainer.from_config(config, device=device, splits=splits, weights=weights, ranks=ranks)
 
 
 class Trainers:

@@ -52,7 +52,7 @@ def data(count: int = 4000) -> tuple[ImageData, Config]:
 def test_training_and_measuring_keep_no_further_copy() -> None:
     source, config = data()
     splits = divide(source, config)
-    loaded = DeviceData.from_config(splits, config.data, seed=0, device=torch.device("cpu"))
+    loaded = DeviceData.from_config(splits, config, device=torch.device("cpu"))
     for pixels, part in (
         (loaded.loader.pixels, splits.train),
         (loaded.eval_loader("train", 1000).pixels, splits.train),

@@ -92,11 +92,7 @@ def test_with_both_a_coin_says_which() -> None:
 
 def loader_of(config: Config, **keys: object) -> TrainLoader:
     config = with_overrides(config, keys)
-    splits, train = load_splits(config), config.train
-    data = DeviceData.from_config(
-        splits, config.data, seed=config.seed, device=CPU, mixup=train.mixup, cutmix=train.cutmix
-    )
-    return data.loader
+    return DeviceData.from_config(load_splits(config), config, device=CPU).loader
 
 
 def test_a_mixed_batch_depends_on_seed_and_step_alone(config: Config) -> None:

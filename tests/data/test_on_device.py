@@ -15,10 +15,11 @@ from hpcli.errors import DataError
 CPU = torch.device("cpu")
 
 
-def test_it_is_what_the_section_says(config: Config) -> None:
-    config = with_overrides(config, {"data.steps_per_epoch": 5, "data.augment": "none", "data.eval_batch_size": 50})
+def test_it_is_what_the_config_says(config: Config) -> None:
+    keys = {"data.steps_per_epoch": 5, "data.augment": "none", "data.eval_batch_size": 50}
+    config = with_overrides(config, {"seed": 3, **keys})
     splits = load_splits(config)
-    data = DeviceData.from_config(splits, config.data, seed=3, device=CPU)
+    data = DeviceData.from_config(splits, config, device=CPU)
     assert (data.steps_per_epoch, data.num_classes, data.eval_batch_size, data.device) == (5, 10, 50, CPU)
     assert (data.loader.batch_size, data.loader.seed, data.loader.augmentation) == (32, 3, None)
     whole = DeviceData(splits, batch_size=32)
@@ -63,7 +64,7 @@ def test_fewer_large_images_are_evaluated_at_once() -> None:
 def test_images_of_more_bytes_than_may_lie_there_are_sent(config: Config) -> None:
     config = with_overrides(config, {"data.resident_mb": 0.02, "data.train_fraction": 1.0})
     splits = load_splits(config)
-    data = DeviceData.from_config(splits, config.data, seed=0, device=CPU)
+    data = DeviceData.from_config(splits, config, device=CPU)
     assert isinstance(data.loader.pixels, Streamed)
     assert isinstance(data.eval_loader("train").pixels, Streamed)
     assert splits.valid.images.nbytes < 0.02 * 2**20

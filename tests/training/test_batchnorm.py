@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from hpcli.config import Config, with_overrides
-from hpcli.training.batchnorm import Reestimation, steps_to_settle
+from hpcli.errors import ConfigError
+from hpcli.models import build_model
+from hpcli.training.batchnorm import Reestimation, check_batch, steps_to_settle, synchronised
 from hpcli.training.schedules import constant
 from hpcli.training.trainer import Trainer
 
@@ -87,3 +89,39 @@ def test_how_long_running_averages_remember() -> None:
     assert steps_to_settle(nn.Linear(2, 2)) == 0
     assert steps_to_settle(nn.BatchNorm2d(2, momentum=None)) == 0  # an average over all steps
     assert steps_to_settle(nn.BatchNorm2d(2, track_running_stats=False)) == 0
+
+
+@pytest.mark.parametrize("name", ["resnet20", "torchvision/resnet18", "timm/efficientnet_b0"])
+def test_of_several_processes_batchnorm_is_shared_on_gpus(config: Config, name: str) -> None:
+    """Every one of them, with the weights that it has, and with the activation that timm puts into it."""
+    if name.partition("/")[0] == "timm":
+        pytest.importorskip("timm")
+    config = with_overrides(config, {"model.name": name})
+    with torch.device("meta"):  # which is not a CPU
+        model = build_model(name, num_classes=10, in_channels=3, image_size=(32, 32))
+        names = {each: list(weights.shape) for each, weights in model.state_dict().items()}
+        count = sum(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+        assert synchronised(model, config, 1) is model
+        activations = sum(isinstance(module, nn.SiLU) for module in model.modules())
+        found = synchronised(model, config, 2)
+    assert sum(isinstance(module, nn.SyncBatchNorm) for module in found.modules()) == count > 0
+    assert sum(isinstance(module, nn.SiLU) for module in found.modules()) == activations
+    assert {each: list(weights.shape) for each, weights in found.state_dict().items()} == names
+
+
+class OwnNorm(nn.BatchNorm2d):
+    """Torch would replace it by its own."""
+
+
+def test_what_several_processes_cannot_share_is_refused(config: Config) -> None:
+    with pytest.raises(ConfigError, match="its OwnNorm is not torch's BatchNorm"):
+        synchronised(nn.Sequential(nn.Linear(1, 1), OwnNorm(1)).to("meta"), config, 2)
+    norm = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1))
+    with pytest.raises(ConfigError, match="not where several processes share BatchNorm"):
+        synchronised(norm.to("meta"), with_overrides(config, {"train.compile": True}), 2)
+    with pytest.raises(ConfigError, match="shallow3 has BatchNorm, which 2 processes share on GPUs alone"):
+        check_batch(config, norm, 2, torch.device("cpu"))
+    check_batch(config, norm, 1, torch.device("cpu"))
+    check_batch(config, norm, 2, torch.device("cuda"))
+    with pytest.raises(ConfigError, match="32: each of 33 processes needs an image"):
+        check_batch(config, nn.Linear(1, 1), 33, torch.device("cpu"))

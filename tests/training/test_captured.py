@@ -206,6 +206,9 @@ def test_what_is_captured_without_being_asked(config: Config) -> None:
     assert is_captured(with_overrides(own, {"train.cuda_graph": True}), gpu)
     assert not is_captured(with_overrides(config, {"train.cuda_graph": False}), gpu)
     assert not is_captured(with_overrides(config, {"train.cuda_graph": True}), cpu)
+    with pytest.warns(HpcliWarning, match="the steps of 2 processes are taken kernel by kernel"):
+        assert not is_captured(config, gpu, 2)
+    assert not is_captured(config, cpu, 2)
     assert isinstance(Trainer.from_config(config, device="cpu").take_step, Step)
 
 

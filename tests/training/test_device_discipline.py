@@ -34,6 +34,7 @@ from hpcli.states import BatchNorm
 from hpcli.training import device as devices
 from hpcli.training import folding
 from hpcli.training.mixture import Mixture
+from hpcli.training.ranks import Joined
 from hpcli.training.schedules import Schedule, training_schedule
 from hpcli.training.trainer import Trainer
 
@@ -290,6 +291,33 @@ def test_images_that_are_sent_wait_for_nothing_either(watch: Watch, monkeypatch:
     watch.taken()
     trainer.evaluate("valid")
     assert set(watch.taken()) <= END | {"copies: cpu to cuda at pixels.py:pick"}
+
+
+class Second(Joined):
+    """One of two processes, whose messages get lost."""
+
+    def __init__(self) -> None:
+        self.rank, self.size, self.leads, self.seeds = 1, 2, False, (1,)
+
+    def total(self, *tensors: Tensor) -> None:
+        """Leave them as they are."""
+
+
+def test_of_several_processes_none_waits_for_its_device(watch: Watch) -> None:
+    """All but what torch sends, and its SyncBatchNorm, which does wait."""
+    config = config_of(CASES[1])
+    trainer = Trainer.from_config(config, device="cuda", splits=load_splits(config), ranks=Second())
+    MODELS.append(trainer.model)
+    schedule = training_schedule(config, trainer.data.steps_per_epoch)
+    watch.taken()
+    for _ in trainer.train(schedule):
+        pass
+    assert set(watch.taken()) == {"copies: cuda to cpu at losses.py:_send"}
+    assert len(trainer.data.loader.batch(0)[1]) == config.data.batch_size // 2
+    trainer.evaluate("valid")
+    watch.taken()
+    trainer.evaluate("valid")
+    assert set(watch.taken()) <= END
 
 
 @pytest.mark.parametrize("case", CASES, ids=IDS)

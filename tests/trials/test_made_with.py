@@ -46,6 +46,12 @@ def test_precision_is_the_resolved_one(numerics: Numerics, said: str) -> None:
     assert str(made_with(numerics)) == said
 
 
+def test_processes_that_train_together_are_another_kind() -> None:
+    two = made_with(Numerics(torch.device("cuda"), torch.bfloat16), 0, 2)
+    assert str(two) == "cuda, bf16, 2 processes"
+    assert two.kind != made_with(Numerics(torch.device("cuda"), torch.bfloat16)).kind
+
+
 def test_a_sweep_of_mixed_trials_says_so_once(short: Config) -> None:
     recorder, trainers = MemoryRecorder(), Trainers(short, device="cpu")
     specs = [Spec.of(setting, seed) for seed in (0, 1) for setting in settings(short)]
