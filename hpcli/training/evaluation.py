@@ -76,7 +76,7 @@ def measure(
         if by_class:
             rows[1, here], rows[2, here] = logits.softmax(1).max(1)
             counts.index_add_(0, labels * size + logits.argmax(1), torch.ones_like(labels))  # bincount would wait
-    ranks.total(rows, right, counts)
+    ranks.total(rows, right, *([counts] if by_class else []))
     losses = rows[0]  # summed at the end: sums by batches would depend on their size
     spread = ((losses - losses.mean()).square().mean() / len(losses)).sqrt()  # 0 for one image
     loss, first, first5, error = torch.stack((losses.mean(), *right / len(losses), spread)).tolist()

@@ -183,6 +183,7 @@ class Joined(Ranks):
 
     def leave(self) -> None:
         """Part, all having done what there was to do."""
+        self._host = None  # whose threads would outlive it
         dist.destroy_process_group()
         Together.here = None
 
