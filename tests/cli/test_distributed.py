@@ -253,6 +253,14 @@ def test_a_process_that_is_killed_ends_all() -> None:
     assert done.lines == []
 
 
+def test_a_run_that_diverges_or_is_over_ends_all_alike() -> None:
+    done = together(["train", *SMALL, *OWN, *SGD[:1], "--max-lr=1e6", "--out", "run"])
+    assert (done.codes, done.said[1]) == ((6, 6), "")
+    assert json.loads(Path("run/status.json").read_text())["status"] == "diverged"
+    again = together(["train", "--resume", "run", "--device=cpu", "--allow-code", "-q"])
+    assert (again.codes, again.lines) == ((6, 6), [])
+
+
 def test_other_images_on_another_machine_are_refused() -> None:
     write(Path("images"), ("cat", "dog"))
     shutil.copytree("images", "elsewhere/images")
