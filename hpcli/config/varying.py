@@ -28,6 +28,9 @@ from hpcli.errors import ConfigError, UsageError
 
 JOINED = " & "
 """Stands between the names of two keys, and of their values."""
+LATER: Tree = {"train.mixup": 0.0, "train.cutmix": 0.0}
+"""Keys that came after folders of format 2, and their defaults, which are left out of a run's identity: a sweep that an
+older hpcli began goes on with its trials."""
 LOG_FROM = 8.0
 """Numbers that span more than this factor have a logarithmic scale."""
 
@@ -148,7 +151,7 @@ def _of_runs(tree: Tree, prefix: str) -> Tree:
         if isinstance(value, dict) and not prefix:
             inner = _of_runs(value, f"{key}.")
             found |= {name: inner} if inner else {}
-        elif scope_of(key) & Scope.RUN:
+        elif scope_of(key) & Scope.RUN and (key, value) not in LATER.items():
             found[name] = value
     return found
 

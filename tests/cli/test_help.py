@@ -117,7 +117,7 @@ def test_all_experiments_take_what_the_readme_says(capsys: pytest.CaptureFixture
         ("hpcli train --set train.ep", ["train.epochs="]),
         (
             "hpcli train --set train.c",
-            ["train.checkpoint_epochs=", "train.clip_norm=", "train.compile=", "train.cuda_graph="],
+            ["train.checkpoint_epochs=", "train.clip_norm=", "train.compile=", "train.cuda_graph=", "train.cutmix="],
         ),
         ("hpcli sweep optimizer.e", ["optimizer.eps"]),
         ("hpcli init fi", ["finetune-resnet18"]),

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from hpcli.config import Config, load_config, parse_momentum, with_overrides
+from hpcli.config.keys import fields
 from hpcli.config.varying import (
+    LATER,
     Setting,
     identity,
     joined_values,
@@ -88,6 +90,14 @@ def test_a_run_that_a_setting_makes_is_complete_and_keeps_no_checkpoints(config:
     assert (own.seed, own.train.epochs, own.train.checkpoint_epochs) == (3, 5, ())
     assert own.optimizer.weight_decay == 1e-4
     assert setting.config.seed == config.seed
+
+
+def test_keys_that_came_later_leave_a_run_known_as_it_was() -> None:
+    """At their defaults, which they are listed with."""
+    assert {key: field.default for key, field in fields() if key in LATER} == LATER
+    plain = Config()
+    for key in LATER:
+        assert identity(with_overrides(plain, {key: 0.5}), "x") != identity(plain, "x")
 
 
 def test_a_trial_is_known_by_its_contents(config: Config) -> None:

@@ -30,7 +30,9 @@ from hpcli.models import build_model
 from hpcli.recording.disk import DiskRecorder
 from hpcli.results.budgets import budget_of
 from hpcli.results.data import DataFacts
+from hpcli.results.train import Step
 from hpcli.runs.weights import read_weights
+from hpcli.states import RunStatus
 from hpcli.training import control_optimizer
 from hpcli.training import device as devices
 from hpcli.training.optimizer import Optimizer
@@ -176,6 +178,29 @@ def test_what_is_kept_is_what_was_evaluated_with_batchnorm_measured_anew(tmp_pat
         bare.load_weights(read_weights(where).weights)
         assert bare.evaluate("valid").loss == pytest.approx(result.valid_loss, rel=1e-6)
         assert bare.evaluate("valid", bn_images=BN_IMAGES).loss == pytest.approx(result.valid_loss, rel=1e-6)
+
+
+class Interrupted(DiskRecorder):
+    """Is asked to stop once six steps are written."""
+
+    def should_stop(self) -> bool:
+        return len(self.rows(Step)) >= 6 and not self.resumed
+
+
+@pytest.mark.parametrize("name", CONTROLS)
+def test_a_folder_is_gone_on_with_bit_for_bit(name: str, tmp_path: Path) -> None:
+    """Tables and weights: those of a run that was not stopped."""
+    config, found = config_of(name, **RESNET), {}
+    for path, kind in ((tmp_path / "whole", DiskRecorder), (tmp_path / "run", Interrupted)):
+        with kind.create("train", config, path) as recorder:
+            found[path.name] = train(config, recorder=recorder, device="cpu")
+    assert found["run"].status == RunStatus.INTERRUPTED
+    with DiskRecorder.reopen("train", tmp_path / "run", config) as recorder:
+        found["run"] = train(config, recorder=recorder, device="cpu")
+    assert found["run"].summary() == found["whole"].summary()
+    both = [tmp_path / name / file for file in ("steps.csv", "model.safetensors") for name in ("run", "whole")]
+    contents = [each.read_bytes() for each in both]
+    assert (contents[0], contents[2]) == (contents[1], contents[3])
 
 
 def test_trained_weights_and_statistics_come_back_as_they_were() -> None:

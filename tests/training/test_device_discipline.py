@@ -284,7 +284,7 @@ def test_images_that_are_sent_wait_for_nothing_either(watch: Watch, monkeypatch:
     assert set(watch.taken()) == {
         "copies: cuda to cpu at losses.py:_send",
         "copies: cpu to cuda at pixels.py:pick",
-        "copies: cpu to cuda at loader.py:pictures",  # the numbers of the images
+        "copies: cpu to cuda at loader.py:_picked",  # the numbers of the images
         "copies: cpu to cuda at loader.py:_drawn",  # once a pass
     }
     trainer.evaluate("valid")
