@@ -21,6 +21,7 @@ from hpcli.recording.recorder import ParentRecorder
 from hpcli.states import RunStatus
 from hpcli.trials.crew import Crew
 from hpcli.trials.executor import Executor, Outcome, at_once
+from hpcli.trials.local_launcher import LocalLauncher
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.shared import SharedExecutor
 from hpcli.trials.spec import Spec
@@ -50,7 +51,8 @@ def executor_for(
         yield here
     elif workers is not None:
         options = ["--device", str(device), *(["--allow-code"] if catalog.allowed_code else [])]
-        with closing(Crew(folder.parent, workers, options)) as crew:
+        launcher = LocalLauncher(folder.parent, options)
+        with closing(Crew(folder.parent, workers, launcher)) as crew:
             yield SharedExecutor(recorder, here, folder, crew)
     else:
         setup = Setup(folder.resolve(), config, str(device), trainers.splits.fingerprints)
