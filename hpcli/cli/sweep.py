@@ -19,7 +19,7 @@ from hpcli.errors import CheckpointError, UsageError
 if TYPE_CHECKING:
     from hpcli.config import Config
 
-OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds", "workers")
+OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds", "workers", "launcher")
 Varied = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="What to vary: optimizer.eps", autocompletion=completion.keys),
@@ -50,6 +50,7 @@ def sweep(
     session.config = session.config if retune is None else _retuned(session.config, retune)
     session.config = _with_grid(session.config, call.command)
     _check_apply(session, apply)
+    _check_launcher(session.config)
     code = session.run(again=True)
     _apply(session, apply)
     _say_more_seeds(session)
@@ -130,6 +131,14 @@ def _retuned(config: Config, text: str) -> Config:
     if isinstance(here, bool) or not isinstance(here, int | float) or here <= 0:
         raise UsageError(f"--retune {text}: give the values to try, --retune {key}=A,B,C")
     return with_overrides(config, {"sweep.retune": {key: half_decades(here)}})
+
+
+def _check_launcher(config: Config) -> None:
+    """Refuse a launcher that is not installed, before there is a run folder."""
+    if config.sweep.launcher == "ray" and config.sweep.workers:
+        from hpcli.trials.ray_launcher import check_ray
+
+        check_ray()
 
 
 def _check_apply(session: Session, apply: Path | None) -> None:

@@ -73,10 +73,12 @@ def _of_the_rest(config: Config) -> Iterator[Fault]:
 
 def _of_workers(config: Config) -> Iterator[Fault]:
     """Faults of `sweep.parallel` and `sweep.workers`."""
+    on_ray = config.sweep.launcher == "ray"
     parallel, workers = config.sweep.parallel, config.sweep.workers
     several = parallel if isinstance(parallel, int) and parallel > 1 else None
     for name, count in (("parallel", several), ("workers", workers)):
-        if count is not None and count > 1 and config.train.threads is None:
+        most = 0 if on_ray and name == "workers" else 1  # so many may take what is there
+        if count is not None and count > most and config.train.threads is None:
             yield ("sweep", name), f"{count}: needs train.threads, the cores of each trial, such as 1"
     if several is not None and workers is not None:
         yield ("sweep", "workers"), "and parallel: one at a time; leave sweep.parallel at auto"
@@ -145,6 +147,8 @@ def advice(config: Config) -> list[str]:
         lines.append(
             f"schedule.momentum: {momentum} is constant and unusually low; did you mean a pair such as 0.95-0.85?"
         )
+    if config.sweep.launcher != "local" and not config.sweep.workers:
+        lines.append(f"sweep.launcher: {config.sweep.launcher} has no workers to start; say how many: --workers N")
     if config.data.validation == "test":
         lines.append(
             "data.validation: test: what is chosen on the test images is no longer tested by them; "

@@ -55,6 +55,9 @@ class SweepConfig(Section):
     workers: Annotated[Annotated[int, Field(ge=0, le=1000)] | None, EXTENDS] = None
     """Leave the trials to workers, hpcli sweep --resume RUN --worker, on any machine that sees the folder, and start so
     many of them here; 0: none. null: no workers."""
+    launcher: Annotated[Literal["local", "ray"], EXTENDS] = "local"
+    """Where the workers that it starts live. local: on this machine; ray: on a Ray cluster, or one begun for it, each
+    with a GPU, or train.threads CPUs where there is none."""
     until_decided: Annotated[bool, EXTENDS] = False
     """Add seeds until nothing is undecided, in three looks that share the error rate."""
     max_seeds: Annotated[int, Field(ge=2, le=100), EXTENDS] = 12

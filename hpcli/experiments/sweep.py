@@ -67,9 +67,9 @@ def sweep(
     splits, recorder = splits or load_splits(config), recorder or MemoryRecorder()
     data = DataFacts.of(splits)
     data.check_unchanged(recorder)
-    data.record(recorder)
     trainers, where = Trainers(config, device=device, splits=splits), choose_device(device)
     with executor_for(config, recorder, trainers, device=where) as executor:
+        data.record(recorder)  # not before: workers that cannot be had leave a folder that may be taken
         run = _Sweep(config, found, TrialTable(config, data, recorder, executor, shown(on_progress, "sweep")))
         same = same_trainings(tuple(config.sweep.values), found, splits, on_gpu=where.type == "cuda")
         run.table.say(*same)

@@ -16,14 +16,14 @@ class MadeWith(Row, table="made_with"):
     precision: str  # as resolved: fp32, tf32 or bf16
     threads: int  # of the CPU
     torch: str  # its version
-    processes: int = 1  # that trained together, each a part of every batch
+    processes: int | None = None  # that trained together, each a part of every batch; None: an older hpcli's, one
 
     @property
     def kind(self) -> tuple[str, str, int, int]:
         """What decides whether two runs are alike to the bit: device, precision, threads (on a CPU), processes."""
-        return self.device, self.precision, self.threads if self.device == "cpu" else 0, self.processes
+        return self.device, self.precision, self.threads if self.device == "cpu" else 0, self.processes or 1
 
     def __str__(self) -> str:
         threads = f", {self.threads} thread{'s' * (self.threads != 1)}" if self.device == "cpu" else ""
-        processes = f", {self.processes} processes" if self.processes > 1 else ""
+        processes = f", {self.processes} processes" if (self.processes or 1) > 1 else ""
         return f"{self.device}, {self.precision}{threads}{processes}"

@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli import catalog
@@ -21,6 +22,9 @@ from hpcli.recording.recorder import ParentRecorder
 from hpcli.states import RunStatus
 from hpcli.trials.crew import Crew
 from hpcli.trials.executor import Executor, Outcome, at_once
+from hpcli.trials.launcher import Launcher
+from hpcli.trials.local_launcher import LocalLauncher
+from hpcli.trials.ray_launcher import RayLauncher
 from hpcli.trials.serial import SerialExecutor
 from hpcli.trials.shared import SharedExecutor
 from hpcli.trials.spec import Spec
@@ -49,8 +53,8 @@ def executor_for(
         warnings.warn(f"sweep.{key}: needs a run folder; one trial at a time", HpcliWarning, stacklevel=3)
         yield here
     elif workers is not None:
-        options = ["--device", str(device), *(["--allow-code"] if catalog.allowed_code else [])]
-        with closing(Crew(folder.parent, workers, options)) as crew:
+        launcher = _launcher(config, folder.parent, device, asked=trainers.device)
+        with closing(Crew(folder.parent, workers, launcher)) as crew:
             yield SharedExecutor(recorder, here, folder, crew)
     else:
         setup = Setup(folder.resolve(), config, str(device), trainers.splits.fingerprints)
@@ -59,6 +63,15 @@ def executor_for(
             yield beside
         finally:
             beside.close()
+
+
+def _launcher(config: Config, run: Path, device: torch.device, *, asked: str) -> Launcher:
+    """What starts the workers of a sweep: here, or on Ray, whose nodes may have what this machine has not."""
+    options = ["--allow-code"] if catalog.allowed_code else []
+    workers, threads = config.sweep.workers, config.train.threads
+    if config.sweep.launcher == "ray" and workers and threads:
+        return RayLauncher(run, workers, options, threads=threads, device=asked)
+    return LocalLauncher(run, [*options, "--device", str(device)])
 
 
 @dataclass

@@ -33,7 +33,7 @@ def stop_a_driver(
             os.killpg(driver.pid, number)  # as a terminal does
         else:
             driver.send_signal(number)
-        assert driver.wait() == (130 if number == signal.SIGINT else -number)
+        assert driver.wait() == (-number if number == signal.SIGKILL else 128 + number)
     started = time.monotonic()
     while workers_of(driver.pid) and time.monotonic() - started < 20:
         time.sleep(0.1)

@@ -80,7 +80,7 @@ def test_trials_are_those_that_one_process_trains_though_a_worker_is_killed(shor
         assert [each.reused for each in again] == [True] * 4
         workers = list(executor.crew._processes)
         assert workers
-    assert all(each.returncode is not None for each in workers)
+    assert all(each.end() is not None for each in workers)
 
 
 def test_workers_that_are_lost_at_a_trial_are_its_failure(
@@ -217,7 +217,9 @@ COMMAND = [
 
 
 def workers_of(driver: int) -> list[str]:
-    found = subprocess.run(["pgrep", "-s", str(driver), "-f", "hpcli.trials.crew"], capture_output=True, text=True)
+    found = subprocess.run(
+        ["pgrep", "-s", str(driver), "-f", "hpcli.trials.local_launcher"], capture_output=True, text=True
+    )
     return found.stdout.split()
 
 
