@@ -16,7 +16,8 @@ from hpcli.files import is_locked, write_atomic
 from hpcli.states import RunStatus
 
 FORMAT = 3
-"""Of run folders. 1: tables without declared types, inputs that stood in no config. 2: steps without `grad_norm`."""
+"""Of run folders. 1: tables without declared types, inputs that stood in no config. 2: without `grad_norm` and
+`processes`."""
 READ = (2, FORMAT)
 """The formats that are read, and gone on with."""
 FILE, LOCK = "status.json", ".lock"

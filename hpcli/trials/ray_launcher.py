@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +123,8 @@ def _connect(ray: Any) -> None:
     _speak(ray, False)
     try:
         if "://" not in os.environ.get("RAY_ADDRESS", ""):
-            _check_answers(ray._private.services.canonicalize_bootstrap_address(None))
+            with suppress(AttributeError):  # Ray has no public name for where it would connect
+                _check_answers(ray._private.services.canonicalize_bootstrap_address(None))
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         why = str(error).strip().split("\n")[0]
@@ -151,7 +153,8 @@ def _check_answers(address: str | None) -> None:
 
 def _speak(ray: Any, aloud: bool) -> None:
     """Whether Ray tells of lost nodes on stdout, which none of its options says."""
-    ray._private.worker._worker_logs_enabled = aloud
+    with suppress(AttributeError):
+        ray._private.worker._worker_logs_enabled = aloud
 
 
 def _check_room(request: Request, count: int, nodes: Sequence[Mapping[str, Any]]) -> None:

@@ -52,6 +52,7 @@ def net(num_classes, in_channels):
 SMALL = ("-q", "--device=cpu", "--set=data.train_fraction=0.2", "--set=data.batch_size=32", "--epochs=3")
 OWN = ("--set=model.name=grouped:net", "--allow-code")
 DROPPING = ("train", *SMALL, *OWN, "--set=train.ema=0.9")
+FREE = ("--set=optimizer.name=schedulefree_adamw", "--set=schedule.name=constant", "--set=schedule.momentum=0.9")
 SGD = ("--set=optimizer.name=sgd", "--max-lr=0.1")
 
 
@@ -198,6 +199,8 @@ def test_another_number_of_processes_goes_on_and_says_so() -> None:
         (["train", "--device=cuda"], 2, "--device cuda: 2 processes on a machine with 0 GPUs"),
         (["train", "--set=model.name=resnet20"], 2, "resnet20 has BatchNorm, which 2 processes share on GPUs alone"),
         (["train", "--set=model.name=resnet20", "--dry-run"], 2, "resnet20 has BatchNorm, which 2 processes share"),
+        (["train", "--set=train.cutmix=1"], 2, "train.cutmix: an image is mixed with one from the batch's other end"),
+        (["train", *FREE], 2, "optimizer.name: schedulefree_adamw is evaluated by an average, for one process alone"),
         (["train", "--set=model.name=shallow3", "--set=data.batch_size=1"], 2, "each of 2 processes needs an image"),
         (["lr-find"], 2, "lr-find: 2 processes were started together, which train alone can use"),
         (["sweep", "schedule.max_lr", "--values=1,2"], 2, "hpcli sweep --resume RUN --worker"),
