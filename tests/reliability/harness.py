@@ -83,6 +83,16 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+def is_over_within(seconds: float, child: int) -> bool:
+    """Whether a process ends before so much time has passed. It is left to be waited for."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        if os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return True
+        time.sleep(min(left, 0.005))
+    return False
+
+
 def command(arguments: Sequence[str], said: Path | None = None, before: Callable[[], object] = lambda: None) -> int:
     """Carry out a command in a process of its own; the exit code. `before` prepares that process."""
 
@@ -176,8 +186,7 @@ class Killer:
         while True:
             arguments = self.kind.go_on(path)
             child = in_child(lambda arguments=arguments: main(arguments), self.folder / "said")  # type: ignore[misc]
-            if kills < most:
-                time.sleep(self.random.uniform(0, self.seconds))
+            if kills < most and not is_over_within(self.random.uniform(0, self.seconds), child):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
             code = ended(child)

@@ -30,7 +30,7 @@ def short(config: Config) -> Config:
 def test_a_run_says_what_it_was_made_with(short: Config) -> None:
     recorder = MemoryRecorder()
     train(with_overrides(short, {"train.epochs": 1}), recorder=recorder, device="cpu")
-    assert recorder.rows(MadeWith) == [MadeWith(0, "cpu", "fp32", 1, torch.__version__)]
+    assert recorder.rows(MadeWith) == [MadeWith(0, "cpu", "fp32", 1, torch.__version__, 1)]
 
 
 @pytest.mark.parametrize(
