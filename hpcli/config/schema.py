@@ -71,8 +71,8 @@ class DataConfig(Section):
     cache_dir: Annotated[str | None, TRAINER, NOT_RESULTS] = None
     """Where a folder's decoded images are kept; null: the user's cache folder."""
     image_size: Annotated[Annotated[int, Field(ge=1, le=4096)] | None, IMAGES | COST, ArgumentOf("data.name")] = None
-    """folder, cifar10, cifar100: the shorter side is scaled to it and the middle cut out; null: images as they are, all of
-    one size."""
+    """folder, cifar10, cifar100: the shorter side is scaled to it and the middle cut out; null: images as they are, all
+    of one size."""
     batch_size: Annotated[PositiveInt, TRAINER | COST] = 256
     """Training images a step; the last, smaller batch of a pass is dropped."""
     eval_batch_size: Annotated[PositiveInt | None, TRAINER, NOT_RESULTS] = None

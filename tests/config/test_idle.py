@@ -81,5 +81,5 @@ def test_what_does_something_or_only_speeds_it_up_is_not() -> None:
         load_config(overrides={"optimizer.name": "sgd", "optimizer.beta2": 0.9, **names})
         load_config(overrides={"data.name": "nowhere:at_all", "data.root": "x"})
         load_config(overrides={"model.name": "torchvision/resnet18", "model.pretrained": True})
-    with pytest.warns(HpcliWarning, match=r"data\.image_size: does nothing where data\.name is cifar10"):
-        load_config(overrides={"data.name": "cifar10", "data.image_size": 32})
+    with pytest.warns(HpcliWarning, match=r"data\.image_size: does nothing where data\.name is digits"):
+        load_config(overrides={"data.name": "digits", "data.image_size": 32})

@@ -75,6 +75,7 @@ def check(data: ImageData, classes: int) -> None:
     assert data.flip
 
 
+@pytest.mark.filterwarnings("ignore:classes are unbalanced")
 def test_cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]
     files = {name: batch(seed, "labels", 10) for seed, name in enumerate(names)}
