@@ -45,6 +45,7 @@ def _end(error: BaseException) -> int:
     code, line = _explained(error)
 
     def say() -> None:
+        """What is known of it."""
         if code == 1:
             traceback.print_exception(error)
         if line:

@@ -54,6 +54,7 @@ def _led(ranks: Joined) -> RunExperiment:
     def led(
         config: Config, *, recorder: MethodRecorder, on_progress: OnProgress, device: str, splits: Splits
     ) -> Result:
+        """As `hpcli.train`."""
         trainer = leading_trainer(config, splits, recorder, ranks)
         return experiment.train(config, recorder=recorder, on_progress=on_progress, trainer=trainer)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,7 +10,8 @@ import torch
 
 from hpcli.config.controls import NOT_THEIR_OPTIONS
 from hpcli.config.optimizers import FREE, PRODIGY
-from hpcli.errors import ConfigError, did_you_mean
+from hpcli.errors import ConfigError
+from hpcli.training.optimizer_options import as_arguments, check_options, refused
 
 LIBRARIES = {FREE: ("schedulefree", "AdamWScheduleFree"), PRODIGY: ("prodigyopt", "Prodigy")}
 """Name → module and class."""
@@ -32,12 +32,10 @@ def control_optimizer(
             refuses.
     """
     kind: Any = check_control_optimizer(name, options)
-    own = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
-        optimizer: torch.optim.Optimizer = kind([dict(group) for group in groups], lr=1.0, **own)
+        optimizer: torch.optim.Optimizer = kind([dict(group) for group in groups], lr=1.0, **as_arguments(options))
     except Exception as error:  # whatever the library makes of a value
-        first_line = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
-        raise ConfigError(f"optimizer.options: {name}: {first_line}") from None
+        raise refused(name, error) from None
     return optimizer
 
 
@@ -52,8 +50,5 @@ def check_control_optimizer(name: str, options: Mapping[str, Any]) -> type[torch
         kind: type[torch.optim.Optimizer] = getattr(importlib.import_module(module), own_name)
     except ImportError:
         raise ConfigError(f"optimizer.name: {name}: {module} is not installed; pip install 'hpcli[controls]'") from None
-    own = [each for each in inspect.signature(kind).parameters if each not in NOT_THEIR_OPTIONS]
-    for option in options:
-        if option not in own:
-            raise ConfigError(f"optimizer.options.{option}: not an option of {name}; {did_you_mean(option, own)}")
+    check_options(name, kind, options, NOT_THEIR_OPTIONS)
     return kind

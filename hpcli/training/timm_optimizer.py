@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from hpcli.config.optimizers import LIBRARY, NOT_OPTIONS
-from hpcli.errors import ConfigError, did_you_mean
+from hpcli.errors import ConfigError
+from hpcli.training.optimizer_options import as_arguments, check_options, refused
 
 PEAK = 1.0
 """Learning rate that one is made with, before it has a schedule; some refuse 0."""
@@ -45,10 +45,7 @@ def check_timm_optimizer(name: str, options: Mapping[str, Any]) -> None:
         kind = get_optimizer_class(name.removeprefix(LIBRARY), bind_defaults=False)
     except ValueError:
         raise ConfigError(f"optimizer.name: {name}: not in the timm that is installed; pip install -U timm") from None
-    own = [each for each in inspect.signature(kind).parameters if each not in NOT_OPTIONS]
-    for option in options:
-        if option not in own:
-            raise ConfigError(f"optimizer.options.{option}: not an option of {name}; {did_you_mean(option, own)}")
+    check_options(name, kind, options, NOT_OPTIONS)
     if options:
         _try(name, options)
 
@@ -60,14 +57,13 @@ def _try(name: str, options: Mapping[str, Any]) -> None:
     try:
         _built(name, [{"params": weights, "weight_decay": 0.0}], options).step()
     except Exception as error:  # whatever timm makes of a value
-        first_line = (str(error).splitlines() or [""])[0][:120] or type(error).__name__
-        raise ConfigError(f"optimizer.options: {name}: {first_line}") from None
+        raise refused(name, error) from None
 
 
 def _built(name: str, groups: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> torch.optim.Optimizer:
     from timm.optim import create_optimizer_v2
 
-    own = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    own = as_arguments(options)
     optimizer: torch.optim.Optimizer = create_optimizer_v2(
         [dict(group) for group in groups], opt=name.removeprefix(LIBRARY), lr=PEAK, weight_decay=0.0, **own
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from hpcli.config import Config, with_overrides
 from hpcli.config.varying import settings
 from hpcli.errors import HpcliWarning
 from hpcli.experiments.train import train
+from hpcli.recording.csv_text import read_rows
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.progress import silent
 from hpcli.results.made_with import MadeWith
@@ -72,3 +74,10 @@ def test_a_run_that_goes_on_with_something_else_says_so() -> None:
     with pytest.warns(HpcliWarning, match="begun with cpu, fp32, 2 threads, goes on with cuda, bf16"):
         record_made_with(recorder, MadeWith(9, "cuda", "bf16", 4, "2.13"))
     assert [each.from_step for each in recorder.rows(MadeWith)] == [0, 9]
+
+
+def test_a_run_that_an_older_hpcli_began_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "made_with.csv").write_text("from_step,device,precision,threads,torch\n0,cpu,fp32,1,2.13\n")
+    (old,) = read_rows(tmp_path / "made_with.csv", MadeWith)
+    assert (old.processes, str(old)) == (None, "cpu, fp32, 1 thread")
+    assert old.kind == MadeWith(7, "cpu", "fp32", 1, "2.14", 1).kind
