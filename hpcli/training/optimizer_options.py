@@ -1,4 +1,4 @@
-"""`optimizer.options`: own arguments of a library's optimizer, checked by name; what the library says of their values."""
+"""`optimizer.options`: a library's own arguments of an optimizer, checked by name, and what it says of their values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_options(name: str, kind: Callable[..., Any], options: Mapping[str, Any
             raise ConfigError(f"optimizer.options.{option}: not an option of {name}; {did_you_mean(option, own)}")
 
 
-def as_arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+def as_arguments(options: Mapping[str, Any]) -> dict[str, object]:
     """Options as a library takes them: a pair is a tuple."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
 
