@@ -13,6 +13,10 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """What was going on has been left, as a signal asked."""
+
+
 @dataclass
 class Interrupt:
     """The handler of SIGINT that raises KeyboardInterrupt, as Python's own, and remembers it."""

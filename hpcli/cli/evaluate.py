@@ -13,7 +13,7 @@ from hpcli.errors import UsageError
 if TYPE_CHECKING:
     from hpcli.config import Config
     from hpcli.data.dataset import Splits
-    from hpcli.data.decode_cache import OnDecode
+    from hpcli.data.decode import OnDecode
     from hpcli.recording.progress import OnProgress
     from hpcli.recording.recorder import Recorder
     from hpcli.results import Result

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from hpcli.cli.options import Given, Options, Shared, assigned, repeated
 from hpcli.commands import COMMANDS, result_class
 from hpcli.errors import DIVERGED, UsageError
+from hpcli.signals import Stopped
 from hpcli.states import RunStatus
 
 if TYPE_CHECKING:
@@ -105,10 +106,16 @@ class Session:
             self.path = recorder.path
             if recorder.summary is not None:
                 return self._show_finished(recorder, recorder.summary)
-            splits, experiment = self._splits(load, recorder.should_stop), experiment or self._experiment()
+            try:
+                splits = self._splits(load, recorder.should_stop)
+            except Stopped:
+                recorder.finish(RunStatus.INTERRUPTED, {})
+                self._say_stopped(recorder)
+                return recorder.exit_code
             self._adopt(recorder, splits)
+            experiment = experiment or self._experiment()
             with self.terminal.progress(self.command, recorder.should_stop) as on_progress:
-                watched = on_progress if early is None else _Early(self, recorder, early, on_progress)
+                watched = on_progress if early is None else self._with_early(early, recorder, on_progress)
                 with live(recorder, logs=logs) as rows:
                     result = experiment(
                         self.config, recorder=rows, on_progress=watched, device=self.shared.device, splits=splits
@@ -181,6 +188,19 @@ class Session:
                 recorder.keep_figure(name, figure)
         self._drawn |= figures.keys()
 
+    def _with_early(
+        self, figures: Callable[[Result], Mapping[str, Figure]], recorder: DiskRecorder, on_progress: OnProgress
+    ) -> OnProgress:
+        """Draws the early pictures at the experiment's first report, and passes all reports on."""
+        waiting = [figures]
+
+        def report(progress: Progress) -> None:
+            while waiting:
+                self.draw(recorder, waiting.pop()(result_class(self.command).from_run(recorder)))
+            on_progress(progress)
+
+        return report
+
     def _draw_all(self, recorder: DiskRecorder, result: Result) -> None:
         from hpcli import plots
 
@@ -189,15 +209,11 @@ class Session:
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""
         from hpcli.config.code import resuming
-        from hpcli.training.launch import torchrun
 
         self.result = result if result.status.is_over else None
         full = self.summary = recorder.finish(result.status, result.summary())
         if result.status == RunStatus.INTERRUPTED:
-            again = f"go on: {torchrun()}{resuming(self.command, recorder.path, self.config)}"
-            advice = again if self.options.resumes else "start it again"
-            step = "" if recorder.step is None else f" after step {recorder.step}"
-            self.terminal.note(f"stopped{step}; {advice}")
+            self._say_stopped(recorder)
         else:
             self.terminal.summary(full, sorted(file.name for file in recorder.path.glob("*.png")))
         if result.status == RunStatus.DIVERGED:
@@ -211,31 +227,19 @@ class Session:
             )
         return recorder.exit_code
 
+    def _say_stopped(self, recorder: DiskRecorder) -> None:
+        """Say how an interrupted run goes on."""
+        from hpcli.config.code import resuming
+        from hpcli.training.launch import torchrun
+
+        again = f"go on: {torchrun()}{resuming(self.command, recorder.path, self.config)}"
+        advice = again if self.options.resumes else "start it again"
+        step = "" if recorder.step is None else f" after step {recorder.step}"
+        self.terminal.note(f"stopped{step}; {advice}")
+
     def _show_finished(self, recorder: DiskRecorder, summary: Mapping[str, object]) -> int:
         """Show the summary of a run that is finished already."""
         self.summary, self.result = summary, result_class(self.command).from_run(recorder)
         self.terminal.note(f"{summary['run_dir']}: finished already; nothing to do")
         self.terminal.summary(summary, [])
         return DIVERGED if summary["status"] == RunStatus.DIVERGED else 0
-
-
-class _Early:
-    """Draws the early pictures at the experiment's first report, and passes all reports on."""
-
-    def __init__(
-        self,
-        session: Session,
-        recorder: DiskRecorder,
-        figures: Callable[[Result], Mapping[str, Figure]],
-        on_progress: OnProgress,
-    ) -> None:
-        self.session, self.recorder, self.figures, self.on_progress = session, recorder, figures, on_progress
-        self.is_done = False
-
-    def __call__(self, report: Progress) -> None:
-        """Pass the report on."""
-        if not self.is_done:
-            self.is_done = True
-            about = result_class(self.session.command)
-            self.session.draw(self.recorder, self.figures(about.from_run(self.recorder)))
-        self.on_progress(report)

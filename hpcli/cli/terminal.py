@@ -29,6 +29,7 @@ from hpcli.recording.status import json_value
 from hpcli.results.check import CheckResult
 from hpcli.results.facts import diagnosis_lines
 from hpcli.results.predict import Answer
+from hpcli.signals import Stopped
 from hpcli.views.answers import answer_lines
 from hpcli.views.cells import one_line
 from hpcli.views.checks import check_table
@@ -101,11 +102,17 @@ class Terminal:
 
     @contextmanager
     def decoding(self, stops: Callable[[], bool] = lambda: False) -> Iterator[Callable[[int, int], None]]:
-        """Yields the function that the decoding of images reports to: a bar with images/s, then a line."""
+        """Yields the function that the decoding of images reports to: a bar with images/s, then a line.
+
+        Raises:
+            Stopped: by that function, once it has been asked to stop: the decoding of many images takes hours.
+        """
         started, pace = time.monotonic(), Pace("decoding")
         bar = _Live(pace, self.err, stops) if self.err.is_terminal and not self.quiet else None
 
         def report(done: int, total: int) -> None:
+            if stops():
+                raise Stopped
             pace.tell(done, total)
             pace.note = f"{done / (time.monotonic() - started):,.0f} images/s"
             if bar is not None:

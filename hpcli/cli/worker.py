@@ -103,7 +103,7 @@ def _take(call: Call, run: Path, config: Config, terminal: Terminal) -> int:
     from hpcli.data.dataset import load_splits
     from hpcli.experiments.preflight import check_any_starts
     from hpcli.results.data import DataFacts
-    from hpcli.signals import StopSignals
+    from hpcli.signals import Stopped, StopSignals
     from hpcli.trials.shared_worker import SharedWorker
     from hpcli.trials.trainers import Trainers
 
@@ -112,8 +112,11 @@ def _take(call: Call, run: Path, config: Config, terminal: Terminal) -> int:
         def stops() -> bool:
             return signals.received is not None
 
-        with terminal.decoding(stops) as on_decode:
-            splits = load_splits(config, on_decode=on_decode)
+        try:
+            with terminal.decoding(stops) as on_decode:
+                splits = load_splits(config, on_decode=on_decode)
+        except Stopped:
+            return signals.exit_code
         check_any_starts([each.config for each in settings(config)], splits, device=call.shared.device)
         trainers = Trainers(config, device=call.shared.device, splits=splits)
         with terminal.progress("worker", stops) as on_progress:

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from hpcli import catalog
 from hpcli.config import Config
-from hpcli.data.decode import ImageFormat, White
-from hpcli.data.decode_cache import OnDecode, silent
+from hpcli.data.decode import ImageFormat, OnDecode, White, silent
 from hpcli.data.fingerprint import fingerprint
 from hpcli.data.mapped import release_pages, taken
 from hpcli.data.randomness import SAMPLE, SPLIT, shuffled, stratified

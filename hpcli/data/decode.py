@@ -6,10 +6,8 @@ Greys of more than 8 bits (`I;16`, `I`, `F` in Pillow) do not say what is white:
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from hpcli.data.threads import in_order
 from hpcli.errors import DataError, HpcliWarning
 
 if TYPE_CHECKING:
@@ -31,8 +30,17 @@ OVERSHOOT = 2.0
 """Floats may exceed white, where they were resampled; what is so far above it is cut off."""
 UNDERSHOOT = 0.05
 """The same below black, as a share of white."""
+REPORT_EVERY = 100
+"""Files."""
 PROGRAMS = {"EPS", "WMF", "MPEG", "PDF", "HDF5", "GRIB", "BUFR"}
 """Formats of Pillow that are no pixels, or would start another program."""
+
+OnDecode = Callable[[int, int], None]
+"""Told (files done, files in all) while decoding."""
+
+
+def silent(done: int, total: int) -> None:
+    """Decoding that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -110,11 +118,21 @@ def is_image(file: Path) -> bool:
         return False
 
 
-def read_headers(files: Sequence[Path]) -> list[Header | None]:
-    """The headers of all files; None where one cannot be opened, which decoding names the reason of."""
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+def read_headers(files: Sequence[Path], on_decode: OnDecode = silent) -> list[Header | None]:
+    """The headers of all files; None where one cannot be opened, which decoding names the reason of.
+
+    Args:
+        files: of images.
+        on_decode: told now and then that none is decoded yet.
+    """
+    found = []
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of single files
-        return list(pool.map(_header, files, chunksize=64))
+        for index, header in enumerate(in_order(_header, files)):
+            found.append(header)
+            if (index + 1) % REPORT_EVERY == 0:
+                on_decode(0, len(files))
+    return found
 
 
 def common_shape(

@@ -15,39 +15,34 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hpcli.data.decode import (
+    REPORT_EVERY,
     ImageFormat,
+    OnDecode,
     Pixels,
     White,
     common_shape,
     common_white,
     decode,
     read_headers,
+    silent,
     why_unreadable,
 )
+from hpcli.data.threads import in_order
 from hpcli.errors import DataError, HpcliWarning
 from hpcli.files import sync_folder, write_atomic
 
 VERSION = 2
 """Changes when decoding changes, so that older caches are not used."""
-REPORT_EVERY = 100
 BLOCK = 16 * 1024
 """Bytes at a file's start and end that are in the key: all of a small image."""
 UNFINISHED, LOCK = "decoding-", ".lock"
-
-OnDecode = Callable[[int, int], None]
-"""Told (files done, files in all) while decoding."""
-
-
-def silent(done: int, total: int) -> None:
-    """Decoding that nobody watches."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ def decoded(
         found = _open(each)
         if found is not None and (known is None or known.suits(found.pixels.shape[3], found.white)):
             return found
-    headers = read_headers(files)
+    headers = read_headers(files, on_decode)
     shape = common_shape(files, headers, image_size)
     shape = shape if known is None else (*shape[:3], known.channels)
     white = (known.white if known is not None else None) or common_white(headers)
@@ -235,9 +230,9 @@ def _decode_all(
         return None
 
     unreadable = {}
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of single files
-        for index, reason in enumerate(pool.map(put, range(len(files)), chunksize=16)):
+        for index, reason in enumerate(in_order(put, range(len(files)))):
             if reason is not None:
                 unreadable[index] = reason
             if (index + 1) % REPORT_EVERY == 0 or index + 1 == len(files):

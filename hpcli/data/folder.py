@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from hpcli.data.dataset import ImageData, Split
-from hpcli.data.decode import ImageFormat, common_shape, read_headers
-from hpcli.data.decode_cache import Decoded, OnDecode, decoded, silent
+from hpcli.data.decode import ImageFormat, OnDecode, common_shape, read_headers, silent
+from hpcli.data.decode_cache import Decoded, decoded
 from hpcli.data.listing import FolderListing, Listing, list_folder, some
 from hpcli.data.statistics import channel_statistics
 from hpcli.errors import DataError, HpcliWarning

@@ -5,7 +5,6 @@ Letters: N images in a batch, H × W pixels, C channels.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 
 from hpcli.data.decode import ImageFormat, Pixels, decode, read_headers, why_unreadable
 from hpcli.data.listing import image_files, some
+from hpcli.data.threads import threads_for
 from hpcli.errors import DataError, HpcliWarning
 
 Read = Callable[[Path], Pixels | str]
@@ -94,7 +94,7 @@ def read_batches(
         return pixels if pixels.shape[:2] == form.size else _other_size(pixels, form.size)
 
     parts = [tuple(files[start : start + at_once]) for start in range(0, len(files), at_once)]
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads_for(read, files)) as pool:
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of single files; the caller's own go on
         waiting = _submitted(pool, read, parts[0]) if parts else []
         for part, after in zip(parts, [*parts[1:], ()], strict=True):

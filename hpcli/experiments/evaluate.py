@@ -11,7 +11,7 @@ import numpy as np
 
 from hpcli.config import Config
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.data.decode_cache import OnDecode, silent
+from hpcli.data.decode import OnDecode, silent
 from hpcli.errors import CheckpointError, HpcliWarning, UsageError
 from hpcli.recording.memory import MemoryRecorder
 from hpcli.recording.recorder import Recorder

@@ -7,7 +7,7 @@ import dataclasses
 from hpcli.config import Config, differing_keys
 from hpcli.config.scope import Scope
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.data.decode_cache import OnDecode, silent
+from hpcli.data.decode import OnDecode, silent
 from hpcli.runs.trained_on import fitting
 from hpcli.runs.weights import read_weights
 from hpcli.training.ranks import ALONE, Ranks

@@ -9,10 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hpcli import plots
 from hpcli.cli import main
+from hpcli.data import decode, decode_cache
 from hpcli.recording.checkpoints import Checkpoints
 from hpcli.recording.disk import DiskRecorder
 from hpcli.training.step import Step
@@ -76,3 +79,46 @@ def test_a_signal_in_any_phase(whole: dict[str, object], tmp_path: Path, number:
             assert newest == status["step"] == len((path / "steps.csv").read_text().splitlines()) - 2
         assert command(TRAIN.resume(path), tmp_path / "said") == 0
         assert outcome(path) == whole, differences(whole, outcome(path))
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("images")
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 8, 8, 3), np.uint8)
+    for number, each in enumerate(pixels):
+        place = folder / "train" / "ab"[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(each).save(place)
+    return folder
+
+
+@pytest.mark.parametrize("phase", ["_header", "decode"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda each: each.name)
+def test_decoding_is_left_as_soon_as_a_signal_comes(
+    images: Path, tmp_path: Path, number: signal.Signals, phase: str
+) -> None:
+    """Of a large folder it would take hours. The run goes on later."""
+    path, calls, cache = tmp_path / "run", tmp_path / "calls", f"--set=data.cache_dir={tmp_path / 'cache'}"
+    keys = ("--set=data.name=folder", f"--set=data.root={images}", cache, "--set=model.name=shallow3", "--epochs=1")
+    module = decode if phase == "_header" else decode_cache
+
+    def before() -> None:
+        real, made = getattr(module, phase), [0]
+
+        def called(*arguments: object) -> object:
+            made[0] += 1
+            if made[0] == 300:
+                os.kill(os.getpid(), number)
+            calls.write_text(str(made[0]))
+            return real(*arguments)
+
+        setattr(module, phase, called)
+
+    start = ["train", "--device=cpu", *keys, f"--out={path}"]
+    assert command(start, tmp_path / "said", before) == 128 + number
+    assert "stopped; go on: hpcli train --resume" in (tmp_path / "said").read_text()
+    assert 300 <= int(calls.read_text()) < 600
+    status = json.loads((path / "status.json").read_text())
+    assert (status["status"], status["exit_code"]) == ("interrupted", 128 + number)
+    assert not list((tmp_path / "cache").rglob("*"))
+    assert command(["train", "-q", "--device=cpu", f"--resume={path}"], tmp_path / "said") == 0

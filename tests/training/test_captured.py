@@ -213,7 +213,7 @@ def test_what_is_captured_without_being_asked(config: Config) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+@pytest.mark.parametrize("settings", [*SETTINGS, MUON, FREE], ids=str)
 def test_on_a_gpu_replays_are_the_steps_bit_for_bit(config: Config, settings: dict[str, object]) -> None:
     config = with_overrides(config, {**settings, "train.deterministic": True})
     plain = Trainer.from_config(with_overrides(config, {"train.cuda_graph": False}), device="cuda")

@@ -350,10 +350,17 @@ def test_losses_arrive_from_a_gpu_in_order() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("augment", ["none", "standard", "source"])
-def test_on_a_gpu_no_step_waits(config: Config, augment: str) -> None:
-    keys = {"data.augment": augment, "record.grad_norm": augment == "none"}
-    trainer = Trainer.from_config(with_overrides(config, keys), device="cuda")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"data.augment": "none", "record.grad_norm": True},
+        {"data.augment": "standard", "train.mixup": 0.4, "train.cutmix": 1.0},
+        {"data.augment": "source", "train.ema": 0.9},
+    ],
+    ids=str,
+)
+def test_on_a_gpu_no_step_waits(config: Config, settings: dict[str, object]) -> None:
+    trainer = Trainer.from_config(with_overrides(config, settings), device="cuda")
     schedule = constant(40, 1e-3, 0.9)
     for _ in trainer.train(schedule, 0, 14):  # captured by then, and every buffer made
         pass
