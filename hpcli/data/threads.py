@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-ENOUGH = 1_000
+WORTH_TRYING = 1_000
 """Files that it pays to try both ways for."""
 WARM_UP, TRIED = 8, 64
 """Files: read before it is timed, and timed."""
@@ -42,7 +42,7 @@ def threads_for(read: Callable[[Item], object], files: Sequence[Item]) -> int:
     its threads work at a time, and taking turns costs more than Pillow does beside it.
     """
     cores = os.cpu_count() or 1
-    if cores == 1 or len(files) < ENOUGH:
+    if cores == 1 or len(files) < WORTH_TRYING:
         return cores
     for file in files[:WARM_UP]:
         read(file)
