@@ -34,7 +34,7 @@ SIZE: Mapping[str, object] = {
     "data.train_fraction": 0.1,
     "data.validation": 0.1,
     "data.batch_size": 64,
-    "data.augment": "standard",
+    "data.augment": "none",  # BatchNorm measured anew, as for schedule-free, does not see augmented images
     "model.name": "resnet20",
     "model.options.num_blocks": [1, 1, 1],
     "train.threads": 1,
@@ -99,13 +99,13 @@ def main() -> None:
 def runs_of(name: str, data: Mapping[str, object]) -> list[Run]:
     """All runs of a way: those that choose its learning rate, then those that are compared."""
     way = WAYS[name]
-    config = load_config(None, {**SIZE, **data, **way.keys})
+    config = load_config(None, {**SIZE, **data, "schedule.max_lr": way.rates[0], **way.keys})
     splits = load_splits(config)
 
     def trained(stage: str, rate: float, seeds: Sequence[int]) -> list[Run]:
         found = []
         for seed in seeds:
-            result = train(with_overrides(config, {"schedule.max_lr": rate, "train.seed": seed}), splits=splits)
+            result = train(with_overrides(config, {"schedule.max_lr": rate, "seed": seed}), splits=splits)
             loss, accuracy, _ = result.judged
             loss = np.inf if loss is None or result.status == RunStatus.DIVERGED else loss
             found.append(

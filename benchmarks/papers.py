@@ -1,6 +1,7 @@
 """Smith's experiments again: what the configs in configs/papers/ say at their heads, at small size.
 
-    python benchmarks/papers.py NAME … [--images DIR]
+    python benchmarks/papers.py NAME … [--images DIR]     # run these, and keep their tables
+    python benchmarks/papers.py                           # make docs/papers.md's table and pictures from what is kept
 
 A config's head says what was published, and by which commands it is tried: a small edition, minutes on two cores, and the
 whole one, for a GPU. The small one is run as it stands, in a folder of its own (`--work`, to look at the runs afterwards).
@@ -37,12 +38,16 @@ DIGITS = 7
 
 
 def main() -> None:
-    """Run what is named."""
+    """Run what is named; else make the page anew."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("names", nargs="+", help="configs of configs/papers")
+    parser.add_argument("names", nargs="*", help="configs of configs/papers; none: make the page from what is kept")
     parser.add_argument("--images", type=Path, help="CIFAR-10 as a folder, train/<class>/… and test/<class>/…")
     parser.add_argument("--work", type=Path, help="where the runs lie; default: a folder that is removed afterwards")
     asked = parser.parse_args()
+    if not asked.names:
+        from papers_page import make_page
+
+        make_page()
     for name in asked.names:
         with tempfile.TemporaryDirectory() as place:
             folder = (asked.work or Path(place)).resolve() / name
@@ -90,6 +95,7 @@ def keep(name: str, folder: Path, printed: str) -> None:
         trials = [
             (each.path.name, row)
             for each in Run.open(place).children.values()
+            if (each.path / "metrics.csv").is_file()  # not of one that diverged within its first epoch
             for row in rows_of(each.path / "metrics.csv")
         ]
         if trials:
