@@ -1,6 +1,7 @@
 """Schedules and optimizers side by side, each at its own best learning rate, in equally many steps.
 
     python benchmarks/optimizers.py --images DIR        # a folder in ImageNet layout (train/<class>/…)
+    python benchmarks/optimizers.py                     # write the table of docs/optimizers.md from what is kept
 
 ResNet-8 on a tenth of the images, at 16×16. A learning rate is chosen by two seeds, from a grid with steps of a half
 decade that is made longer while the best lies at its edge; what is compared are three others, the same for all. Every
@@ -10,7 +11,9 @@ run is a row of benchmarks/results/optimizers.csv. A machine may be busy: nothin
 from __future__ import annotations
 
 import argparse
+import csv
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,13 +23,15 @@ from pathlib import Path
 import numpy as np
 from tables import write_rows
 
-from hpcli import load_config, train, with_overrides
+from hpcli import load_config, train, verdict, with_overrides
 from hpcli.data.dataset import load_splits
 from hpcli.states import RunStatus
 
 RESULTS = Path(__file__).parent / "results" / "optimizers.csv"
 CHOOSE, COMPARE = (100, 101), (0, 1, 2)
 """Seeds."""
+PAGE = Path(__file__).parents[1] / "docs/optimizers.md"
+TABLE = re.compile(r"(?<=<!-- side by side -->\n).*?(?=<!-- its end -->)", re.DOTALL)
 LADDER = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0)
 """Learning rates."""
 SIZE: Mapping[str, object] = {
@@ -86,10 +91,13 @@ def main() -> None:
     """Train all, and keep every run."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("ways", nargs="*", default=list(WAYS), help="some of them; default: all")
-    parser.add_argument("--images", type=Path, required=True, help="CIFAR-10 as a folder, train/<class>/…")
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--images", type=Path, help="CIFAR-10 as a folder, train/<class>/…; none: write the table")
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
+    if asked.images is None:
+        PAGE.write_text(TABLE.sub(lambda _: table(), PAGE.read_text()))
+        return
     data = {"data.name": "folder", "data.root": str(asked.images.resolve()), "train.epochs": asked.epochs}
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(partial(runs_of, data=data), asked.ways)
@@ -139,6 +147,25 @@ def lowest(chosen: Sequence[Run]) -> float:
         rate: np.mean([each.valid_loss for each in chosen if each.lr == rate]) for rate in {each.lr for each in chosen}
     }
     return min(means, key=lambda rate: means[rate] if np.isfinite(means[rate]) else np.inf)
+
+
+def table() -> str:
+    """The table of docs/optimizers.md, the best first."""
+    with RESULTS.open(newline="") as file:
+        rows = [row for row in csv.DictReader(line for line in file if line[0] != "#") if row["stage"] == "compare"]
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    losses = [[float(row["valid_loss"]) for row in rows if row["way"] == way] for way in ways]
+    lines = ["| | learning rate | accuracy | loss | above the best | verdict |", "|---|---|---|---|---|---|"]
+    judged = verdict(losses, ways, chance=float(np.log(10))).comparisons
+    for each in sorted(judged, key=lambda one: np.inf if one.mean is None else one.mean):
+        own = [row for row in rows if row["way"] == each.value]
+        accuracy = 100 * np.mean([float(row["valid_accuracy"]) for row in own])
+        above = "" if each.low is None else f"{each.difference:+.3f} [{each.low:.3f}, {each.high:.3f}]"
+        mean = "" if each.mean is None else f"{each.mean:.3f}"
+        lines.append(
+            f"| {each.value} | {float(own[0]['lr']):g} | {accuracy:.1f} % | {mean} | {above} | {each.verdict} |"
+        )
+    return "".join(f"{line}\n" for line in lines)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+"""docs/papers.md says what the kept tables say, and so does the table of docs/optimizers.md."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs/papers.md").read_text()
+KEPT = ROOT / "benchmarks/results/papers"
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import papers_page
+
+    yield papers_page
+    sys.path.remove(str(ROOT / "benchmarks"))
+
+
+def test_its_table_is_made_from_the_kept_tables(page: ModuleType) -> None:
+    """`python benchmarks/papers.py` writes it."""
+    assert page.TABLE.search(PAGE)[0] == page.table()
+    assert page.table().count("\n") - 2 >= 12
+
+
+def test_every_experiment_has_a_row_and_a_picture(page: ModuleType) -> None:
+    names = {file.stem for file in (ROOT / "configs/papers").glob("*.yaml")}
+    assert {row.config for row in page.rows()} == names
+    assert set(page.PICTURED) == names
+    for name in names:
+        assert f"](pictures/papers/{name}.png)" in PAGE
+        assert (ROOT / f"docs/pictures/papers/{name}.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["momentum-sgd", "range-plain", "cycle-ends", "short-runs"])
+def test_its_pictures_can_be_made(page: ModuleType, name: str) -> None:
+    """One of each kind."""
+    assert page.PICTURED[name]().axes
+
+
+def test_what_is_kept_says_where_it_was_made_and_has_three_seeds() -> None:
+    for file in KEPT.glob("*.csv"):
+        first, *lines = file.read_text().splitlines()
+        assert first.startswith("# 202")
+        assert "torch" in first
+        if file.stem.endswith("-sweep"):
+            table = list(csv.DictReader(lines))
+            for value in {row["value"] for row in table}:
+                assert len({row["seed"] for row in table if row["value"] == value}) >= 3, file.name
+
+
+def test_no_claim_is_asserted_beyond_its_noise(page: ModuleType) -> None:
+    """Of all kinds of reading there are some, and each by a rule that knows of noise."""
+    readings = " ".join(row.reading for row in page.rows())
+    for word in ("confirmed", "not told apart", "the other way round", "BatchNorm"):
+        assert word in readings
+
+
+def test_the_table_of_optimizers_is_made_from_what_is_kept(page: ModuleType) -> None:
+    """`python benchmarks/optimizers.py` writes it."""
+    import optimizers
+
+    found = optimizers.TABLE.search(optimizers.PAGE.read_text())
+    assert found[0] == optimizers.table()
+    assert found[0].count("\n") - 2 == len(optimizers.WAYS)
