@@ -25,6 +25,8 @@ def make_page() -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as place:
         for name, draw in PICTURED.items():
+            if not tables.is_kept(name):
+                continue
             file = Path(place) / f"{name}.png"
             draw().savefig(file, dpi=150)
             shrink(file, PICTURES / f"{name}.png")

@@ -35,8 +35,9 @@ class Row:
 
 def rows() -> Iterator[Row]:
     """What was published, and what came out."""
-    for rows_of in ROWS:
-        yield from rows_of()
+    for name, rows_of in ROWS.items():
+        if tables.is_kept(name):
+            yield from rows_of()
 
 
 def _range_depth() -> Iterator[Row]:
@@ -315,10 +316,24 @@ def chosen(values: Sequence[str], losses: Array) -> str:
 
 
 TRAINED = tuple(f"range-trained-{seed}" for seed in range(3))
-ROWS: Sequence[Callable[[], Iterator[Row]]] = (
-    _range_plain, _range_depth, _range_decay, _range_trained, _policies, _super_convergence, _limited_data, _batch_sizes,
-    _momentum_sgd, _momentum_adamw, _decay_sgd, _decay_adamw, _cycle_ends, _two_seeds, _short_runs,
-)  # fmt: skip
+ROWS: Mapping[str, Callable[[], Iterator[Row]]] = {
+    "range-plain": _range_plain,
+    "range-depth": _range_depth,
+    "range-decay": _range_decay,
+    "range-trained": _range_trained,
+    "policies": _policies,
+    "super-convergence": _super_convergence,
+    "limited-data": _limited_data,
+    "batch-sizes": _batch_sizes,
+    "momentum-sgd": _momentum_sgd,
+    "momentum-adamw": _momentum_adamw,
+    "decay-sgd": _decay_sgd,
+    "decay-adamw": _decay_adamw,
+    "cycle-ends": _cycle_ends,
+    "two-seeds": _two_seeds,
+    "short-runs": _short_runs,
+}
+"""Config → its rows, for those that have been run."""
 
 
 def compared(sweep: Sweep, names: Mapping[str, str] | None = None) -> str:

@@ -57,6 +57,11 @@ class Line:
     valid: Array  # validation loss, measured anew
 
 
+def is_kept(name: str) -> bool:
+    """Whether an experiment has been run: what its commands printed is there."""
+    return (KEPT / f"{name}.txt").is_file()
+
+
 def rows(name: str) -> list[dict[str, str]]:
     """A kept table."""
     with (KEPT / f"{name}.csv").open(newline="") as file:

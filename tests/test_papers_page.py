@@ -31,10 +31,12 @@ def test_its_table_is_made_from_the_kept_tables(page: ModuleType) -> None:
 
 
 def test_every_experiment_has_a_row_and_a_picture(page: ModuleType) -> None:
+    """Of those that have been run; the page names the others."""
     names = {file.stem for file in (ROOT / "configs/papers").glob("*.yaml")}
-    assert {row.config for row in page.rows()} == names
     assert set(page.PICTURED) == names
-    for name in names:
+    run = {row.config for row in page.rows()}
+    assert all(f"[{name}](../configs/papers/{name}.yaml)" in PAGE for name in names - run)
+    for name in run:
         assert f"](pictures/papers/{name}.png)" in PAGE
         assert (ROOT / f"docs/pictures/papers/{name}.png").is_file()
 
