@@ -25,8 +25,8 @@ from hpcli.analysis.surface import Surface
 from hpcli.analysis.verdict import verdict
 from hpcli.config.grids import grid as usual_grid
 from hpcli.config.space import Dimension
+from hpcli.results.searched import LEARNT, axis_of
 from hpcli.results.tune_budget import FIRST_FRESH, divided, ranges_lr
-from hpcli.results.tune_trials import LEARNT, axis_of
 
 Values = tuple[JsonValue, ...]
 GRIDS = {12: (4, 1, 3), 24: (4, 2, 3), 48: (4, 3, 4), 96: (6, 4, 4)}

@@ -24,7 +24,7 @@ from hpcli import Config, MemoryRecorder, RunStatus, Trainer, load_config, train
 from hpcli.config.alphas import BN_IMAGES
 from hpcli.config.space import Dimension, space
 from hpcli.data.dataset import Splits, load_splits
-from hpcli.results.tune_trials import LOST
+from hpcli.results.searched import LOST
 
 DIGITS = {"data.name": "digits", "data.batch_size": 32, "data.validation": 0.3}
 TASKS = {

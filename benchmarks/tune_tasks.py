@@ -22,8 +22,8 @@ from scipy.stats import qmc
 
 from hpcli import load_config
 from hpcli.config.space import LR, Dimension, space
+from hpcli.results.searched import LOST
 from hpcli.results.tune_budget import HIGHEST, bounded, range_test_keys
-from hpcli.results.tune_trials import LOST
 
 Array = NDArray[np.float64]
 TABLES = Path(__file__).parent / "tables"

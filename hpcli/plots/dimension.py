@@ -14,7 +14,7 @@ from hpcli.plots.style import shortened
 
 Array = NDArray[np.float64]
 
-TITLES = {"schedule.max_lr": "max_lr", "schedule.momentum": "1 − momentum", "optimizer.weight_decay": "weight_decay"}
+TITLES = {"schedule.max_lr": "max_lr", "schedule.momentum": "momentum", "optimizer.weight_decay": "weight_decay"}
 
 
 def x_of(dimension: Dimension, places: Array) -> Array:
@@ -31,7 +31,8 @@ def x_of(dimension: Dimension, places: Array) -> Array:
 def scale(axes: Axes, dimension: Dimension, *, vertical: bool = False) -> None:
     """Give an axis the key's name, scale and ticks."""
     axis: Axis = axes.yaxis if vertical else axes.xaxis
-    axis.set_label_text(TITLES.get(dimension.key, shortened(dimension.key, 26)))
+    title = TITLES.get(dimension.key, shortened(dimension.key, 26))
+    axis.set_label_text(f"1 − {title}" if dimension.scale == Scale.MEMORY else title)
     if dimension.choices:
         axis.set_ticks(range(len(dimension.choices)), [shortened(written(each), 14) for each in dimension.choices])
     elif dimension.scale == Scale.LINEAR:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpcli.analysis.choice import ELSEWHERE, Choice, choose, in_words
+from hpcli.analysis.choice import Choice, choose
+from hpcli.analysis.finding import ELSEWHERE, in_words
 from hpcli.analysis.noise import usual_number
 from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.config.varying import positions, written

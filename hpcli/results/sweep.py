@@ -9,8 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hpcli.analysis.choice import Choice, choose, in_words
+from hpcli.analysis.choice import Choice, choose
 from hpcli.analysis.decay import Budget
+from hpcli.analysis.finding import in_words
 from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.config import Config
 from hpcli.config.keys import scope_of

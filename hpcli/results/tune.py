@@ -9,7 +9,8 @@ from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
 from hpcli.results.following import EVALUATE, RUN, Following
 from hpcli.results.html import InNotebook
-from hpcli.results.tune_words import lines, sentence
+from hpcli.results.key_words import lines
+from hpcli.results.tune_words import sentence
 from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
@@ -40,7 +41,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
             "choice": self.choice,
             "kept": self.is_kept,
             "gain": _plain(self.gain),
-            "keys": lines(self),
+            "keys": lines(self.fitted),
             "runs": len(runs),
             "failed": self.num_failed,
             "epochs": self.plan.epochs if self.plan else None,

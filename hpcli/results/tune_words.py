@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
 from hpcli.analysis.gain import PRIOR_DF
 from hpcli.analysis.power import LEVEL, found_gap
-from hpcli.analysis.profile import Part, Profile
 from hpcli.config import to_yaml
-from hpcli.config.space import DECAY, LR, MOMENTUM, Dimension
+from hpcli.config.space import DECAY, LR, MOMENTUM
 from hpcli.config.varying import written
+from hpcli.results.key_words import at_ends, effect, name_of, per_cent
 from hpcli.results.trials import said_of_short
 from hpcli.results.tune_budget import MOST_PAIRS
 from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
-SHORT = {LR: "max_lr", MOMENTUM: "momentum", DECAY: "weight decay"}
 REASONS = {
     LR: "the largest that still trains is not always the best: runs to their end choose it (1803.09820, section 4.1)",
     MOMENTUM: "multiplies the step, lr / (1 - momentum): searched together with it (1803.09820, section 4.3)",
@@ -27,8 +26,6 @@ REASONS = {
 }
 SEEDS = 3
 """Fresh seeds of a verdict that is foreseen."""
-ANYTHING = 1.0
-"""A difference in log loss that may be larger is not put into a number."""
 
 
 def sentence(result: Tuning) -> str:
@@ -36,21 +33,13 @@ def sentence(result: Tuning) -> str:
     if result.choice is None:
         return _nothing(result)
     plan, parts = result.plan, [_verdict(result)]
-    edges = [(each, end) for place, each in enumerate(result.space) if (end := _edge(result, place))]
-    for dimension, end in edges:
-        name, span = _name(dimension), dimension.in_words()
-        parts.append(f"{name} lies at the {end} end of {span}: better may lie beyond, give tune.values a wider range.")
+    if not result.is_kept:
+        parts += [f"{each}: better may lie beyond, give tune.values a wider range." for each in at_ends(result.fitted)]
     if plan is not None and plan.pairs == 0 and not result.is_kept:
         parts.append("It has not been compared on fresh seeds: --runs 24 leaves room for that.")
     if result.num_failed:
         parts.append(f"{result.num_failed} runs failed, and count as runs that learnt nothing.")
     return " ".join(parts) + said_of_short([*result.trials, *result.fresh])
-
-
-def _edge(result: Tuning, place: int) -> str | None:
-    """The end of its range that a chosen value lies at, where the key is known to matter."""
-    matters = bool(result.profiles) and any(part.is_worse for part in result.profiles[place].parts)
-    return result.at_edge(result.space[place].key) if matters else None
 
 
 def _nothing(result: Tuning) -> str:
@@ -103,21 +92,16 @@ def _interval(estimate: float | None, low: float | None, high: float | None) -> 
         return ""
     if low * high > 0:
         near, far = sorted((_share(low), _share(high)))
-        return f"{_less(estimate)} [{_number(near)} to {_number(far)} %]"
+        return f"{_less(estimate)} [{per_cent(near)} to {per_cent(far)} %]"
     return f"{_less(estimate)} [{_less(low)} to {_less(high)}]"
 
 
 def _less(gain: float) -> str:
-    return f"{_number(_share(gain))} % {'lower' if gain >= 0 else 'higher'}"
+    return f"{per_cent(_share(gain))} % {'lower' if gain >= 0 else 'higher'}"
 
 
 def _share(gain: float) -> float:
     return percent(gain) if gain >= 0 else math.expm1(-gain)
-
-
-def _number(share: float) -> str:
-    """In per cent, two significant digits."""
-    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
 
 
 def percent(log_loss: float) -> float:
@@ -129,12 +113,12 @@ def _seen(result: Tuning) -> str:
     """What a better setting could have gained: what the pairs rule out, or what a verdict would show."""
     found, surface = result.gain, result.searched.surface
     if found is not None and found.high is not None:
-        ruled_out = f" A gain above {_number(percent(found.high))} % is ruled out." if found.high > 0 else ""
+        ruled_out = f" A gain above {per_cent(percent(found.high))} % is ruled out." if found.high > 0 else ""
         return f"{ruled_out}{_cost(result)}"
     if surface is None:
         return ""
     gap = found_gap(2, SEEDS, round(PRIOR_DF), LEVEL, is_estimate=True) * surface.noise
-    return f" {SEEDS} fresh seeds would show a gain of {_number(percent(gap))} % four times out of five."
+    return f" {SEEDS} fresh seeds would show a gain of {per_cent(percent(gap))} % four times out of five."
 
 
 def _cost(result: Tuning) -> str:
@@ -149,62 +133,7 @@ def _cost(result: Tuning) -> str:
 
 def named(result: Tuning, values: Mapping[str, JsonValue]) -> str:
     """Values by the names of their keys."""
-    return ", ".join(f"{_name(each)} {written(values[each.key])}" for each in result.space)
-
-
-def _name(dimension: Dimension) -> str:
-    return SHORT.get(dimension.key, dimension.key)
-
-
-def lines(result: Tuning) -> list[dict[str, object]]:
-    """A line for each key: the chosen value, which are as good, which are worse."""
-    found: list[dict[str, object]] = []
-    for place, each in enumerate(result.space):
-        profile = result.profiles[place] if result.profiles else None
-        found.append(
-            {
-                "key": _name(each),
-                "use": None if result.choice is None else written(result.choice[each.key]),
-                "what it does": None if profile is None else effect(each, profile),
-            }
-        )
-    return found
-
-
-def effect(dimension: Dimension, profile: Profile) -> str:
-    """What a key does, in words, with its interval where something is worse."""
-    parts = profile.parts
-    if profile.is_idle:
-        most = max(part.high for part in parts)
-        return f"does not matter: at most {_number(math.expm1(most))} % anywhere from {dimension.in_words()}"
-    if profile.is_open:
-        most = max(part.high for part in parts)
-        return "no difference found" + (f"; it may be up to {_number(math.expm1(most))} %" if most < ANYTHING else "")
-    if dimension.choices:
-        good = [written(dimension.choices[i]) for i, part in enumerate(parts) if not part.is_worse]
-        return f"{' or '.join(good)}: no difference found; {_worst(dimension, parts)}"
-    near = _around_best(parts)
-    span = dimension.in_words(near[0].start, near[-1].end)
-    return f"{span}: no difference found; {_worst(dimension, parts)}"
-
-
-def _around_best(parts: Sequence[Part]) -> Sequence[Part]:
-    """The best part, and those beside it up to the next that is surely worse: what lies beyond is merely unknown."""
-    first = last = min(range(len(parts)), key=lambda place: parts[place].middle)
-    while first > 0 and not parts[first - 1].is_worse:
-        first -= 1
-    while last + 1 < len(parts) and not parts[last + 1].is_worse:
-        last += 1
-    return parts[first : last + 1]
-
-
-def _worst(dimension: Dimension, parts: Sequence[Part]) -> str:
-    """The part that is surely worse by most."""
-    worst = max(parts, key=lambda part: part.low)
-    middle = worst.start if dimension.choices else (worst.start + worst.end) / 2
-    low, high = (_number(math.expm1(each)) for each in (worst.low, worst.high))
-    span = f"{low} to {high} %" if worst.high < ANYTHING else f"{low} % or more"
-    return f"{written(dimension.value(middle))} is worse by {span}"
+    return ", ".join(f"{name_of(each)} {written(values[each.key])}" for each in result.space)
 
 
 def best_yaml(result: Tuning) -> str | None:

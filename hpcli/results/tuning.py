@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from hpcli.analysis.gain import Gain, gain
-from hpcli.analysis.profile import Profile, profiles
+from hpcli.analysis.profile import Profile
 from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.experiments import TuneConfig
 from hpcli.config.space import Dimension, pinned, space
@@ -20,8 +20,9 @@ from hpcli.config.varying import JOINED, value_of, written
 from hpcli.recording.recorder import Record, Rows, Steps
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
+from hpcli.results.searched import Fitted, Searched
 from hpcli.results.train import TrainResult
-from hpcli.results.tune_trials import Searched, TuneFresh, TunePlan, TuneRange, TuneTrial
+from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
 from hpcli.states import RunStatus
 
 RANGE_TEST, TRAINING = "lr-find", "train"
@@ -167,18 +168,12 @@ class Tuning:
     @cached_property
     def profiles(self) -> list[Profile]:
         """What each key does, in the order of the space; empty: too few runs to tell, or none has learnt anything."""
-        surface = self.searched.surface
-        if surface is None or self.searched.winner is None or len(surface.losses) < 2 + len(self.space):
-            return []
-        return profiles(surface, seed=self.config.seed)
+        return self.searched.profiles(self.config.seed)
 
-    def at_edge(self, key: str) -> str | None:
-        """`lower` or `upper`: the end of a key's range that the choice lies at; None: neither, or it was kept."""
-        dimension = next(each for each in self.space if each.key == key)
-        if self.choice is None or self.is_kept or dimension.choices:
-            return None
-        place = dimension.place(self.choice[key])
-        return "lower" if place < 0.05 else "upper" if place > 0.95 else None
+    @cached_property
+    def fitted(self) -> Fitted:
+        """The runs, and what is marked among them."""
+        return Fitted(self.searched, self.profiles, self.present, self.choice, self.fresh)
 
     @property
     def best_config(self) -> Config | None:

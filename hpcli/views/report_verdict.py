@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from hpcli.analysis.choice import listed
+from hpcli.analysis.finding import listed
 from hpcli.analysis.noise import spread_of_runs
 from hpcli.catalog import ABOUT
 from hpcli.config.code import resuming

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from hpcli.analysis.choice import Choice, choose, in_words
+from hpcli.analysis.choice import Choice, choose
+from hpcli.analysis.finding import in_words
 from hpcli.analysis.noise import SeedsNeeded
 from hpcli.analysis.refine import refined
 from hpcli.analysis.verdict import Verdict, verdict

@@ -121,6 +121,12 @@ def test_differences() -> None:
     assert mean == pytest.approx(float(np.subtract(*surface.predict(np.stack([one, other]))[0])))
 
 
+def test_the_mean_alone_is_that_of_the_prediction() -> None:
+    points, at = spread(3, 14, 4), np.random.default_rng(0).random((5000, 3))
+    surface = Surface([Axis()] * 3, points, bowl(noise=0.1).run(points, [0] * 14, 0))
+    np.testing.assert_allclose(surface.mean(at), surface.predict(at)[0], rtol=1e-12, atol=1e-12)
+
+
 def test_draws_agree_with_predictions() -> None:
     points, at = spread(3, 14, 4), grid(16)
     surface = Surface([Axis()] * 3, points, bowl(noise=0.1).run(points, [0] * 14, 0))

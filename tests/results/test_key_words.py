@@ -7,7 +7,7 @@ import pytest
 from hpcli.analysis.profile import Part, Profile
 from hpcli.config import load_config
 from hpcli.config.space import space
-from hpcli.results.tune_words import effect
+from hpcli.results.key_words import effect
 
 LR = space(load_config())[0]  # 1e-4 to 0.1: six parts of half a decade
 

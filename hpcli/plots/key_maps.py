@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from hpcli.analysis.search import placed
 from hpcli.config.space import Dimension
 from hpcli.plots.dimension import loss_ticks, scale, x_of
+from hpcli.plots.keys import title_above
 from hpcli.plots.style import INK, ORANGE, legend_below, styled
-from hpcli.results.tune import TuneResult
+from hpcli.results.searched import Fitted
 
 Array = NDArray[np.float64]
 
@@ -24,25 +25,25 @@ MOST_MAPS = 6
 
 
 @styled
-def maps(result: TuneResult) -> Figure:
+def maps(fitted: Fitted) -> Figure:
     """Pairs of keys: the lowest fitted loss that the other keys allow, and the runs."""
-    count = len(result.space)
+    count = len(fitted.space)
     pairs = [(one, other) for one in range(count) for other in range(one + 1, count)][:MOST_MAPS]
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
     figure = Figure(figsize=(3.6 * columns + 0.8, 3.3 * rows + 0.6))
     grid = figure.subplots(rows, columns, squeeze=False)
-    cells = [_cells(result, *pair) for pair in pairs]
+    cells = [_cells(fitted, *pair) for pair in pairs]
     low, high = min(float(each.min()) for each in cells), max(float(each.max()) for each in cells)
     norm = LogNorm(low, max(high, 1.01 * low))
     for axes, pair, values in zip(grid.flat, pairs, cells, strict=False):
-        _map(axes, result, pair, values, norm)
+        _map(axes, fitted, pair, values, norm)
     for axes in list(grid.flat)[len(pairs) :]:
         axes.set_visible(False)
+    several = "Pairs of keys: the lowest fitted loss that the others allow"
+    title_above(figure, several if count > 2 else "The fitted loss")
     bar = figure.colorbar(grid.flat[0].collections[0], ax=list(grid.flat), label="fitted loss (nats)")
     loss_ticks(bar.ax)
-    figure.suptitle("Pairs of keys: the lowest fitted loss that the others allow", x=0.01, ha="left", fontsize=11.5,
-                    fontweight="bold")  # fmt: skip
     legend_below(figure)
     return figure
 
@@ -52,9 +53,9 @@ def _edges(dimension: Dimension) -> Array:
     return np.asarray(np.arange(count + 1) - 0.5 if count else np.linspace(0, 1, MAP + 1))
 
 
-def _cells(result: TuneResult, one: int, other: int) -> Array:
+def _cells(fitted: Fitted, one: int, other: int) -> Array:
     """[rows, columns] the lowest mean over settings of the other keys, nats."""
-    surface, space = result.searched.surface, result.space
+    surface, space = fitted.searched.surface, fitted.space
     assert surface is not None
     middles = [np.convolve(_edges(space[place]), [0.5, 0.5], "valid") for place in (one, other)]
     uniform = np.random.default_rng(0).random((OTHERS if len(space) > 2 else 1, len(space)))
@@ -62,12 +63,12 @@ def _cells(result: TuneResult, one: int, other: int) -> Array:
     x, y = np.meshgrid(*middles)
     points = np.repeat(others[None], x.size, axis=0)
     points[:, :, one], points[:, :, other] = x.reshape(-1, 1), y.reshape(-1, 1)
-    mean = surface.predict(points.reshape(-1, len(space)))[0].reshape(x.size, -1).min(1)
+    mean = surface.mean(points.reshape(-1, len(space))).reshape(x.size, -1).min(1)
     return np.asarray(np.exp(mean).reshape(x.shape))
 
 
-def _map(axes: Axes, result: TuneResult, pair: tuple[int, int], values: Array, norm: LogNorm) -> None:
-    space, searched = result.space, result.searched
+def _map(axes: Axes, fitted: Fitted, pair: tuple[int, int], values: Array, norm: LogNorm) -> None:
+    space, searched = fitted.space, fitted.searched
     x, y = (
         _edges(space[place]) if space[place].choices else x_of(space[place], _edges(space[place])) for place in pair
     )
@@ -75,10 +76,10 @@ def _map(axes: Axes, result: TuneResult, pair: tuple[int, int], values: Array, n
     across, up = (x_of(space[place], searched.points[:, place]) for place in pair)
     axes.scatter(across, up, s=13, color="white", edgecolor=INK, lw=0.6, zorder=3, label="a run")
     for setting, marker, color, name in (
-        (result.present, "D", "white", "present"),
-        (result.choice, "*", ORANGE, "to use"),
+        (fitted.present, "D", "white", "present"),
+        (fitted.choice, "*", ORANGE, "to use"),
     ):
-        if setting is not None:
+        if setting is not None and all(space[i].key in setting for i in pair):
             across, up = (x_of(space[i], np.array([space[i].place(setting[space[i].key])])) for i in pair)
             size = 60 if marker == "D" else 150
             axes.scatter(across, up, s=size, marker=marker, color=color, edgecolor=INK, zorder=4, label=name)
