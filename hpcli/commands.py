@@ -46,7 +46,7 @@ COMMANDS = {
     "sweep": Experiment(
         "sweep",
         "SweepResult",
-        "Compare values of a config key, or of two, by short runs of several seeds, and say which to use.",
+        "Compare values of a config key, or of several, by short runs of several seeds, and say which to use.",
         example="schedule.max_lr --values 3e-3,1e-2,3e-2",
     ),
     "tune": Experiment(

@@ -75,6 +75,10 @@ KINDS = {
         *("sweep", "schedule.max_lr", "--values=1e-3,1e9", "momentum", "--values=0.95-0.85,0.8", "--seeds=2"),
         *("--epochs=1", *SMALL, *NET),
     ],
+    "sweep, by points": [
+        *("sweep", "schedule.max_lr", "--values=1e-3,3e-2", "momentum", "--values=0.8,0.95", "--seeds=1", "--epochs=3"),
+        *("data.augment", "--values=none,standard", "--points=8", *SMALL, *NET),
+    ],
     "sweep, diverged": ["sweep", "schedule.max_lr", "--values=1e8,1e9", "--seeds=1", "--epochs=1", *SMALL, *NET],
     "tune": [
         "tune",

@@ -19,7 +19,10 @@ from hpcli.errors import CheckpointError, UsageError
 if TYPE_CHECKING:
     from hpcli.config import Config
 
-OWN = ("seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds", "workers", "launcher")
+OWN = (
+    *("points", "seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds", "workers"),
+    "launcher",
+)
 Varied = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="What to vary: optimizer.eps", autocompletion=completion.keys),
@@ -43,12 +46,13 @@ def sweep(
     apply: Apply = None,
     worker: Worker = False,
 ) -> int:
-    """Compare values of a config key, or of two, by short runs of several seeds, and say which to use."""
+    """Compare values of a config key, or of several, by short runs of several seeds, and say which to use."""
     if worker:
         return work(call, {"KEY": keys, "--values": values, "--retune": retune, "--apply": apply})
     session = call.session(_vary(call, keys or [], values or []))
     session.config = session.config if retune is None else _retuned(session.config, retune)
     session.config = _with_grid(session.config, call.command)
+    _check_points(session)
     _check_apply(session, apply)
     _check_launcher(session.config)
     code = session.run(again=True)
@@ -131,6 +135,27 @@ def _retuned(config: Config, text: str) -> Config:
     if isinstance(here, bool) or not isinstance(here, int | float) or here <= 0:
         raise UsageError(f"--retune {text}: give the values to try, --retune {key}=A,B,C")
     return with_overrides(config, {"sweep.retune": {key: half_decades(here)}})
+
+
+def _check_points(session: Session) -> None:
+    """Refuse ranges that no points can be in, before there is a run folder, and to move the points of a sweep.
+
+    Raises:
+        ConfigError: see `swept_space`.
+        CheckpointError: a sweep is gone on with whose points would be others.
+    """
+    from hpcli.config.points import num_points, swept_space
+    from hpcli.recording.folder import Folder
+
+    def space(config: Config) -> object:
+        return swept_space(config) if num_points(config) else None
+
+    own, resume = space(session.config), session.shared.resume
+    before = None if resume is None else Folder(resume).config
+    if before is not None and before.sweep.values and space(before) != own:
+        is_grid = space(before) is None
+        why = "it is a grid; points are" if is_grid else "between other values its points would be others; that is"
+        raise CheckpointError(f"{resume}: {why} a sweep of its own: start a new one")
 
 
 def _check_launcher(config: Config) -> None:

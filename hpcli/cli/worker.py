@@ -99,10 +99,10 @@ def _standing(run: Path) -> dict[str, object]:
 
 def _take(call: Call, run: Path, config: Config, terminal: Terminal) -> int:
     """Load what the trials need, once, and take them."""
-    from hpcli.config.varying import settings
     from hpcli.data.dataset import load_splits
     from hpcli.experiments.preflight import check_any_starts
     from hpcli.results.data import DataFacts
+    from hpcli.results.points import settings_of
     from hpcli.signals import Stopped, StopSignals
     from hpcli.trials.shared_worker import SharedWorker
     from hpcli.trials.trainers import Trainers
@@ -117,7 +117,7 @@ def _take(call: Call, run: Path, config: Config, terminal: Terminal) -> int:
                 splits = load_splits(config, on_decode=on_decode)
         except Stopped:
             return signals.exit_code
-        check_any_starts([each.config for each in settings(config)], splits, device=call.shared.device)
+        check_any_starts([each.config for each in settings_of(config)], splits, device=call.shared.device)
         trainers = Trainers(config, device=call.shared.device, splits=splits)
         with terminal.progress("worker", stops) as on_progress:
             worker = SharedWorker(

@@ -69,6 +69,8 @@ def _of_the_rest(config: Config) -> Iterator[Fault]:
     yield from _of_workers(config)
     if config.sweep.refine and config.sweep.until_decided:
         yield ("sweep", "refine"), "and until_decided: one at a time; a refined sweep can be resumed with more seeds"
+    if config.sweep.refine and config.sweep.points is not None:
+        yield ("sweep", "refine"), "and points: it goes on between the values of a grid; ask for more points instead"
 
 
 def _of_workers(config: Config) -> Iterator[Fault]:
@@ -86,13 +88,10 @@ def _of_workers(config: Config) -> Iterator[Fault]:
 
 def _of_values(config: Config) -> Iterator[Fault]:
     """Faults of `sweep.values`, `lr_find.values` and `tune.values`."""
-    for section, values, most in (
-        ("sweep", config.sweep.values, 2),
-        ("lr_find", config.lr_find.values, 1),
-        ("tune", config.tune.values, None),
-    ):
-        if most is not None and len(values) > most:
-            yield (section, "values"), f"{len(values)} keys; vary one at a time{', or two for a map' * (most == 2)}"
+    overlaid = config.lr_find.values
+    if len(overlaid) > 1:
+        yield ("lr_find", "values"), f"{len(overlaid)} keys; vary one at a time"
+    for section, values in (("sweep", config.sweep.values), ("lr_find", overlaid), ("tune", config.tune.values)):
         for key, listed in values.items():
             yield from _of_listed(section, key, listed)
 

@@ -35,7 +35,11 @@ class SweepConfig(Section):
     """Values compared by short, complete runs of several seeds."""
 
     values: Annotated[Values, EXTENDS] = Field(default={})
-    """What is compared: {optimizer.weight_decay: [1e-5, 1e-4]}; with two keys every pair of their values."""
+    """What is compared: {optimizer.weight_decay: [1e-5, 1e-4]}; with two keys every pair of their values; with more, or
+    with `points`, settings between the lowest and the highest value of each."""
+    points: Annotated[Annotated[int, Field(ge=2, le=1000)] | None, EXTENDS] = None
+    """So many quasi-random settings instead of a grid; more of them begin with the same ones. null: of one key or two a
+    grid, of more 16 points."""
     epochs: Annotated[PositiveInt, EXPERIMENT] = 2
     """Length of every run: a complete cycle of its own, not the start of a long one."""
     seeds: Annotated[Seeds, EXTENDS] = "auto"

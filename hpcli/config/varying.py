@@ -1,6 +1,6 @@
 """What is varied: keys and their values, the settings that they make up, and the identity of a setting's run.
 
-A *setting* is a value of one key, or one value of each of two.
+A *setting* is a value of one key, or one value of each of several.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LOG_FROM = 8.0
 
 @dataclass(frozen=True)
 class Setting:
-    """A value of one key, or one of each of two."""
+    """A value of one key, or one of each of several."""
 
     name: str
     values: tuple[JsonValue, ...]  # as the config has them
@@ -68,7 +68,7 @@ class Setting:
 
     @property
     def plain(self) -> JsonValue:
-        """Its value; of two keys the list of both."""
+        """Its value; of several keys the list of them."""
         return self.values[0] if len(self.values) == 1 else list(self.values)
 
 
@@ -86,8 +86,12 @@ def with_values(config: Config, section: str, vary: Mapping[str, Sequence[object
     return with_overrides(config, {f"{section}.values": {full_key(key): list(values) for key, values in vary.items()}})
 
 
-def settings(config: Config) -> list[Setting]:
+def settings(config: Config, points: Iterable[Sequence[JsonValue]] | None = None) -> list[Setting]:
     """Every setting of `config.sweep.values`: all values of one key, all pairs of two.
+
+    Args:
+        config: of the sweep.
+        points: of a sweep by points, the values of each; None: a grid.
 
     Raises:
         UsageError: no values, the same value twice, or values that `sweep.refine` cannot go on between.
@@ -98,7 +102,7 @@ def settings(config: Config) -> list[Setting]:
     both = [key for key in config.sweep.values if key in config.sweep.retune]
     if both:
         raise UsageError(f"--retune {both[0]}: is what is swept; retune another key, such as schedule.max_lr")
-    found = with_settings(config, product(*config.sweep.values.values()))
+    found = with_settings(config, product(*config.sweep.values.values()) if points is None else points)
     if config.sweep.refine and not all(_is_number(each) for each in found):
         raise UsageError("--refine: takes one key whose values are numbers")
     return found
@@ -116,7 +120,7 @@ def with_settings(config: Config, combinations: Iterable[Sequence[JsonValue]]) -
         ConfigError: values that do not go together with the rest of the config.
     """
     keys = tuple(config.sweep.values)
-    base = {"train.epochs": config.sweep.epochs, "train.checkpoint_epochs": []}
+    base = {"train.epochs": config.sweep.epochs, "train.checkpoint_epochs": [], "sweep.points": None}
     base |= {f"{section}.values": {} for section in ("sweep", "lr_find", "tune")}  # a run knows its own values alone
     bare = with_overrides(config, base | {"sweep.retune": {}})
     found: dict[str, Setting] = {}

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from hpcli.config import Config, with_overrides
 from hpcli.config.alphas import BN_IMAGES, parse_alphas
 from hpcli.config.controls import check_range_test
+from hpcli.config.points import ranges
 from hpcli.config.space import pinned, space
-from hpcli.config.varying import JOINED, settings, written
+from hpcli.config.varying import JOINED, written
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
 from hpcli.experiments.preflight import check_any_starts, check_batch_size, check_searched, check_sizes, check_start
@@ -16,6 +17,7 @@ from hpcli.experiments.seeds import AUTO_SEEDS
 from hpcli.results import retune
 from hpcli.results.budgets import budgets_of, in_lines
 from hpcli.results.data import DataFacts
+from hpcli.results.points import settings_of
 from hpcli.results.same_runs import same_range_tests, same_trainings
 from hpcli.results.tune_budget import divided, range_test_keys, ranges_lr, short_epochs
 from hpcli.states import BatchNorm
@@ -59,7 +61,7 @@ def plan_lr_find(config: Config, device: str = "auto") -> Facts:
 
 def plan_sweep(config: Config, device: str = "auto") -> Facts:
     """The plan of a sweep: its trials, what of them is the same, and weight decays that it can hardly tell apart."""
-    keys, found = tuple(config.sweep.values), settings(config)
+    keys, found = tuple(config.sweep.values), settings_of(config)
     splits = load_splits(config, list_only=True)
     for size in {setting.config.data.batch_size for setting in found}:
         check_batch_size(size, splits)
@@ -73,6 +75,7 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
     plan = {
         **_setting(config, splits),
         "parameter": JOINED.join(keys),
+        "points": ranges(config),
         "values": [setting.name for setting in found],
         "seeds": f"auto: {AUTO_SEEDS[1]}, or {AUTO_SEEDS[0]} where that takes long" if asked == "auto" else asked,
         "retune": f"{JOINED.join(config.sweep.retune)}, {len(tuning)} trials before the others" if tuning else [],

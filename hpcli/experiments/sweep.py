@@ -8,7 +8,7 @@ import numpy as np
 
 from hpcli.analysis.refine import refined
 from hpcli.config import Config
-from hpcli.config.varying import Setting, settings, with_settings, with_values
+from hpcli.config.varying import Setting, with_settings, with_values
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.experiments.seeds import affordable_seeds
 from hpcli.recording.memory import MemoryRecorder
@@ -20,6 +20,7 @@ from hpcli.results.data import DataFacts
 from hpcli.results.foresight import foresight
 from hpcli.results.fresh import FreshTrial
 from hpcli.results.looks import SweepLook, level_of, next_look
+from hpcli.results.points import settings_of
 from hpcli.results.retune import RetuneTrial
 from hpcli.results.same_runs import same_trainings
 from hpcli.results.sweep import SweepResult
@@ -51,8 +52,8 @@ def sweep(
 
     Args:
         config: what to train; `config.sweep` says what is compared, how long, with how many seeds, and what matters.
-        vary: a config key, or weight_decay or momentum, and its values; two keys: every pair of their values. None:
-            what `config.sweep.values` says.
+        vary: a config key, or weight_decay or momentum, and its values; two keys: every pair of their values; more, or
+            with `config.sweep.points`: points between them. None: what `config.sweep.values` says.
         recorder: where trials go; None: memory. Those that it has already are not trained again.
         on_progress: called after every step, and with a line after every trial; None: nobody, in IPython a bar.
         device: `auto`, `cpu`, `cuda` or `cuda:1`.
@@ -63,7 +64,7 @@ def sweep(
         DataError: the data cannot be read.
     """
     config = config if vary is None else with_values(config, "sweep", vary)
-    found = settings(config)
+    found = settings_of(config)
     splits, recorder = splits or load_splits(config), recorder or MemoryRecorder()
     data = DataFacts.of(splits)
     data.check_unchanged(recorder)

@@ -26,6 +26,7 @@ from hpcli.plots.style import (
     styled,
 )
 from hpcli.plots.sweep_map import heat_map
+from hpcli.plots.sweep_points import of_points
 from hpcli.results.horizon import cycles
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
@@ -53,6 +54,8 @@ def figures(result: SweepResult) -> dict[str, Figure]:
 
     One value is compared with nothing, one epoch is no curve: it is drawn only where nothing else can be.
     """
+    if result.fitted is not None:
+        return of_points(result.fitted, cycles(result.settings))
     found = {}
     if result.verdict is not None and result.verdict.best is not None and len(result.settings) > 1:
         found["sweep"] = differences(result)

@@ -11,26 +11,28 @@ from numpy.typing import NDArray
 
 from hpcli.analysis.choice import Choice, choose
 from hpcli.analysis.decay import Budget
-from hpcli.analysis.finding import in_words
 from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.config import Config
 from hpcli.config.keys import scope_of
-from hpcli.config.scaling import rule as scaling_rule
+from hpcli.config.points import num_points
 from hpcli.config.scope import Scope
-from hpcli.config.varying import JOINED, Setting, positions, settings, value_of, with_settings
+from hpcli.config.varying import JOINED, Setting, positions, value_of, with_settings
 from hpcli.recording.recorder import Record
 from hpcli.results import Summary, after_sweep, retune
-from hpcli.results.budgets import budgets_of, flagged, too_alike
+from hpcli.results.budgets import budgets_of, flagged
 from hpcli.results.data import DataFacts
 from hpcli.results.following import Following
 from hpcli.results.fresh import Fresh, FreshTrial
-from hpcli.results.horizon import horizon
 from hpcli.results.html import InNotebook
+from hpcli.results.key_words import lines
 from hpcli.results.looks import SweepLook, level_of
+from hpcli.results.points import fitted, settings_of
 from hpcli.results.ranking import Runs, numbers, ranking
 from hpcli.results.retune import RetuneTrial
+from hpcli.results.searched import Fitted
+from hpcli.results.sweep_words import sentence
 from hpcli.results.train import TrainResult
-from hpcli.results.trials import SweepTrial, said_of_short
+from hpcli.results.trials import SweepTrial
 from hpcli.states import RunStatus
 
 Array = NDArray[np.float64]
@@ -55,7 +57,7 @@ class SweepResult(InNotebook, frame="trials"):
         """From a run folder, or whatever else can be read like one."""
         config, trials = run.config, run.rows(SweepTrial)
         children = {trial.trial: child for trial in trials if (child := run.find_child(trial.trial)) is not None}
-        values = {setting.name: setting.values for setting in settings(config)}
+        values = {setting.name: setting.values for setting in settings_of(config)}
         for trial in trials:  # values that a refinement added are in their runs' configs
             if trial.value not in values and trial.trial in children:
                 own = children[trial.trial].config
@@ -115,7 +117,7 @@ class SweepResult(InNotebook, frame="trials"):
 
     @cached_property
     def scale(self) -> tuple[tuple[float, ...] | None, bool]:
-        """[k] each value on its own scale, and whether that is logarithmic; None: no order, or two keys."""
+        """[k] each value on its own scale, and whether that is logarithmic; None: no order, or several keys."""
         if len(self.keys) > 1:
             return None, False
         places, logarithmic = positions(self.keys[0], [setting.values[0] for setting in self.settings])
@@ -163,7 +165,8 @@ class SweepResult(InNotebook, frame="trials"):
         here = tuple(value_of(self.config, key) for key in self.keys)
         present = next((index for index, setting in enumerate(self.settings) if setting.values == here), None)
         seconds = self.seconds.mean(1).tolist() if self.costs_differ else None
-        return choose(self.verdict, positions=self.scale[0], present=present, seconds=seconds)
+        edges = None if num_points(self.config) else self.scale[0]  # points do not lie at the ends of their ranges
+        return choose(self.verdict, positions=edges, present=present, seconds=seconds)
 
     @property
     def chosen(self) -> dict[str, object]:
@@ -172,6 +175,12 @@ class SweepResult(InNotebook, frame="trials"):
             return {}
         setting = self.settings[self.choice.index]
         return {**dict(zip(self.keys, setting.values, strict=True)), **setting.also}
+
+    @cached_property
+    def fitted(self) -> Fitted | None:
+        """The surface through the trials of a sweep by points; None: it is a grid."""
+        chosen = None if self.choice is None else self.settings[self.choice.index]
+        return fitted(self.config, self.trials, chosen, self.data.chance_loss())
 
     @property
     def following(self) -> Following | None:
@@ -198,28 +207,6 @@ class SweepResult(InNotebook, frame="trials"):
         """Trials that failed."""
         return sum(trial.status == RunStatus.FAILED for trial in self.trials)
 
-    def _sentence(self, found: Verdict) -> str:
-        """The finding in words, and what has to be known of the runs that it comes from."""
-        chosen_name = "" if self.choice is None else self.settings[self.choice.index].name
-        says = in_words(
-            found,
-            self.choice,
-            horizon=horizon(self.settings, self.data),
-            num_seeds=int(self.complete.sum()),
-            parameter=JOINED.join(self.keys),
-            chance=self.data.chance_loss(),
-            too_alike=too_alike(self.keys, self.budgets, self.config.sweep.epochs, chosen_name),
-        )
-        parts, scaled = [says], scaling_rule(self.config, self.keys)
-        if self.tuning:
-            parts.append(retune.in_words(self.config, retune.retuned(self.config, self.settings, self.tuning)))
-        elif scaled:
-            parts.append(f"So that they are compared alike, {scaled} (--no-scale-lr: one learning rate).")
-        if self.fresh is not None and self.choice is not None:
-            chosen = found.comparisons[self.choice.index]
-            parts.append(self.fresh.in_words(str(chosen.value), chosen.mean or 0.0))
-        return " ".join(parts) + said_of_short(self.trials)
-
     def summary(self) -> Summary:
         """The result in plain values."""
         found, choice, num_seeds = self.verdict, self.choice, len(self.seeds)
@@ -232,7 +219,7 @@ class SweepResult(InNotebook, frame="trials"):
             return summary
         best = next((each for each in self.settings if each.name == found.best), None)
         return summary | {
-            "sentence": self._sentence(found),
+            "sentence": sentence(self, found),
             "best": best and best.plain,
             "choice": self.settings[choice.index].plain if choice else None,
             "choice_also": dict(self.settings[choice.index].also) if choice else {},
@@ -240,6 +227,7 @@ class SweepResult(InNotebook, frame="trials"):
             "extend": bool(choice and choice.extend),
             "ranking": ranking(found, self.settings, self.grid, self.runs, self.budgets),
             **numbers(found, self.level),
+            **({"keys": lines(self.fitted)} if self.fitted is not None and self.fitted.profiles else {}),
             "decay_pairs": [asdict(pair) for pair in flagged(self.keys, self.budgets, self.config.sweep.epochs)],
         }
 

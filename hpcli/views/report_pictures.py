@@ -163,6 +163,8 @@ CAPTIONS = {
     "lr_find": "Loss against learning rate, a curve a seed",
     "sweep": "Each value against the one with the lowest mean loss, with its interval",
     "sweep_map": "Mean validation loss of each pair of values",
+    "sweep_keys": "Loss of the runs along each key that was swept",
+    "sweep_maps": "Fitted loss over pairs of keys",
     "sweep_curves": "Validation loss of the trials by epoch",
     "batch_size": "Images a second by batch size",
     "interpolation": "Loss on the line between the checkpoints",

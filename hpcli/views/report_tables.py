@@ -127,6 +127,12 @@ def _sweep_runs(result: SweepResult) -> list[Table]:
     return [Table("Run by run", header, tuple(rows))]
 
 
+def _swept(result: SweepResult) -> list[Table]:
+    """The values compared, and of a sweep by points what it tells of each key."""
+    lines = result.summary().get("keys")
+    return [*verdict_tables(result), *([of_facts("What was found, key by key", lines)] if is_table(lines) else [])]
+
+
 def _tuned(result: TuneResult) -> list[Table]:
     lines = result.summary().get("keys")
     return [of_facts("What was found, key by key", lines)] if is_table(lines) else []
@@ -188,7 +194,7 @@ def _classes(result: EvaluateResult) -> list[Table]:
 
 _Maker = Callable[..., Iterable[Table]]
 _MAIN: Mapping[type, _Maker] = {
-    TrainResult: _trained, LRFindResult: _found_lr, SweepResult: verdict_tables, TuneResult: _tuned,
+    TrainResult: _trained, LRFindResult: _found_lr, SweepResult: _swept, TuneResult: _tuned,
     BatchSizeResult: _throughput, InterpolateResult: _between, EvaluateResult: _scored,
 }  # fmt: skip
 _DETAILS: Mapping[type, _Maker] = {

@@ -84,7 +84,7 @@ def _how_to_read(result: SweepResult) -> Iterator[str]:
         yield f"A difference below {found.margin:.2g} is taken not to matter ({share_of})."
     if result.choice is not None and result.choice.extend:
         yield "The value to use lies at the edge of what was tried: a better one may lie beyond."
-    elif result.choice is not None and len(result.settings) > 2:
+    elif result.choice is not None and len(result.settings) > 2 and result.fitted is None:
         yield "The value to use does not lie at an edge of what was tried."
     if result.budgets:
         yield "Decay alone takes that share of a weight in a whole run; where it hardly differs, the runs hardly can."

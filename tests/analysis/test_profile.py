@@ -65,6 +65,31 @@ def test_what_is_said_of_parts_is_true(name: str, worlds: int) -> None:
     assert np.mean(held) >= 0.9, np.mean(held)
 
 
+def at_points(task: Task, count: int, world: int) -> Surface:
+    """The surface through a sweep of so many points, of one seed."""
+    points = spread_out(task.axes, count, world)
+    return Surface(task.axes, points, task.run(points, [0] * count, world), np.zeros(count))
+
+
+@pytest.mark.parametrize("worlds", [2, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "middling", "loud"])
+def test_what_points_find_of_what_is_worse(name: str, worlds: int) -> None:
+    """As docs/sweeps.md says: sixteen more than twice what eight find, and what is said is true."""
+    task = {**TASKS, "middling": bowl(noise=0.05)}[name]
+    true, share = np.array(truth(task)), dict[int, float]()
+    for count in (8, 16, 32):
+        found = [profiles(at_points(task, count, world), seed=world) for world in range(worlds)]
+        parts = [[part for profile in each for part in profile.parts] for each in found]
+        worse = np.array([[part.is_worse for part in each] for each in parts])
+        inside = [
+            [p.low - 0.003 <= x <= p.high + 0.003 for p, x in zip(each, true.flat, strict=True)] for each in parts
+        ]
+        assert np.mean(inside) >= 0.9, (count, np.mean(inside))
+        share[count] = float(worse.sum() / worlds / (true > MATTERS).sum())
+    assert share[16] > (2 if worlds > 2 else 1) * share[8], share
+    assert share[32] > share[16], share
+
+
 def test_a_key_that_does_nothing_is_never_worse() -> None:
     for world in range(5):
         assert not any(part.is_worse for part in judged("idle", world)[2].parts)

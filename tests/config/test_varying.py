@@ -139,11 +139,6 @@ def test_a_key_is_a_good_name_for_a_folder(config: Config) -> None:
         ({"sweep.epochs": [1, 2]}, ConfigError, "cannot be varied"),
         ({"lr_find.steps": [1, 2]}, ConfigError, "cannot be varied"),
         ({"weight_decay": []}, ConfigError, "no values; give at least one"),
-        (
-            {"weight_decay": [1], "momentum": [0.9], "schedule.max_lr": [1]},
-            ConfigError,
-            "3 keys; vary one at a time, or",
-        ),
         ({"schedule.name": ["piecewise"]}, ConfigError, "the pair 0.95-0.85 needs a learning rate that cycles"),
         ({}, UsageError, "none given"),
     ],
