@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -18,9 +19,7 @@ KEPT = ROOT / "benchmarks/results/papers"
 @pytest.fixture(scope="module")
 def page() -> Iterator[ModuleType]:
     sys.path.insert(0, str(ROOT / "benchmarks"))
-    import papers_page
-
-    yield papers_page
+    yield import_module("papers_page")
     sys.path.remove(str(ROOT / "benchmarks"))
 
 
@@ -67,8 +66,7 @@ def test_no_claim_is_asserted_beyond_its_noise(page: ModuleType) -> None:
 
 def test_the_table_of_optimizers_is_made_from_what_is_kept(page: ModuleType) -> None:
     """`python benchmarks/optimizers.py` writes it."""
-    import optimizers
-
+    optimizers = import_module("optimizers")
     found = optimizers.TABLE.search(optimizers.PAGE.read_text())
     assert found[0] == optimizers.table()
     assert found[0].count("\n") - 2 == len(optimizers.WAYS)
