@@ -25,7 +25,7 @@ from tables import write_rows
 
 from hpcli import load_config, train, verdict, with_overrides
 from hpcli.data.dataset import load_splits
-from hpcli.states import RunStatus
+from hpcli.states import Judgement, RunStatus
 
 RESULTS = Path(__file__).parent / "results" / "optimizers.csv"
 CHOOSE, COMPARE = (100, 101), (0, 1, 2)
@@ -160,7 +160,11 @@ def table() -> str:
     for each in sorted(judged, key=lambda one: np.inf if one.mean is None else one.mean):
         own = [row for row in rows if row["way"] == each.value]
         accuracy = 100 * np.mean([float(row["valid_accuracy"]) for row in own])
-        above = "" if each.low is None else f"{each.difference:+.3f} [{each.low:.3f}, {each.high:.3f}]"
+        above = (
+            ""
+            if each.low is None or each.verdict == Judgement.BEST
+            else f"{each.difference:+.3f} [{each.low:.3f}, {each.high:.3f}]"
+        )
         mean = "" if each.mean is None else f"{each.mean:.3f}"
         lines.append(
             f"| {each.value} | {float(own[0]['lr']):g} | {accuracy:.1f} % | {mean} | {above} | {each.verdict} |"
