@@ -17,7 +17,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 AT_ROOT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
-MEASURED = ("benchmarks/results", "benchmarks/tables")
+MEASURED = ("benchmarks/results", "benchmarks/results/papers", "benchmarks/tables")
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)")
 LOADED = re.compile(r"""<(?:(?:script|img|iframe|source)\b[^>]*\bsrc|link\b[^>]*\bhref)=["']?(?:https?:)?//[^\s>]*""")
 

@@ -94,7 +94,9 @@ PICTURED: dict[str, Callable[[], Figure]] = {
         },
     ),
     "batch-sizes": _sweep("batch-sizes", "batch size"),
-    "momentum-sgd": _sweep("momentum-sgd", "momentum"),
+    "momentum-sgd": lambda: plots.seeds(
+        tables.sweep("momentum-sgd").only("0.85", "0.9", "0.95", "0.95-0.85"), "momentum"
+    ),
     "momentum-adamw": _sweep("momentum-adamw", "momentum"),
     "decay-sgd": _sweep("decay-sgd", "weight decay"),
     "decay-adamw": _sweep("decay-adamw", "weight decay"),

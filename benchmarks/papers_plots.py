@@ -89,7 +89,7 @@ def lines(found: Sequence[Line], chance: float) -> Figure:
     )
     for low, high in ((found[0].alpha[0], below.max(initial=-np.inf)), (above.min(initial=np.inf), found[0].alpha[-1])):
         if np.isfinite([low, high]).all():
-            label = "averaged: not a number" if low < 0 else None
+            label = "averaged: not a number in one at least" if low < 0 else None
             axes.axvspan(low, high, color=ORANGE, alpha=0.1, linewidth=0, zorder=0, label=label)
     axes.set(xlabel="α, from the first network to the second", ylabel="training loss (nats)")
     axes.set_ylim(*_limits([each for line in found for each in (line.anew, line.averaged)], 2 * chance))

@@ -62,6 +62,17 @@ def is_kept(name: str) -> bool:
     return (KEPT / f"{name}.txt").is_file()
 
 
+def chosen_rate(name: str, value: str) -> str:
+    """The learning rate that `NAME-sweep_retune.csv` chose for a value, and whether it is the last that was tried."""
+    tried = [row for row in rows(f"{name}-sweep_retune") if row["value"].startswith(f"{value} & ")]
+    losses: dict[float, list[float]] = {}
+    for row in tried:
+        rate = float(row["value"].rpartition(" & ")[2])
+        losses.setdefault(rate, []).append(number(row["valid_loss"]) if row["status"] == "finished" else np.inf)
+    best = min(losses, key=lambda rate: float(np.mean(losses[rate])))
+    return f"{best:g}{' (the last tried)' if best in (min(losses), max(losses)) else ''}"
+
+
 def rows(name: str) -> list[dict[str, str]]:
     """A kept table."""
     with (KEPT / f"{name}.csv").open(newline="") as file:

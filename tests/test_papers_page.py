@@ -1,4 +1,4 @@
-"""docs/papers.md says what the kept tables say, and so does the table of docs/optimizers.md."""
+"""docs/papers.md says what the kept tables say; so do the table of docs/optimizers.md, and what docs/sweeps.md says of workers."""
 
 from __future__ import annotations
 
@@ -70,3 +70,10 @@ def test_the_table_of_optimizers_is_made_from_what_is_kept(page: ModuleType) -> 
     found = optimizers.TABLE.search(optimizers.PAGE.read_text())
     assert found[0] == optimizers.table()
     assert found[0].count("\n") - 2 == len(optimizers.WAYS)
+
+
+def test_what_two_workers_bring_is_as_measured() -> None:
+    one, two = list(csv.DictReader((ROOT / "benchmarks/results/workers.csv").read_text().splitlines()[1:]))
+    said = " ".join((ROOT / "docs/sweeps.md").read_text().split())
+    assert one["trials"] == "40"
+    assert f"{one['trial_seconds']} s each took {one['seconds']} s with one worker and {two['seconds']} s with two" in said
