@@ -76,4 +76,6 @@ def test_what_two_workers_bring_is_as_measured() -> None:
     one, two = list(csv.DictReader((ROOT / "benchmarks/results/workers.csv").read_text().splitlines()[1:]))
     said = " ".join((ROOT / "docs/sweeps.md").read_text().split())
     assert one["trials"] == "40"
-    assert f"{one['trial_seconds']} s each took {one['seconds']} s with one worker and {two['seconds']} s with two" in said
+    assert (
+        f"{one['trial_seconds']} s each took {one['seconds']} s with one worker and {two['seconds']} s with two" in said
+    )
