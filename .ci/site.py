@@ -18,12 +18,13 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 AT_ROOT = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
 MEASURED = ("benchmarks/results", "benchmarks/results/papers", "benchmarks/tables")
+EXPERIMENTS = "configs/papers"
 LINK = re.compile(r"(\]\()(?![a-z]+:|#)([^)#\s]+)")
 LOADED = re.compile(r"""<(?:(?:script|img|iframe|source)\b[^>]*\bsrc|link\b[^>]*\bhref)=["']?(?:https?:)?//[^\s>]*""")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add the pages at the root, the tables of the benchmarks, and a page that lists them."""
+    """Add the pages at the root, the tables of the benchmarks, a page that lists them, and Smith's experiments."""
     for name in AT_ROOT:
         text = moved_links((ROOT / name).read_text(), name)
         files.append(File.generated(config, placed(name), content=text))
@@ -34,6 +35,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             files.append(File.generated(config, name, abs_src_path=str(path)))
             with path.open() as file:
                 lines.append(f"- [{name}]({name}): {file.readline().lstrip('# ').strip()}")
+    for path in sorted((ROOT / EXPERIMENTS).glob("*.yaml")):
+        files.append(File.generated(config, f"{EXPERIMENTS}/{path.name}", abs_src_path=str(path)))
     files.append(File.generated(config, "measurements.md", content="\n".join(lines)))
     return files
 
