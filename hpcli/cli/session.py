@@ -195,6 +195,7 @@ class Session:
         waiting = [figures]
 
         def report(progress: Progress) -> None:
+            """Draw them if they are not drawn, and pass it on."""
             while waiting:
                 self.draw(recorder, waiting.pop()(result_class(self.command).from_run(recorder)))
             on_progress(progress)

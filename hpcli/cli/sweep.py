@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from hpcli.config import Config
 
 OWN = (
-    *("points", "seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds", "workers"),
-    "launcher",
-)
+    "points", "seeds", "epochs", "matters", "scale_lr", "refine", "until_decided", "max_seeds", "workers", "launcher",
+)  # fmt: skip
 Varied = Annotated[
     list[str] | None,
     typer.Argument(metavar="KEY", help="What to vary: optimizer.eps", autocompletion=completion.keys),
@@ -148,6 +147,7 @@ def _check_points(session: Session) -> None:
     from hpcli.recording.folder import Folder
 
     def space(config: Config) -> object:
+        """Where its points lie; None: it is a grid."""
         return swept_space(config) if num_points(config) else None
 
     own, resume = space(session.config), session.shared.resume

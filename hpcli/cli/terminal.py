@@ -111,6 +111,7 @@ class Terminal:
         bar = _Live(pace, self.err, stops) if self.err.is_terminal and not self.quiet else None
 
         def report(done: int, total: int) -> None:
+            """Show how far it is."""
             if stops():
                 raise Stopped
             pace.tell(done, total)

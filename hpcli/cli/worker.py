@@ -16,7 +16,6 @@ from hpcli.states import RunStatus
 if TYPE_CHECKING:
     from hpcli.cli.terminal import Terminal
     from hpcli.config import Config
-    from hpcli.trials.shared_worker import SharedWorker
 
 
 def work(call: Call, given: Mapping[str, object]) -> int:
@@ -110,12 +109,14 @@ def _take(call: Call, run: Path, config: Config, terminal: Terminal) -> int:
     with StopSignals() as signals:
 
         def stops() -> bool:
+            """Whether a signal has come."""
             return signals.received is not None
 
         try:
             with terminal.decoding(stops) as on_decode:
                 splits = load_splits(config, on_decode=on_decode)
         except Stopped:
+            _say_end(terminal, run, {}, stopped=True)
             return signals.exit_code
         check_any_starts([each.config for each in settings_of(config)], splits, device=call.shared.device)
         trainers = Trainers(config, device=call.shared.device, splits=splits)
@@ -124,15 +125,22 @@ def _take(call: Call, run: Path, config: Config, terminal: Terminal) -> int:
                 run, trainers, signals, on_progress, data=DataFacts.of(splits), allow_code=call.shared.allow_code
             )
             worker.work()
-        _say_end(terminal, run, worker, stopped=stops())
+        _say_end(terminal, run, worker.ended, stopped=stops())
         return signals.exit_code
 
 
-def _say_end(terminal: Terminal, run: Path, worker: SharedWorker, *, stopped: bool) -> None:
-    """Say what this worker has done, and what follows."""
+def _say_end(terminal: Terminal, run: Path, counts: Mapping[RunStatus, int], *, stopped: bool) -> None:
+    """Say what this worker has done, and what follows.
+
+    Args:
+        terminal: to say it on.
+        run: of the sweep.
+        counts: how many of its trials ended how.
+        stopped: whether a signal asked it to.
+    """
     from hpcli.trials.shared_worker import is_over
 
-    ended = ", ".join(f"{count} {status}" for status, count in sorted(worker.ended.items()))
+    ended = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     done = f"this worker's trials: {ended or 'none'}"
     if stopped:
         terminal.note(f"stopped; {done}. Any worker goes on: hpcli sweep --resume {run} --worker")

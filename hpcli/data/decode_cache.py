@@ -223,6 +223,7 @@ def _decode_all(
     files: Sequence[Path], pixels: Pixels, image_size: int | None, white: White | None, on_decode: OnDecode
 ) -> dict[int, str]:
     def put(index: int) -> str | None:
+        """Decode a file to its place; why it cannot be."""
         try:
             pixels[index] = decode(files[index], image_size, pixels.shape[3], white)
         except Exception as error:  # Pillow raises whatever a damaged file leads it to

@@ -21,37 +21,42 @@ def waits(number: int) -> int:
     return -number
 
 
-def works(number: int, lock: threading.Lock) -> int:
-    """As a small picture: Python is what takes the time, and one thread at a time has it."""
-    with lock:
-        end = time.perf_counter() + 1e-4
-        while time.perf_counter() < end:
-            pass
-    return -number
-
-
 @pytest.mark.parametrize("count", [0, 1, 5, WORTH_TRYING, WORTH_TRYING * 5 + 1])
 def test_what_is_read_comes_in_order(count: int) -> None:
     assert list(in_order(lambda number: -number, range(count))) == [-number for number in range(count)]
 
 
 def test_files_that_wait_are_read_by_all_threads() -> None:
-    assert threads_for(waits, range(WORTH_TRYING)) == 4
-    begun = time.perf_counter()
-    assert len(list(in_order(waits, range(WORTH_TRYING)))) == WORTH_TRYING
-    assert time.perf_counter() - begun < 0.6 * WORTH_TRYING * 0.002
+    names = set()
+
+    def read(number: int) -> int:
+        names.add(threading.current_thread().name)
+        return waits(number)
+
+    assert threads_for(read, range(WORTH_TRYING)) == 4
+    names.clear()
+    assert list(in_order(read, range(WORTH_TRYING)))[-1] == 1 - WORTH_TRYING
+    assert len(names - {threading.current_thread().name}) >= 4
 
 
 def test_files_that_python_is_busy_with_are_read_by_one() -> None:
-    lock, names = threading.Lock(), []
+    """One thread at a time has the lock, as Python's own; the machine's noise may choose otherwise once."""
+    lock = threading.Lock()
 
-    def read(number: int) -> int:
-        names.append(threading.current_thread().name)
-        return works(number, lock)
+    def read(number: int) -> None:
+        with lock:
+            end = time.perf_counter() + 1e-4
+            while time.perf_counter() < end:
+                pass
 
-    assert sum(threads_for(read, range(WORTH_TRYING)) for _ in range(5)) < 5 * 4  # noise of the machine may choose once
-    names.clear()
-    assert list(in_order(read, range(WORTH_TRYING)))[-1] == 1 - WORTH_TRYING
+    assert [threads_for(read, range(WORTH_TRYING)) for _ in range(5)].count(1) >= 3
+
+
+def test_one_thread_is_the_callers_own() -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.cpu_count", lambda: 1)
+        names = set(in_order(lambda _: threading.current_thread().name, range(5)))
+    assert names == {threading.current_thread().name}
 
 
 def test_few_files_are_read_by_all_threads_without_a_trial() -> None:

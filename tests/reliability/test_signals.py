@@ -98,8 +98,36 @@ def test_decoding_is_left_as_soon_as_a_signal_comes(
     images: Path, tmp_path: Path, number: signal.Signals, phase: str
 ) -> None:
     """Of a large folder it would take hours. The run goes on later."""
-    path, calls, cache = tmp_path / "run", tmp_path / "calls", f"--set=data.cache_dir={tmp_path / 'cache'}"
-    keys = ("--set=data.name=folder", f"--set=data.root={images}", cache, "--set=model.name=shallow3", "--epochs=1")
+    path, said, calls = tmp_path / "run", tmp_path / "said", tmp_path / "calls"
+    start = ["train", "--device=cpu", *of(images, tmp_path), "--epochs=1", f"--out={path}"]
+    assert command(start, said, at_call(300, number, phase, calls)) == 128 + number
+    assert "stopped; go on: hpcli train --resume" in said.read_text()
+    assert 300 <= int(calls.read_text()) < 600
+    status = json.loads((path / "status.json").read_text())
+    assert (status["status"], status["exit_code"]) == ("interrupted", 128 + number)
+    assert not list((tmp_path / "cache").rglob("*"))
+    assert command(["train", "-q", "--device=cpu", f"--resume={path}"], said) == 0
+
+
+def test_a_worker_leaves_its_decoding_too(images: Path, tmp_path: Path) -> None:
+    path, said = tmp_path / "run", tmp_path / "said"
+    start = ["sweep-wd", "--values=0,1", "--workers=0", *of(images, tmp_path), f"--out={path}"]
+    stop = at_call(300, signal.SIGTERM, "decode", tmp_path / "calls")
+    assert command(start, tmp_path / "drove", stop) == 143
+    assert "stopped; go on: hpcli sweep-wd --resume" in (tmp_path / "drove").read_text()
+    assert command(["sweep", f"--resume={path}", "--worker"], said, stop) == 143
+    assert "stopped; this worker's trials: none. Any worker goes on: hpcli sweep --resume" in said.read_text()
+    assert int((tmp_path / "calls").read_text()) < 600
+
+
+def of(images: Path, folder: Path) -> list[str]:
+    """Keys of a small training of these images, decoded to a cache in that folder."""
+    keys = {"data.name": "folder", "data.root": images, "data.cache_dir": folder / "cache", "model.name": "shallow3"}
+    return [f"--set={key}={value}" for key, value in keys.items()]
+
+
+def at_call(count: int, number: signal.Signals, phase: str, calls: Path) -> Callable[[], None]:
+    """Let a signal come at such a call of a function that reads files; how many there are goes to a file."""
     module = decode if phase == "_header" else decode_cache
 
     def before() -> None:
@@ -107,18 +135,11 @@ def test_decoding_is_left_as_soon_as_a_signal_comes(
 
         def called(*arguments: object) -> object:
             made[0] += 1
-            if made[0] == 300:
+            if made[0] == count:
                 os.kill(os.getpid(), number)
             calls.write_text(str(made[0]))
             return real(*arguments)
 
         setattr(module, phase, called)
 
-    start = ["train", "--device=cpu", *keys, f"--out={path}"]
-    assert command(start, tmp_path / "said", before) == 128 + number
-    assert "stopped; go on: hpcli train --resume" in (tmp_path / "said").read_text()
-    assert 300 <= int(calls.read_text()) < 600
-    status = json.loads((path / "status.json").read_text())
-    assert (status["status"], status["exit_code"]) == ("interrupted", 128 + number)
-    assert not list((tmp_path / "cache").rglob("*"))
-    assert command(["train", "-q", "--device=cpu", f"--resume={path}"], tmp_path / "said") == 0
+    return before
