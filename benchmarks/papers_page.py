@@ -11,7 +11,7 @@ import numpy as np
 import papers_plots as plots
 import papers_tables as tables
 from matplotlib.figure import Figure
-from papers_rows import CHANCE, TRAINED, beginnings, lines, rows
+from papers_rows import CHANCE, IMAGES, TRAINED, beginnings, lines, rows
 from tutorial import shrink
 
 ROOT = Path(__file__).parents[1]
@@ -64,12 +64,21 @@ def _draw_short_runs() -> Figure:
     return plots.against({name: (rates, losses) for name, losses in ways.items()}, "highest learning rate")
 
 
+def _draw_limited() -> Figure:
+    found, shares = tables.sweep("limited-data"), ("0.02", "0.05", "0.2")
+    images = np.array([IMAGES * float(share) for share in shares])
+    losses = {
+        shown: found.only(*(f"{name} & {share}" for share in shares)).losses
+        for shown, name in (("1cycle", "one_cycle"), ("piecewise", "piecewise"))
+    }
+    return plots.against({name: (images, each) for name, each in losses.items()}, "training images", marks_lowest=False)
+
+
 def _draw_trained() -> Figure:
     fresh, trained = tables.ranges("range-fresh"), tables.ranges(*TRAINED)
     return plots.ranges({"fresh": fresh[""], "trained for two epochs": trained[""]}, CHANCE)
 
 
-SHARES = {"0.02": "900 images", "0.05": "2,250", "0.2": "9,000"}
 PICTURED: dict[str, Callable[[], Figure]] = {
     "range-depth": _ranges("range-depth", is_linear=True),
     "range-plain": _ranges("range-plain"),
@@ -85,14 +94,7 @@ PICTURED: dict[str, Callable[[], Figure]] = {
             "piecewise & 120": "piecewise",
         },
     ),
-    "limited-data": _curves(
-        "limited-data",
-        {
-            f"{schedule} & {share}": f"{name}, {images}"
-            for share, images in SHARES.items()
-            for schedule, name in (("one_cycle", "1cycle"), ("piecewise", "piecewise"))
-        },
-    ),
+    "limited-data": _draw_limited,
     "batch-sizes": _sweep("batch-sizes", "batch size"),
     "momentum-sgd": lambda: plots.seeds(
         tables.sweep("momentum-sgd").only("0.85", "0.9", "0.95", "0.95-0.85"), "momentum"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 from papers_tables import Array, Curves, Line, Range, Sweep
 
 from hpcli.plots.style import BLUE, GREY, MARKERS, ORANGE, legend_below, plain_decades, shades, styled
@@ -99,8 +99,8 @@ def lines(found: Sequence[Line], chance: float) -> Figure:
 
 
 @styled
-def against(named: Mapping[str, tuple[Array, Array]], xlabel: str) -> Figure:
-    """Losses [k, S] against a number, such as a learning rate: a colour a way of measuring, its lowest mean marked."""
+def against(named: Mapping[str, tuple[Array, Array]], xlabel: str, *, marks_lowest: bool = True) -> Figure:
+    """Losses [k, S] against a number, such as a learning rate: a colour a way, its lowest mean marked."""
     figure = Figure(figsize=SIZE)
     axes = figure.subplots()
     for number, (colour, (name, (x, losses))) in enumerate(zip(shades(len(named)), named.items(), strict=True)):
@@ -108,9 +108,13 @@ def against(named: Mapping[str, tuple[Array, Array]], xlabel: str) -> Figure:
         axes.plot(np.repeat(x, losses.shape[1]), losses.ravel(), ".", color=colour, alpha=FAINT, markersize=5)
         axes.plot(x, mean, color=colour, marker=MARKERS[number], markersize=5, label=name)
         best = int(np.argmin(mean))
-        axes.plot(x[best], mean[best], "o", color=colour, markersize=12, markerfacecolor="none")
+        if marks_lowest:
+            axes.plot(x[best], mean[best], "o", color=colour, markersize=12, markerfacecolor="none")
     axes.set(xscale="log", xlabel=xlabel, ylabel="validation loss (nats)")
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    if not marks_lowest:
+        axes.set_xticks(np.unique(np.concatenate([x for x, _ in named.values()])), minor=False)
+        axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     legend_below(figure)
     return figure
 

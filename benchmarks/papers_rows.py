@@ -17,6 +17,8 @@ from hpcli.results.looks import level_of
 from hpcli.states import Judgement
 
 CHANCE = float(np.log(10))
+IMAGES = 45_000
+"""Of CIFAR-10's training images, those that do not validate."""
 CONFIRMED, OPEN, AGAINST = "confirmed", "not told apart", "the other way round"
 EXPLAINED = "BatchNorm's averaged statistics"
 CONNECTED = 0.02
@@ -144,7 +146,7 @@ def _limited_data() -> Iterator[Row]:
     gaps = {share: _gains(found, share) for share in shares}
     yield Row(
         "limited-data", "1cycle's gain is the larger, the fewer the images", "2 points of accuracy with 40,000, 9 with 10,000",
-        "; ".join(f"{int(45_000 * float(share)):,} images: {_points(gaps[share])} points" for share in shares),
+        "; ".join(_at_own_rates(found, share, gaps[share]) for share in shares),
         _sign(ttest_1samp(gaps["0.02"] - gaps["0.2"], 0).confidence_interval()),
     )  # fmt: skip
 
@@ -155,16 +157,22 @@ def _gains(sweep: Sweep, share: str) -> Array:
     return 100 * (cycle - piecewise)
 
 
-def _points(gains: Array) -> str:
+def _at_own_rates(sweep: Sweep, share: str, gains: Array) -> str:
     low, high = ttest_1samp(gains, 0).confidence_interval()
-    return f"{gains.mean():+.1f} [{low:+.1f}, {high:+.1f}]"
+    both = ", ".join(
+        f"{shown} {100 * sweep.only(value).accuracies.mean():.1f} % at {tables.chosen_rate('limited-data', value)}"
+        for shown, value in (("1cycle", f"one_cycle & {share}"), ("piecewise", f"piecewise & {share}"))
+    )
+    images = f"{int(IMAGES * float(share)):,} images"
+    return f"{images}: {both}: {gains.mean():+.1f} [{low:.1f}, {high:.1f}] points"
 
 
 def _batch_sizes() -> Iterator[Row]:
     found = tables.sweep("batch-sizes")
+    names = {each: f"{each} at {tables.chosen_rate('batch-sizes', each)}" for each in found.values}
     yield Row(
-        "batch-sizes", f"Of equally many images, batches of {found.values[-1]} beat those of {found.values[0]}",
-        "in equal time, the larger the higher the accuracy", compared(found), holds(found, found.values[-1], found.values[0]),
+        "batch-sizes", "Of equally many images, batches of 128 beat those of 16",
+        "in equal time, the larger the higher the accuracy", compared(found, names), holds(found, "128", "16"),
     )  # fmt: skip
 
 
