@@ -20,7 +20,7 @@ from tune_tasks import CHANCE, Array, World
 from hpcli import load_config
 from hpcli.analysis.choice import choose
 from hpcli.analysis.gain import Gain, gain
-from hpcli.analysis.search import following, winner
+from hpcli.analysis.search import following, lowest, winner
 from hpcli.analysis.surface import Surface
 from hpcli.analysis.verdict import verdict
 from hpcli.config.grids import grid as usual_grid
@@ -78,15 +78,18 @@ class _Search:
         return False
 
     def judged(self, pairs: int) -> Chosen:
-        """The winner, or the present config: on fresh seeds."""
+        """The lowest setting, or the present config: on fresh seeds."""
         best = winner(self.surface, np.exp(self.losses) < LEARNT * CHANCE)
-        if best is None or best == 0:
+        if best is None:
             return Chosen(self.places[0])
+        values = _values(self.dimensions, lowest(self.surface, self.seed)[0]) if pairs else self.known[best]
+        if values == self.known[0]:
+            return Chosen(self.places[0])
+        point, place = _places(self.dimensions, values), _places(self.world.task.space, values)
         seeds = [FIRST_FRESH + number for number in range(pairs)]
-        one, other = (self.world.run(np.repeat(self.places[row][None], pairs, axis=0), seeds) for row in (0, best))
-        difference = self.surface.difference(self.points[0], self.points[best])
-        found = gain(one, other, on_surface=difference, noise=self.surface.noise)
-        return Chosen(self.places[best if found.holds else 0], self.places[best], found)
+        one, other = (self.world.run(np.repeat(each[None], pairs, axis=0), seeds) for each in (self.places[0], place))
+        found = gain(one, other, on_surface=self.surface.difference(self.points[0], point), noise=self.surface.noise)
+        return Chosen(place if found.holds else self.places[0], place, found)
 
     @property
     def surface(self) -> Surface:

@@ -134,6 +134,7 @@ def main() -> None:
     parser.add_argument("--task", choices=TASKS, required=True)
     parser.add_argument("--runs", type=int, default=24)
     parser.add_argument("--reps", default="0:10")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
@@ -146,7 +147,7 @@ def main() -> None:
             config = config_of(given.task, rep, given.runs)
             splits = load_splits(config)
             present = dict(zip((each.key for each in space(config)), (0.01, "0.95-0.85", 0.01), strict=True))
-            for name, method in {"present": None, **METHODS}.items():
+            for name, method in {"present": None, **{each: METHODS[each] for each in given.methods}}.items():
                 runs = Runs(config, splits, given.device)
                 rng = np.random.default_rng([rep, zlib.crc32(given.task.encode()), given.runs])
                 chosen = present if method is None else method(runs, given.runs, rng)

@@ -2,7 +2,8 @@
 
 The lowest of many fitted means is low by luck too, so what it gains is *stated* from runs that had no part in the
 choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error doubled. They must
-speak for the change by half their standard error: where two settings are about as good, the present one stays.
+speak for the change, and with three chances of four it must not be worse by more than a hundredth: where noise hides
+which of two settings is the better one, the present one stays.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from hpcli.analysis.distributions import t_point
 COVERAGE = 0.95
 DOUBT = 2.0
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
-NEEDED = 0.5
-"""Standard errors by which a change must look better."""
+BEYOND = 0.7
+"""So many standard errors below what it seems to gain, three chances of four, …"""
+TOLERATED = 0.01
+"""… a change may lose so much, log loss."""
 PRIOR_DF = 2.0
 """What the surface knows of a run's noise counts as so many degrees of freedom, as three pairs alone have. Not more:
 where all settings are as good as each other it takes a part of the noise for signal."""
@@ -47,7 +50,7 @@ class Gain:
     @property
     def holds(self) -> bool:
         """Whether the chosen setting takes the present one's place."""
-        return self.decided > NEEDED * self.error
+        return self.decided > max(0.0, BEYOND * self.error - TOLERATED)
 
     @property
     def is_sure(self) -> bool:

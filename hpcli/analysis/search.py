@@ -1,8 +1,8 @@
 """Which setting to run next, and which of those that were run is the best: decisions on a surface.
 
 The first settings fill the space evenly (a scrambled Sobol sequence); each further one is where the loss may be lowest,
-mean − 2 standard deviations (Srinivas et al. 2010, 0912.3995). The winner has the lowest *mean* of the settings that
-were run: the lowest loss of many runs is lucky as well as good.
+mean − 2 standard deviations (Srinivas et al. 2010, 0912.3995). In the end the lowest *mean* counts: of all settings
+where fresh runs will judge it, else of those that were run. The lowest loss of many runs is lucky as well as good.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def next_point(surface: Surface, rng: np.random.Generator) -> Array:
     return np.asarray(proposals(surface, rng)[0])
 
 
-def proposals(surface: Surface, rng: np.random.Generator) -> Array:
-    """Points [n, d] that may be run next, the best first."""
+def proposals(surface: Surface, rng: np.random.Generator, caution: float = CAUTION) -> Array:
+    """Points [n, d] that may be run next, the best first: the lowest mean − caution × standard deviation."""
     axes, points = surface.axes, surface.points
     good = np.unique(points[np.argsort(surface.predict(points)[0], kind="stable")[: AROUND * 2]], axis=0)
     good = good[np.argsort(surface.predict(good)[0], kind="stable")[:AROUND]]
@@ -49,7 +49,7 @@ def proposals(surface: Surface, rng: np.random.Generator) -> Array:
         [placed(axes, rng.random((ANYWHERE, len(axes)))), *(_around(axes, each, rng) for each in good)]
     )
     mean, error = surface.predict(candidates)
-    return np.asarray(candidates[np.argsort(mean - CAUTION * error, kind="stable")])
+    return np.asarray(candidates[np.argsort(mean - caution * error, kind="stable")])
 
 
 def following(surface: Surface, runs: int, seed: int) -> Array:
@@ -63,6 +63,18 @@ def following(surface: Surface, runs: int, seed: int) -> Array:
     points = proposals(surface, np.random.default_rng([seed, runs, 0]))
     first = first_count(surface.axes)
     return points if runs >= first else np.concatenate([spread_out(surface.axes, first, seed)[[runs - 1]], points])
+
+
+def lowest(surface: Surface, seed: int) -> Array:
+    """Points [n, d] from the lowest mean up, those that were run among them, which may be the lowest.
+
+    Args:
+        surface: through all runs.
+        seed: of the search: the same points each time.
+    """
+    rng = np.random.default_rng([seed, len(surface.losses), 1])
+    points = np.concatenate([proposals(surface, rng, caution=0.0), surface.points])
+    return np.asarray(points[np.argsort(surface.mean(points), kind="stable")])
 
 
 def winner(surface: Surface, among: NDArray[np.bool_] | None = None) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from pydantic import JsonValue
 
-from hpcli.analysis.search import following
+from hpcli.analysis.search import Array, following, lowest
 from hpcli.config import Config, with_overrides
 from hpcli.config.experiments import TuneConfig
 from hpcli.config.space import pinned, setting_at
@@ -143,18 +144,14 @@ class _Tune:
             self._run(found)
 
     def confirm(self) -> None:
-        """Compare winner and present setting on fresh seeds."""
-        result, plan = self.result(), self._planned()
-        name = result.winner_name
-        if name is None or name == result.present_name or not plan.pairs:
+        """Compare the setting with the lowest fitted mean, run or not, and the present one on fresh seeds."""
+        plan, result = self._planned(), self.result()
+        best = self._best() if plan.pairs else None
+        if best is None or best.name == result.present_name:
             return
-        both = [self._setting(result.present), self._setting(result.searched.values(name))]
-        before = [
-            (self._setting(result.searched.values(trial.value)), trial.seed)
-            for trial in result.fresh
-            if trial.seed < plan.first_fresh
-        ]
-        fresh = [(each, plan.first_fresh + seed) for seed in range(plan.pairs) for each in both]
+        before = [(self._setting(result.searched.values(trial.value)), trial.seed) for trial in result.earlier]
+        both, seeds = (self._setting(result.present), best), range(plan.first_fresh, plan.first_fresh + plan.pairs)
+        fresh = [(each, seed) for seed in seeds for each in both]
         self.table.steps_to_come = 0
         self.table.run(self.table.plan_pairs([*before, *fresh], TuneFresh))
         self.is_stopped = self.table.is_stopped
@@ -221,19 +218,29 @@ class _Tune:
         self.table.run(specs)
         self.is_stopped = self.table.is_stopped
 
+    def _best(self) -> Setting | None:
+        """The setting that the verdict compares: as it has begun, else the lowest; None: nothing has learnt."""
+        searched, name = self.result().searched, self.result().winner_name
+        if searched.surface is None or name is None:
+            return None
+        known = self._setting(searched.values(name)) if self.result().verdict else None
+        return known or next(self._settings(lowest(searched.surface, self.config.seed)))
+
     def _another(self, found: Sequence[Setting]) -> Setting | None:
         """The setting to run next; None: no other is left."""
-        searched, names = self.result().searched, {each.name for each in found}
-        assert searched.surface is not None
-        for point in following(searched.surface, len(found), self.config.seed):
-            values = {each.key: each.value(float(part)) for each, part in zip(searched.space, point, strict=True)}
-            if JOINED.join(map(written, values.values())) in names:
-                continue
-            try:
-                return self._setting(values)
-            except ConfigError:  # values that do not go together
-                continue
-        return None
+        surface = self.result().searched.surface
+        assert surface is not None
+        points = following(surface, len(found), self.config.seed)
+        return next(self._settings(points, {each.name for each in found}), None)
+
+    def _settings(self, points: Array, known: Collection[str] = ()) -> Iterator[Setting]:
+        """The settings at points of the space, without the known ones and those whose values do not go together."""
+        space = self.result().space
+        for point in points:
+            values = {each.key: each.value(float(part)) for each, part in zip(space, point, strict=True)}
+            if JOINED.join(map(written, values.values())) not in known:
+                with suppress(ConfigError):
+                    yield self._setting(values)
 
     def _setting(self, values: Mapping[str, JsonValue]) -> Setting:
         return setting_at(self.base, self.epochs, values)

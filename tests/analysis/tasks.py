@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from hpcli.analysis.gain import Gain, gain
-from hpcli.analysis.search import first_count, next_point, spread_out, winner
+from hpcli.analysis.search import first_count, lowest, next_point, spread_out, winner
 from hpcli.analysis.surface import Axis, Surface
 
 Array = NDArray[np.float64]
@@ -172,9 +172,11 @@ def tuned(task: Task, runs: int, pairs: int, world: int) -> Tuned:
     """Search and verdict."""
     surface = searched(task, runs - 2 * pairs, world)
     best = winner(surface, surface.losses < math.log(0.97 * CHANCE))
-    if best is None or (surface.points[best] == task.present).all():
+    if best is None:
         return Tuned(task.present, None, task.present, surface)
-    chosen, seeds = surface.points[best], range(300, 300 + pairs)
+    chosen, seeds = lowest(surface, world)[0] if pairs else surface.points[best], range(300, 300 + pairs)
+    if (chosen == task.present).all():
+        return Tuned(task.present, None, task.present, surface)
     one, other = (
         task.run(np.repeat(point[None], pairs, axis=0), list(seeds), world) for point in (task.present, chosen)
     )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpcli.analysis.gain import DOUBT, NEEDED, PRIOR_DF, Gain, gain
+from hpcli.analysis.gain import BEYOND, DOUBT, PRIOR_DF, TOLERATED, Gain, gain
 from hpcli.analysis.search import spread_out
 from hpcli.analysis.surface import Axis, Surface
 from tests.analysis.tasks import Task, bowl, tuned
@@ -76,11 +76,13 @@ def equal(noise: float) -> Task:
 
 
 @pytest.mark.parametrize(
-    ("runs", "pairs", "repetitions"), [(24, 3, 40), (14, 1, 40), pytest.param(24, 3, 500, marks=pytest.mark.slow)]
+    ("runs", "pairs", "repetitions", "most"),
+    [(24, 3, 40, 4), (14, 1, 40, 4), pytest.param(24, 3, 500, 25, marks=pytest.mark.slow)],
 )
-def test_no_gain_is_claimed_where_all_settings_are_equal(runs: int, pairs: int, repetitions: int) -> None:
+def test_no_gain_is_claimed_where_all_settings_are_equal(runs: int, pairs: int, repetitions: int, most: int) -> None:
+    """At most one in twenty; 40 repetitions have luck of their own, 4 and more are one in seven."""
     found = [tuned(equal(0.1), runs, pairs, world).gain for world in range(repetitions)]
-    assert sum(each is not None and (each.is_sure or (each.high or 0) < 0) for each in found) <= 0.05 * repetitions
+    assert sum(each is not None and (each.is_sure or (each.high or 0) < 0) for each in found) <= most
 
 
 def test_pairs_decide_with_the_surface() -> None:
@@ -100,17 +102,24 @@ def test_pairs_decide_with_the_surface() -> None:
 
 
 @pytest.mark.parametrize("pairs", [0, 1, 3])
-def test_the_present_setting_stays_where_the_other_is_about_as_good(pairs: int) -> None:
-    """A change is made for half a standard error and more: 70 chances of 100 that it is for the better."""
+def test_the_present_setting_stays_where_noise_hides_the_better_one(pairs: int) -> None:
+    """A change is made with three chances of four that it loses no more than a hundredth."""
 
     def found(by: float) -> Gain:
         return gain([by] * pairs, [0.0] * pairs, on_surface=(by, 0.1), noise=0.1)
 
-    border = NEEDED * found(0.0).error
+    border = BEYOND * found(0.0).error - TOLERATED
     assert 0.02 < border < 0.2
     assert not found(0.0).holds
     assert not found(0.99 * border).holds
     assert found(1.01 * border).holds
+
+
+def test_where_little_noise_is_left_the_better_one_is_taken() -> None:
+    """However little better: it cannot be worse by a hundredth."""
+    assert gain([0.001] * 3, [0.0] * 3, on_surface=(0.001, 0.001), noise=0.001).holds
+    assert not gain([0.0] * 3, [0.001] * 3, on_surface=(-0.001, 0.001), noise=0.001).holds
+    assert not gain([0.0] * 3, [0.0] * 3, on_surface=(0.0, 0.001), noise=0.001).holds
 
 
 def test_both_ways_round() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpcli.analysis.search import first_count, following, next_point, placed, proposals, spread_out, winner
+from hpcli.analysis.search import first_count, following, lowest, next_point, placed, proposals, spread_out, winner
 from hpcli.analysis.surface import Axis, Surface
 from tests.analysis.tasks import ADAMW, CAP, SGD, Table, Task, bowl, random_search, searched, task_of, tuned
 
@@ -66,6 +66,18 @@ def test_the_next_point_is_the_same_for_the_same_numbers() -> None:
     one, other, third = (next_point(mixed_surface(), np.random.default_rng(seed)) for seed in (5, 5, 6))
     np.testing.assert_array_equal(one, other)
     assert not np.array_equal(one, third)
+
+
+def test_the_lowest_mean_is_one_that_was_run_or_lower() -> None:
+    for runs in (8, 12, 30):
+        surface = mixed_surface(runs)
+        points = lowest(surface, 3)
+        means = surface.mean(points)
+        assert (np.diff(means) >= 0).all()
+        assert means[0] <= surface.mean(surface.points).min()
+        np.testing.assert_array_equal(points, lowest(surface, 3))
+        assert (points == surface.points[0]).all(1).any()
+    assert lowest(mixed_surface(30), 3)[0, 0] < 0.15  # the loss grows along the first axis
 
 
 def test_the_space_is_filled_before_proposals_lead() -> None:
