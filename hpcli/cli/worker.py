@@ -121,9 +121,8 @@ def _take(call: Call, run: Path, config: Config, terminal: Terminal) -> int:
         check_any_starts([each.config for each in settings_of(config)], splits, device=call.shared.device)
         trainers = Trainers(config, device=call.shared.device, splits=splits)
         with terminal.progress("worker", stops) as on_progress:
-            worker = SharedWorker(
-                run, trainers, signals, on_progress, data=DataFacts.of(splits), allow_code=call.shared.allow_code
-            )
+            data = DataFacts.of(splits, config.data.train_fraction)
+            worker = SharedWorker(run, trainers, signals, on_progress, data=data, allow_code=call.shared.allow_code)
             worker.work()
         _say_end(terminal, run, worker.ended, stopped=stops())
         return signals.exit_code

@@ -66,7 +66,8 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
     for size in {setting.config.data.batch_size for setting in found}:
         check_batch_size(size, splits)
     check_any_starts([setting.config for setting in found], splits, device=device)
-    data, epochs, asked = DataFacts.of(splits), config.sweep.epochs, config.sweep.seeds
+    data, asked = DataFacts.of(splits, config.data.train_fraction), config.sweep.seeds
+    epochs = config.sweep.epochs
     seeds = asked if isinstance(asked, int) else AUTO_SEEDS[1]
     tried = [each for setting in found for each in retune.candidates(config, setting)] if config.sweep.retune else []
     tuning = [Spec.of(setting, seed) for seed in retune.seeds(config) for setting in tried]
@@ -100,7 +101,7 @@ def plan_tune(config: Config, device: str = "auto") -> Facts:
     check_start(own, splits, device=device)
     for key, choices in {each.key: each.choices for each in dimensions if each.choices}.items():
         check_any_starts([with_overrides(own, {key: value}) for value in choices], splits, device=device)
-    data, asked = DataFacts.of(splits), config.tune
+    data, asked = DataFacts.of(splits, config.data.train_fraction), config.tune
     epochs = short_epochs(own, data)
     steps = data.steps_per_epoch(own.data) * epochs
     keys = range_test_keys(config, steps) if ranges_lr(config) else None

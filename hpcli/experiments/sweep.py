@@ -66,7 +66,7 @@ def sweep(
     config = config if vary is None else with_values(config, "sweep", vary)
     found = settings_of(config)
     splits, recorder = splits or load_splits(config), recorder or MemoryRecorder()
-    data = DataFacts.of(splits)
+    data = DataFacts.of(splits, config.data.train_fraction)
     data.check_unchanged(recorder)
     trainers, where = Trainers(config, device=device, splits=splits), choose_device(device)
     with executor_for(config, recorder, trainers, device=where) as executor:

@@ -50,11 +50,12 @@ class DataFacts:
     std: tuple[float, ...] = ()
     size: tuple[int, int] | None = None  # of the images, height and width; None: not known
     white: White | None = None  # of files of more than 8 bits; None: there were none, or it is not known
+    share: float | None = None  # `data.train_fraction` that these are, where runs may have others; None: they have not
 
     @classmethod
-    def from_rows(cls, rows: Rows) -> DataFacts:
+    def from_rows(cls, rows: Rows, share: float | None = None) -> DataFacts:
         """The facts that a run has recorded."""
-        return cls(tuple(rows.rows(ClassImages)), tuple(rows.rows(PartImages)))
+        return cls(tuple(rows.rows(ClassImages)), tuple(rows.rows(PartImages)), share=share)
 
     @classmethod
     def from_plain(cls, plain: object) -> DataFacts | None:
@@ -76,7 +77,7 @@ class DataFacts:
         return {**tables, "mean": list(self.mean), "std": list(self.std), **files}
 
     @classmethod
-    def of(cls, splits: Splits) -> DataFacts:
+    def of(cls, splits: Splits, share: float | None = None) -> DataFacts:
         """The facts of loaded images."""
         names, size = splits.source.classes, splits.train.images.shape[1:3]
         parts = [_counts(part, len(names)) for part in (splits.train, splits.valid, splits.test)]
@@ -88,6 +89,7 @@ class DataFacts:
             splits.source.std,
             None if 0 in size else size,
             splits.source.white,
+            share,
         )
 
     def record(self, rows: RowRecorder) -> None:
@@ -156,9 +158,17 @@ class DataFacts:
         """Of all classes."""
         return sum(each.train_images for each in self.classes)
 
+    def train_images_of(self, data: DataConfig) -> int:
+        """Of a run with this config, which may have a share of its own."""
+        return (
+            self.num_train_images
+            if self.share is None
+            else round(self.num_train_images * data.train_fraction / self.share)
+        )
+
     def steps_per_epoch(self, data: DataConfig) -> int:
         """Full batches in one pass over the training images, or what the config says; at least one."""
-        return data.steps_per_epoch or max(1, self.num_train_images // data.batch_size)
+        return data.steps_per_epoch or max(1, self.train_images_of(data) // data.batch_size)
 
     def chance_loss(self) -> float:
         """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""

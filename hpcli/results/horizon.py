@@ -17,11 +17,15 @@ from hpcli.training.schedules import training_schedule
 def horizon(settings: Sequence[Setting], data: DataFacts) -> str:
     """The first words of a sweep's sentence: For 2-epoch cycles (26 steps on 1,438 images).
 
-    Where the settings differ in length: from the shortest to the longest.
+    Where the settings differ in length or in images: from the lowest to the highest.
     """
-    images = sum(each.train_images for each in data.classes)
     steps = [data.steps_per_epoch(each.config.data) * each.config.train.epochs for each in settings]
-    return f"For {cycles(settings)} ({_span(steps)} steps on {images:,} images)"
+    return f"For {cycles(settings)} ({_span(steps)} steps on {images_of(settings, data)} images)"
+
+
+def images_of(settings: Sequence[Setting], data: DataFacts) -> str:
+    """How many images the settings train on: 1,438, or 900 to 9,000."""
+    return _span([data.train_images_of(each.config.data) for each in settings])
 
 
 def cycles(settings: Sequence[Setting]) -> str:

@@ -68,7 +68,7 @@ class SweepResult(InNotebook, frame="trials"):
         return cls(
             status=run.status,
             config=config,
-            data=DataFacts.from_rows(run),
+            data=DataFacts.from_rows(run, config.data.train_fraction),
             settings=tuple(each.setting for each in retune.retuned(config, base, tuning)) if tuning else tuple(base),
             trials=tuple(trial for trial in trials if trial.value in values),
             runs={key: TrainResult.from_run(children[key]) for key in begun},

@@ -13,6 +13,7 @@ from hpcli.config.varying import value_of
 from hpcli.results.after_sweep import MANY_SEEDS, more_seeds
 from hpcli.results.budgets import in_lines
 from hpcli.results.facts import Facts, is_table, shown_facts, time_text
+from hpcli.results.horizon import images_of
 from hpcli.results.sweep import SweepResult
 from hpcli.states import Judgement
 from hpcli.views.cells import share
@@ -140,7 +141,8 @@ def undecided(result: SweepResult) -> tuple[str, ...]:
 def limits(result: SweepResult) -> str:
     """What the verdict holds for, and what it says nothing of."""
     config, epochs = result.config, result.config.sweep.epochs
-    trained, judged = result.data.num_train_images, sum(each.valid_images for each in result.data.classes)
+    trained = images_of(result.settings, result.data)
+    judged = sum(each.valid_images for each in result.data.classes)
     fixed = {
         "optimizer.name": f"by {config.optimizer.name}",
         "schedule.max_lr": f"at max_lr {config.schedule.max_lr:.2g}",
@@ -155,7 +157,7 @@ def limits(result: SweepResult) -> str:
     classes = [each.class_ for each in result.data.classes]
     named = f"{len(classes)} classes ({listed(classes)})" if len(classes) <= FEW_CLASSES else f"{len(classes)} classes"
     return (
-        f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {network}{f' {how},' * bool(how)} on {trained:,} training "
+        f"Cycles of {epochs} epoch{'s' * (epochs > 1)} of {network}{f' {how},' * bool(how)} on {trained} training "
         f"images of {images} in {named}, judged on {judged:,} validation images that all "
         "runs share; test images were not looked at. Longer trainings, other networks and other images may put the "
         "values in another order: compare a few of them there."

@@ -216,8 +216,9 @@ def whole(config: Config) -> Config:
     return with_overrides(config, {"sweep.epochs": 2, "data.train_fraction": 1.0, "data.batch_size": 100})
 
 
-def facts(images: int) -> DataFacts:
-    return DataFacts((ClassImages(0, "one", images // 2, 0, 0), ClassImages(1, "two", images - images // 2, 0, 0)))
+def facts(images: int, share: float | None = None) -> DataFacts:
+    classes = (ClassImages(0, "one", images // 2, 0, 0), ClassImages(1, "two", images - images // 2, 0, 0))
+    return DataFacts(classes, share=share)
 
 
 def test_the_sentence_says_what_the_runs_were(whole: Config) -> None:
@@ -227,6 +228,9 @@ def test_the_sentence_says_what_the_runs_were(whole: Config) -> None:
     assert horizon(sizes, facts(1234)) == "For 2-epoch cycles (6 to 24 steps on 1,234 images)"
     lengths = settings(with_overrides(whole, {"sweep.values": {"train.epochs": [1, 4]}}))
     assert horizon(lengths, facts(1234)) == "For cycles of 1 to 4 epochs (12 to 48 steps on 1,234 images)"
+    shares = settings(with_overrides(whole, {"sweep.values": {"data.train_fraction": [0.5, 1.0]}}))
+    for own in (facts(1234, 1.0), facts(617, 0.5)):
+        assert horizon(shares, own) == "For 2-epoch cycles (12 to 24 steps on 617 to 1,234 images)"
 
 
 def test_a_decay_for_a_longer_run_is_copied_and_compared(whole: Config) -> None:
