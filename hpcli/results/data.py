@@ -160,11 +160,8 @@ class DataFacts:
 
     def train_images_of(self, data: DataConfig) -> int:
         """Of a run with this config, which may have a share of its own."""
-        return (
-            self.num_train_images
-            if self.share is None
-            else round(self.num_train_images * data.train_fraction / self.share)
-        )
+        parts = 1.0 if self.share is None else data.train_fraction / self.share
+        return round(self.num_train_images * parts)
 
     def steps_per_epoch(self, data: DataConfig) -> int:
         """Full batches in one pass over the training images, or what the config says; at least one."""
