@@ -70,7 +70,8 @@ def chosen_rate(name: str, value: str) -> str:
         rate = float(row["value"].rpartition(" & ")[2])
         losses.setdefault(rate, []).append(number(row["valid_loss"]) if row["status"] == "finished" else np.inf)
     best = min(losses, key=lambda rate: float(np.mean(losses[rate])))
-    return f"{best:g}{' (the last tried)' if best in (min(losses), max(losses)) else ''}"
+    edge = " (the lowest tried)" if best == min(losses) else " (the highest tried)" if best == max(losses) else ""
+    return f"{best:g}{edge}"
 
 
 def rows(name: str) -> list[dict[str, str]]:
