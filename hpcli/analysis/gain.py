@@ -20,9 +20,9 @@ COVERAGE = 0.95
 DOUBT = 2.0
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
 BEYOND = 0.7
-"""So many standard errors below what it seems to gain, three chances of four, …"""
+"""Standard errors that three cases of four lie above."""
 TOLERATED = 0.01
-"""… a change may lose so much, log loss."""
+"""Log loss that a change may lose, so many standard errors below what it seems to gain."""
 PRIOR_DF = 2.0
 """What the surface knows of a run's noise counts as so many degrees of freedom, as three pairs alone have. Not more:
 where all settings are as good as each other it takes a part of the noise for signal."""

@@ -146,10 +146,10 @@ class _Tune:
     def confirm(self) -> None:
         """Compare the setting with the lowest fitted mean, run or not, and the present one on fresh seeds."""
         plan, result = self._planned(), self.result()
-        best = self._best() if plan.pairs else None
+        best = self._best(result) if plan.pairs else None
         if best is None or best.name == result.present_name:
             return
-        before = [(self._setting(result.searched.values(trial.value)), trial.seed) for trial in result.earlier]
+        before = [(self._setting(result.searched.values(each.value)), each.seed) for each in result.earlier_fresh]
         both, seeds = (self._setting(result.present), best), range(plan.first_fresh, plan.first_fresh + plan.pairs)
         fresh = [(each, seed) for seed in seeds for each in both]
         self.table.steps_to_come = 0
@@ -218,13 +218,13 @@ class _Tune:
         self.table.run(specs)
         self.is_stopped = self.table.is_stopped
 
-    def _best(self) -> Setting | None:
+    def _best(self, result: TuneResult) -> Setting | None:
         """The setting that the verdict compares: as it has begun, else the lowest; None: nothing has learnt."""
-        searched, name = self.result().searched, self.result().winner_name
-        if searched.surface is None or name is None:
+        name, surface = result.winner_name, result.searched.surface
+        if name is None or surface is None:
             return None
-        known = self._setting(searched.values(name)) if self.result().verdict else None
-        return known or next(self._settings(lowest(searched.surface, self.config.seed)))
+        known = self._setting(result.searched.values(name)) if result.own_fresh else None
+        return known or next(self._settings(lowest(surface, self.config.seed)))
 
     def _another(self, found: Sequence[Setting]) -> Setting | None:
         """The setting to run next; None: no other is left."""

@@ -121,7 +121,7 @@ class Tuning:
     @cached_property
     def searched(self) -> Searched:
         """The runs so far, those of earlier verdicts among them: they tell of the surface too."""
-        return Searched(self.space, [*self.trials, *self.earlier], self.data.chance_loss())
+        return Searched(self.space, [*self.trials, *self.earlier_fresh], self.data.chance_loss())
 
     @property
     def winner_name(self) -> str | None:
@@ -129,26 +129,26 @@ class Tuning:
 
         None: none has learnt anything.
         """
-        compared = [trial.value for trial in self.verdict if trial.value != self.present_name]
+        compared = [trial.value for trial in self.own_fresh if trial.value != self.present_name]
         if compared:
             return compared[-1]
         place = self.searched.winner
         return None if place is None else self.searched.over[place].value
 
     @property
-    def verdict(self) -> list[TuneFresh]:
+    def own_fresh(self) -> list[TuneFresh]:
         """The fresh runs of this verdict."""
         return [trial for trial in self.fresh if self.plan is not None and trial.seed >= self.plan.first_fresh]
 
     @property
-    def earlier(self) -> list[TuneFresh]:
-        """The fresh runs of earlier verdicts, of which smaller budgets had their own."""
+    def earlier_fresh(self) -> list[TuneFresh]:
+        """The fresh runs of verdicts with another number of runs."""
         return [trial for trial in self.fresh if self.plan is None or trial.seed < self.plan.first_fresh]
 
     @cached_property
     def pairs(self) -> NDArray[np.float64]:
         """Log losses [c, 2] of the present setting and the winner on the c fresh seeds of this verdict."""
-        ended = {(trial.value, trial.seed): trial for trial in self.verdict if trial.has_ended}
+        ended = {(trial.value, trial.seed): trial for trial in self.own_fresh if trial.has_ended}
         both = (self.present_name, self.winner_name)
         seeds = sorted({seed for _, seed in ended if all((value, seed) in ended for value in both)})
         found = [[self.searched.log_loss(ended[value, seed]) for value in both if value is not None] for seed in seeds]

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from hpcli import Config, DiskRecorder, MemoryRecorder, Run, TuneResult, load_config, tune, with_overrides
-from hpcli.config.varying import value_of
+from hpcli.analysis.search import lowest
+from hpcli.config.varying import JOINED, value_of, written
 from hpcli.errors import ConfigError
 from hpcli.recording.progress import Progress
 from hpcli.results.tune_budget import ranges_lr
@@ -76,8 +77,10 @@ def test_the_verdict_compares_the_lowest_setting_of_all_run_or_not(result: TuneR
     searched = result.searched
     assert searched.surface is not None
     assert result.winner_name is not None
-    lowest = searched.surface.mean([searched.point(searched.values(result.winner_name))])[0]
-    assert lowest <= searched.surface.mean(searched.points).min() + 1e-3  # values have three digits
+    best = lowest(searched.surface, result.config.seed)[0]
+    values = [each.value(float(part)) for each, part in zip(result.space, best, strict=True)]
+    assert result.winner_name == JOINED.join(map(written, values))
+    assert result.winner_name not in {trial.value for trial in result.trials}
 
 
 def test_what_a_verdict_has_compared_stays_the_winner(result: TuneResult) -> None:
