@@ -108,6 +108,8 @@ def _of_listed(section: str, key: str, listed: list[JsonValue]) -> Iterator[Faul
         yield place, "cannot be varied, it does not change what a run is; --set sets it for all"
     elif section == "lr_find" and scope & Scope.LENGTH:
         yield place, "changes no range test, which has a schedule of its own"
+    elif section != "lr_find" and scope & Scope.JUDGE and len(listed) > 1:
+        yield place, "cannot be varied, each value would be judged on other images; --set sets it for all"
     elif section == "tune" and key == "train.epochs":
         yield place, "is not searched, more would always win; tune.epochs sets the length of the short runs"
     for index, value in enumerate(listed):

@@ -39,6 +39,7 @@ from hpcli.config.optimizers import OWN
 from hpcli.config.scope import (
     COST,
     IMAGES,
+    JUDGES,
     LENGTH,
     NETWORK,
     NOT_RESULTS,
@@ -85,13 +86,13 @@ class DataConfig(Section):
     augment: Annotated[Literal["none", "standard", "source"], TRAINER | COST] = "standard"
     """none; standard: a crop out of the image padded by an eighth, and a flip where mirror images keep their class;
     source: what fastai v1 did by default: flip, warp, rotation, zoom, lighting."""
-    validation: Annotated[Validation, IMAGES] = "auto"
+    validation: Annotated[Validation, JUDGES] = "auto"
     """A fraction held out of the training images, class by class; valid: a folder's own valid/ or val/; auto: that
     where there is one, else 0.1; test: the test images (a choice made on them is no longer tested by them, and draws
     a warning)."""
-    split_seed: Annotated[int, Field(ge=0, lt=2**31), IMAGES] = 0
+    split_seed: Annotated[int, Field(ge=0, lt=2**31), JUDGES] = 0
     """Which images are held out; not changed by `seed`."""
-    valid_limit: Annotated[PositiveInt | None, IMAGES] = None
+    valid_limit: Annotated[PositiveInt | None, JUDGES] = None
     """Evaluate on at most so many validation images."""
     train_fraction: Annotated[Fraction, IMAGES | COST] = 1.0
     """Train on this share of the training images, class by class: quick answers on large data."""

@@ -27,11 +27,14 @@ class Scope(Flag):
     """What the repeated runs of one value differ in."""
     EXTENDS = auto()
     """May be changed when a run is gone on with, because what is done already stays of use."""
+    JUDGE = auto()
+    """Which images judge a run, so that losses of two values tell images apart rather than values."""
 
 
 RUN = Scope.RUN
 TRAINER = Scope.TRAINER | RUN
 IMAGES = Scope.IMAGES | TRAINER
+JUDGES = Scope.JUDGE | IMAGES
 NETWORK = Scope.NETWORK | TRAINER
 LENGTH = Scope.LENGTH | RUN
 COST, REPEAT, EXTENDS, EXPERIMENT = Scope.COST, Scope.REPEAT, Scope.EXTENDS, Scope.EXPERIMENT

@@ -18,8 +18,7 @@ from hpcli.results.data import DataFacts
 from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
 
 SOURCE = {"data.name", "data.root", "data.image_size"}
-DIVISION = {"data.validation", "data.split_seed", "data.valid_limit", "data.train_fraction"}
-"""Which images of the source train and validate."""
+TRAIN_FRACTION = "data.train_fraction"
 NUMERICS = {"train.precision", "train.deterministic"}
 MOST_LINES = 6
 
@@ -40,8 +39,8 @@ class _Reading:
         """What a run makes of a key."""
         if _is_of_steps(key):
             return self.steps(config)
-        if key in DIVISION and self.source is not None:
-            return _divided(self.source, config)
+        if key == TRAIN_FRACTION and self.source is not None:
+            return _trained_on(self.source, config)
         if key in NUMERICS and not self.on_gpu:
             return (config.train.precision == "bf16",)
         return () if why_idle(config, key) else (written(value_of(config, key)),)
@@ -54,7 +53,7 @@ class _Reading:
         if _is_of_steps(key):
             shapes = {self.shape(config) for config in configs}
             return f"the same schedule {shapes.pop()}" if len(shapes) == 1 else "the same schedule"
-        return "the same images" if key in DIVISION else "the same run on a CPU"
+        return "the same images" if key == TRAIN_FRACTION else "the same run on a CPU"
 
 
 def same_trainings(
@@ -121,8 +120,8 @@ def _table(schedule: Schedule) -> Part:
     return schedule.lr.tobytes(), schedule.momentum.tobytes()
 
 
-def _divided(source: ImageData, config: Config) -> Part:
-    """The numbers of the images that train and validate; of a division that cannot be made what it asks for."""
+def _trained_on(source: ImageData, config: Config) -> Part:
+    """The numbers of the images that train; of a share that cannot be taken what it asks for."""
 
     def numbered(part: Split | None) -> Split | None:
         """Each image's place in its part, in place of the image."""
@@ -133,6 +132,5 @@ def _divided(source: ImageData, config: Config) -> Part:
     try:
         splits = divide(dataclasses.replace(source, train=train, valid=valid, test=test), config)
     except DataError:
-        return tuple(written(value_of(config, key)) for key in sorted(DIVISION))
-    is_test = config.data.validation == "test"
-    return is_test, splits.train.images.tobytes(), splits.valid.images.tobytes()
+        return (config.data.train_fraction,)
+    return (splits.train.images.tobytes(),)

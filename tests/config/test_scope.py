@@ -75,7 +75,7 @@ def test_scopes_go_together(key: str) -> None:
     [
         ("seed", Scope.RUN | Scope.REPEAT),
         ("data.name", Scope.RUN | Scope.TRAINER | Scope.IMAGES | Scope.COST),
-        ("data.split_seed", Scope.RUN | Scope.TRAINER | Scope.IMAGES),
+        ("data.split_seed", Scope.RUN | Scope.TRAINER | Scope.IMAGES | Scope.JUDGE),
         ("data.batch_size", Scope.RUN | Scope.TRAINER | Scope.COST),
         ("model.name", Scope.RUN | Scope.TRAINER | Scope.NETWORK | Scope.COST),
         ("model.options.num_blocks", Scope.RUN | Scope.TRAINER | Scope.NETWORK | Scope.COST),
@@ -263,6 +263,7 @@ def test_what_changes_a_run_may_be_varied(config: Config, section: str, key: str
 
 UNKNOWN = "unknown key; did you mean optimizer.weight_decay?"
 NO_RUN = "cannot be varied, it does not change what a run is; --set sets it for all"
+OTHER_JUDGES = "cannot be varied, each value would be judged on other images; --set sets it for all"
 OWN_SCHEDULE = "changes no range test, which has a schedule of its own"
 
 
@@ -272,6 +273,9 @@ OWN_SCHEDULE = "changes no range test, which has a schedule of its own"
         ("sweep", {"optimizer.weight_dekay": [1.0]}, f"sweep.values.optimizer.weight_dekay: {UNKNOWN}"),
         ("sweep", {"weight_decay": [1.0]}, f"sweep.values.weight_decay: {UNKNOWN}"),
         ("sweep", {"seed": [1, 2]}, f"sweep.values.seed: {NO_RUN}"),
+        ("sweep", {"data.validation": [0.1, 0.2]}, f"sweep.values.data.validation: {OTHER_JUDGES}"),
+        ("sweep", {"data.split_seed": [0, 1]}, f"sweep.values.data.split_seed: {OTHER_JUDGES}"),
+        ("tune", {"data.valid_limit": [10, 20]}, f"tune.values.data.valid_limit: {OTHER_JUDGES}"),
         ("sweep", {"sweep.epochs": [1, 2]}, f"sweep.values.sweep.epochs: {NO_RUN}"),
         ("lr_find", {"lr_find.steps": [100]}, f"lr_find.values.lr_find.steps: {NO_RUN}"),
         ("lr_find", {"schedule.max_lr": [0.1]}, f"lr_find.values.schedule.max_lr: {OWN_SCHEDULE}"),

@@ -52,8 +52,7 @@ ALIKE: list[tuple[Keys, str, Values, Values, str]] = [
     ({}, "schedule.name", ["triangular", "triangular2"], ["exp_range"], "the same schedule"),
     ({}, "data.steps_per_epoch", [None, 3], [2], "the same schedule under one_cycle"),
     ({}, "train.checkpoint_epochs", [[], [0]], [], "the same schedule under one_cycle"),
-    ({}, "data.valid_limit", [None, 900], [10], "the same images"),
-    ({}, "data.validation", ["auto", 0.1], [0.2], "the same images"),
+    ({}, "data.train_fraction", [0.31, 0.31001], [0.2], "the same images"),
     ({}, "train.deterministic", [True, False], [], "the same run on a CPU"),
     ({}, "train.precision", ["auto", "fp32", "tf32"], [], "the same run on a CPU"),
 ]
@@ -65,7 +64,6 @@ DIFFERENT: list[tuple[Keys, str, Values]] = [
     ({"schedule.name": "piecewise", "schedule.momentum": 0.9}, "schedule.gamma", [0.1, 0.5]),
     ({}, "schedule.pct_start", [0.2, 0.6]),
     ({}, "schedule.max_lr", [1e-3, 1e-2]),
-    ({}, "data.split_seed", [0, 1]),
     ({}, "data.batch_size", [16, 32]),
     ({}, "train.epochs", [1, 2]),
     ({}, "train.label_smoothing", [0.0, 0.1]),
@@ -149,22 +147,6 @@ def test_on_a_gpu_numerics_count(short: Config) -> None:
         over = with_values(short, "lr_find", {key: values})
         assert same_range_tests(over, on_gpu=True) == []
         assert len(same_range_tests(over)) == 1
-
-
-def test_a_validation_part_of_its_own_does_not_depend_on_the_split_seed(
-    short: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    images = load_splits(short).source
-    own = type(images)(
-        images.train, images.test, images.classes, images.mean, images.std, images.flip, valid=images.test
-    )
-    monkeypatch.setattr("hpcli.data.digits.digits", lambda: own)
-    short = with_overrides(short, {"data.train_fraction": 1.0, "data.validation": "auto"})
-    assert planned(short, {"data.split_seed": [0, 1]}) == ["data.split_seed 0 and 1: the same images"]
-    assert planned(short, {"data.validation": ["auto", "valid", "test"]}) == [
-        "data.validation auto and valid: the same images"
-    ]
-    assert planned(short, {"data.split_seed": [0, 1], "data.validation": [0.1]}) is None
 
 
 def test_a_data_set_of_ones_own_is_asked_what_it_takes(
