@@ -15,6 +15,13 @@ from hpcli.config.schema import Config, OptimizerConfig
 from hpcli.config.scope import Scope
 from hpcli.errors import ConfigError
 
+MORE_WINS = {
+    "train.epochs": "tune.epochs sets the length of the short runs",
+    "data.steps_per_epoch": "tune.epochs sets the length of the short runs",
+    "data.train_fraction": "--set sets it for all, and hpcli sweep says what more images bring",
+}
+"""Keys of more steps or images, and what is there instead of searching them."""
+
 
 def conflicts(config: Config) -> list[Fault]:
     """Faults that no key shows alone: contradictions, and values to vary that do not fit their keys."""
@@ -110,8 +117,8 @@ def _of_listed(section: str, key: str, listed: list[JsonValue]) -> Iterator[Faul
         yield place, "changes no range test, which has a schedule of its own"
     elif section != "lr_find" and scope & Scope.JUDGE and len(listed) > 1:
         yield place, "cannot be varied, each value would be judged on other images; --set sets it for all"
-    elif section == "tune" and key == "train.epochs":
-        yield place, "is not searched, more would always win; tune.epochs sets the length of the short runs"
+    elif section == "tune" and key in MORE_WINS:
+        yield place, f"is not searched, more would always win; {MORE_WINS[key]}"
     for index, value in enumerate(listed):
         fault = value_fault(key, value)
         if fault is not None:

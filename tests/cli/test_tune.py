@@ -78,7 +78,9 @@ def test_what_was_found_trains(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("{data.batch_size: [16, 5000]}", "data.batch_size: 5000 is more than the"),
         ("{model.name: [torchvision/nope, torchvision/nada]}", "is not among them; add it"),
-        ("{train.epochs: [1, 2]}", "is not searched, more would always win"),
+        ("{train.epochs: [1, 2]}", "is not searched, more would always win; tune.epochs sets the length"),
+        ("{data.steps_per_epoch: [3, 9]}", "is not searched, more would always win; tune.epochs sets the length"),
+        ("{data.train_fraction: [0.1, 1.0]}", "more would always win; --set sets it for all"),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would(values: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
