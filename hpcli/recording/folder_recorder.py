@@ -145,7 +145,7 @@ class FolderRecorder:
             RunStatus.INTERRUPTED: self.signals.exit_code,
         }
         self.exit_code = codes[status]
-        self.files.write()
+        self.files.sync()  # what is sealed must outlive a power cut
         about = {"command": self.command, "status": status, "run_dir": str(self.path), "seconds": self.seconds}
         full = {name: json_value(value) for name, value in {**about, **summary}.items()}
         if status != RunStatus.INTERRUPTED:

@@ -16,15 +16,16 @@ Real = Callable[[int], None]
 class Disk:
     """Watches `os.fsync`, and puts down what of a folder would outlive a power cut after each."""
 
-    def __init__(self, root: Path, states: Path, note: Callable[[], str]) -> None:
+    def __init__(self, root: Path, states: Path, note: Callable[[], str], every: int = 1) -> None:
         """Watch.
 
         Args:
             root: the folder.
             states: where states are put: a folder each, numbered, and beside it what `note` says at that time.
             note: called at every state.
+            every: put down one of so many states, as a long run has more of them than the disk holds.
         """
-        self.root, self.states, self.note = root, states, note
+        self.root, self.states, self.note, self.every = root, states, note, every
         self.contents: dict[int, bytes] = {}  # of each file's inode, as last synced
         self.entries: dict[int, dict[str, tuple[str, int]]] = {}  # of each folder's inode: name → kind and inode
         self.open: list[int] = []  # keeps inodes from being used again
@@ -43,7 +44,9 @@ class Disk:
             self.entries[found.st_ino] = {each.name: self._entry(each) for each in os.scandir(path)}
         else:
             self.contents[found.st_ino] = path.read_bytes() if path.exists() else b""
-        self.put_down()
+        self.count += 1
+        if self.count % self.every == 0:
+            self.put_down()
 
     def _entry(self, entry: os.DirEntry[str]) -> tuple[str, int]:
         if entry.is_symlink():
@@ -53,7 +56,6 @@ class Disk:
 
     def put_down(self) -> None:
         """Make the folder that a power cut would leave now."""
-        self.count += 1
         to = self.states / f"{self.count:04d}"
         self._restore(self.root.stat().st_ino, to)
         to.with_suffix(".note").write_text(self.note())

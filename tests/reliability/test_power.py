@@ -10,14 +10,14 @@ import pytest
 
 from hpcli.cli import main
 from hpcli.recording.checkpoints import Checkpoints
-from tests.reliability.harness import Kind, eager, ended, gone_on, in_child, kinds, outcome
+from tests.reliability.harness import NET, SMALL, Kind, eager, ended, gone_on, in_child, kinds, outcome
 from tests.reliability.power import Disk
 
 NEVER = "-1"
 
 
-def states_of(kind: Kind, folder: Path) -> list[Path]:
-    """Carry out a run in a process of its own; the states that power cuts would have left, oldest first."""
+def states_of(kind: Kind, folder: Path, every: int) -> list[Path]:
+    """Carry out a run in a process of its own; of the states that power cuts would have left one of so many, in order."""
     (folder / "runs").mkdir()
     (folder / "states").mkdir()
 
@@ -30,8 +30,9 @@ def states_of(kind: Kind, folder: Path) -> list[Path]:
             acknowledged["newest"] = f"{self.folder.relative_to(folder / 'runs')} {more['step']}"
 
         Checkpoints.save = noted  # type: ignore[method-assign]
-        disk = Disk(folder / "runs", folder / "states", lambda: acknowledged["newest"])
+        disk = Disk(folder / "runs", folder / "states", lambda: acknowledged["newest"], every)
         code = main(kind.start(folder / "runs/run"))
+        disk.count += 1
         disk.put_down()
         return code
 
@@ -55,27 +56,40 @@ def broken(kind: Kind, state: Path, whole: dict[str, object], said: Path) -> str
 
 def faults(kind: Kind, folder: Path, every: int = 1) -> list[str]:
     """What is wrong after power cuts, at every so many of the states."""
-    states = states_of(kind, folder)
+    states = states_of(kind, folder, every)
     whole = outcome(folder / "runs/run")
     found = []
-    for state in states[::every]:
+    for state in states:
         wrong = broken(kind, state, whole, folder / "said after")
         found += [f"{state.name}: {wrong}"] if wrong else []
         shutil.rmtree(state)
     return found
 
 
-@pytest.mark.parametrize(("name", "every"), [("train", 9), ("train --init", 9), ("sweep", 12), ("interpolate", 3)])
+@pytest.mark.parametrize("name", ["lr-find", "train", "sweep", "tune", "interpolate"])
+def test_what_has_ended_outlives_a_power_cut(ends: list[Path], tmp_path: Path, name: str) -> None:
+    """Where checkpoints are far between, too: every table that the run says it has."""
+    kind = Kind("lr-find", (*SMALL, *NET)) if name == "lr-find" else kinds(ends)[name]
+    with eager(seconds=3600):
+        (state,) = states_of(kind, tmp_path, every=10**9)
+    assert outcome(state / "run") == outcome(tmp_path / "runs/run")
+
+
+@pytest.mark.parametrize(
+    ("name", "every"), [("train", 9), ("train --init", 9), ("sweep", 12), ("tune", 1100), ("interpolate", 3)]
+)
 def test_after_a_power_cut_it_goes_on_to_the_same_end(ends: list[Path], tmp_path: Path, name: str, every: int) -> None:
     with eager():
         assert faults(kinds(ends)[name], tmp_path, every) == []
 
 
 @pytest.mark.torture
-@pytest.mark.parametrize("name", ["train", "train --init", "sweep", "interpolate"])
-def test_after_every_power_cut(ends: list[Path], tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "every"), [("train", 1), ("train --init", 1), ("sweep", 1), ("tune", 40), ("interpolate", 1)]
+)
+def test_after_every_power_cut(ends: list[Path], tmp_path: Path, name: str, every: int) -> None:
     with eager():
-        assert faults(kinds(ends)[name], tmp_path) == []
+        assert faults(kinds(ends)[name], tmp_path, every) == []
 
 
 def _is_folder(descriptor: int) -> bool:
