@@ -49,7 +49,7 @@ def sweep(
     if worker:
         return work(call, {"KEY": keys, "--values": values, "--retune": retune, "--apply": apply})
     session = call.session(_vary(call, keys or [], values or []))
-    session.config = session.config if retune is None else _retuned(session.config, retune)
+    session.config = session.config if retune is None else _retuned(session, retune)
     session.config = _with_grid(session.config, call.command)
     _check_points(session)
     _check_apply(session, apply)
@@ -115,21 +115,26 @@ def _unmatched(names: list[str], num_lists: int) -> str:
     return f"{names[num_lists]}: no values; write {names[num_lists]} --values LIST"
 
 
-def _retuned(config: Config, text: str) -> Config:
-    """The config with what `--retune` says; without a list, a grid around the config's value.
+def _retuned(session: Session, text: str) -> Config:
+    """The config with what `--retune` says, beside what a resumed sweep has tried; without a list, a grid.
 
     Raises:
         UsageError: no list, and the config's value is no positive number.
+        CheckpointError: a sweep is gone on with that retunes something else, or nothing.
     """
     from hpcli.config import with_overrides
     from hpcli.config.keys import full_key
     from hpcli.config.scaling import half_decades
-    from hpcli.config.varying import split_values, value_of
+    from hpcli.config.varying import joined_values, split_values, value_of
 
+    config, resume = session.config, session.shared.resume
     name, _, listed = text.partition("=")
     key = full_key(name.strip())
+    before = {key: []} if resume is None else config.sweep.retune
+    if list(before) != [key]:
+        raise CheckpointError(f"{resume}: retunes {' & '.join(before) or 'nothing'}, not {key}; start a new one")
     if listed:
-        return with_overrides(config, {"sweep.retune": {key: split_values(key, listed)}})
+        return with_overrides(config, {"sweep.retune": {key: joined_values(before[key], split_values(key, listed))}})
     here = value_of(config, key)
     if isinstance(here, bool) or not isinstance(here, int | float) or here <= 0:
         raise UsageError(f"--retune {text}: give the values to try, --retune {key}=A,B,C")

@@ -50,7 +50,7 @@ class SweepConfig(Section):
     scale_lr: Annotated[bool, EXPERIMENT] = True
     """Batch sizes, and momenta of SGD: give each its own max_lr, so that they are compared alike: it grows with the
     batch size (adamw: with its square root), and max_lr / (1 − momentum) stays the same."""
-    retune: Annotated[Values, EXPERIMENT] = Field(default={})
+    retune: Annotated[Values, EXTENDS] = Field(default={})
     """Give each value its own best of these, chosen on seeds of their own: {schedule.max_lr: [3e-3, 1e-2, 3e-2]}."""
     refine: Annotated[bool, EXTENDS] = False
     """Go on between the values that may be the best and their neighbours: exponents halved, one significant figure."""

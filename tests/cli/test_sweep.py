@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 
+from hpcli import Run
 from hpcli.cli import main
 from hpcli.config import Config, load_config
 from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import Recorder
+from hpcli.results.sweep import SweepResult
 from hpcli.results.train import TrainResult
 from hpcli.states import RunStatus
 from hpcli.training.trainer import Trainer
@@ -295,6 +297,22 @@ def test_retune_takes_a_list_or_a_grid_around_the_config(capsys: pytest.CaptureF
     assert "--retune data.batch_size: is what is swept" in capsys.readouterr().err
     assert main([*vary, "--retune", "schedule.maxlr", *FAST]) == 2
     assert "schedule.max_lr" in capsys.readouterr().err
+
+
+def test_a_resumed_sweep_retunes_over_more_values(capsys: pytest.CaptureFixture[str]) -> None:
+    vary = ["sweep", "data.batch_size", "--values=16,32", "--seeds=1", *FAST]
+    assert main([*vary, "--retune=schedule.max_lr=1e-4", "--out=grown"]) == 0
+    more = ["sweep", "--resume=grown", "--device=cpu", "--retune"]
+    assert main([*more, "optimizer.eps=1e-8"]) == 4
+    assert "grown: retunes schedule.max_lr, not optimizer.eps; start a new one" in capsys.readouterr().err
+    assert main([*more, "schedule.max_lr=3e-3,1e-4"]) == 0
+    assert main([*vary, "--retune=schedule.max_lr=1e-4,3e-3", "--out=whole"]) == 0
+    grown, whole = (SweepResult.from_run(Run.open(each)) for each in ("grown", "whole"))
+    assert grown.config.sweep.retune == {"schedule.max_lr": [1e-4, 3e-3]}
+    assert [each.also for each in grown.settings] == [each.also for each in whole.settings]
+    assert {each.trial: each.loss for each in (*grown.tuning, *grown.trials)} == {
+        each.trial: each.loss for each in (*whole.tuning, *whole.trials)
+    }
 
 
 def test_the_learning_rate_that_goes_with_a_value_is_applied_too(capsys: pytest.CaptureFixture[str]) -> None:
