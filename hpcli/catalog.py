@@ -125,6 +125,7 @@ def _explained(function: Callable[..., Any], where: str) -> Callable[..., Any]:
 
     @wraps(function)
     def call(**arguments: Any) -> Any:
+        """Call the function, and name it where it fails."""
         try:
             return function(**arguments)
         except Exception as error:

@@ -31,6 +31,7 @@ def dunnett(comparisons: int, df: int, level: float = LEVEL) -> float:
     scale = np.sqrt(chi2_point((np.arange(400) + 0.5) / 400, df) / df)
 
     def below(point: float) -> float:
+        """Probability that none lies above, minus the one that is wanted."""
         inside = normal_below(nodes[:, None] + math.sqrt(2) * point * scale)
         return float((weights[:, None] * inside**comparisons).sum(0).mean()) - (1 - level)
 

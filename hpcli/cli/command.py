@@ -54,6 +54,7 @@ def command(
     """
 
     def declare(body: CommandBody) -> CommandBody:
+        """Note a command's options; its body stays what it is."""
         _OPTIONS[body] = Options(tuple(keys), tuple(checkpoints), resumes)
         return body
 
@@ -70,6 +71,7 @@ def typer_callback(name: str) -> CommandBody:
     by_key = key_parameters((*options.keys, "seed"))
 
     def callback(**given: object) -> int:
+        """What typer calls: the words in common, the keys, and the rest for the body."""
         shared_names = [parameter.name for parameter in shared]
         common = Shared(**{each: given.pop(each) for each in shared_names})  # type: ignore[arg-type]
         if common.resume is not None and not options.resumes:

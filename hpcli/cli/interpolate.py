@@ -49,6 +49,7 @@ def _experiment(
     from hpcli.experiments.interpolate import interpolate as experiment
 
     def say_cost(points: int, seconds: float) -> None:
+        """Say what the plane costs before it is measured."""
         session.terminal.note(f"the plane: {points:,} points, about {seconds:,.0f} s (--plane-points: how many a side)")
 
     return experiment(

@@ -54,6 +54,7 @@ def show_warnings() -> None:
     before = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *args: Any, **kwargs: Any) -> None:
+        """A warning of hpcli's as a line; others as before."""
         if issubclass(category, HpcliWarning):
             err = Console(stderr=True, soft_wrap=True, highlight=False)
             err.print(Text.assemble(("warning: ", "bold yellow"), plain(message)))

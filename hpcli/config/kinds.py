@@ -18,6 +18,7 @@ Auto = Literal["auto"]
 
 def _known(names: dict[str, str], kind: str) -> AfterValidator:
     def check(name: str) -> str:
+        """The name, if there is something of it, or if it names own code."""
         library, slash, rest = name.partition("/")
         elsewhere = kind == "model" and slash and library in LIBRARIES and rest
         own = kind != "schedule" and re.fullmatch(r"[\w.]+:\w+", name)
@@ -49,6 +50,7 @@ def _validation(value: Any) -> float | str:
 
 def _or_auto(lowest: int, highest: int) -> PlainValidator:
     def check(value: Any) -> Any:
+        """The value, if it is auto or a whole number in the range."""
         if value == "auto":
             return "auto"
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:

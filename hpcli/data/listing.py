@@ -187,6 +187,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     seen = {here, *here.parents}
 
     def below(path: Path) -> Iterator[Path]:
+        """The files of a folder and of those within it, by name."""
         with os.scandir(path) as entries:
             found = sorted(entries, key=lambda entry: entry.name)
         for entry in found:

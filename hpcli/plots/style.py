@@ -62,6 +62,7 @@ def styled(draw: Callable[_Arguments, Figure]) -> Callable[_Arguments, Figure]:
 
     @wraps(draw)
     def styled(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> Figure:
+        """Draw in the one style, every text in a colour that can be read."""
         with mpl.rc_context(STYLE):
             figure = draw(*args, **kwargs)
             for text in set(figure.findobj(Text)) - lying_on_images(figure):
@@ -108,9 +109,11 @@ def epochs_on_top(axes: Axes, steps_per_epoch: int, num_steps: int) -> None:
         return
 
     def to_epoch(step: Any) -> Any:
+        """Epochs done after a step."""
         return (np.asarray(step) + 1) / steps_per_epoch  # step 0 is the first that is trained
 
     def to_step(epoch: Any) -> Any:
+        """The last step of so many epochs."""
         return np.asarray(epoch) * steps_per_epoch - 1
 
     top = axes.secondary_xaxis("top", functions=(to_epoch, to_step))

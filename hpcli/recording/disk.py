@@ -48,6 +48,7 @@ class DiskRecorder(FolderRecorder):
         """
 
         def fill(folder: Path) -> None:
+            """What a run folder has from the first moment on."""
             first = cls(folder, command, config, resumed=False)
             first._note(RunStatus.CREATED)
             first._write_config()

@@ -70,6 +70,7 @@ def same_trainings(
     data = DataFacts.of(splits)
 
     def steps(config: Config) -> Part:
+        """The schedule of a run: its steps, and what each has."""
         per_epoch = data.steps_per_epoch(config.data)
         return (per_epoch, *_table(training_schedule(config, per_epoch)))
 

@@ -147,6 +147,7 @@ def _order(sort: str) -> Callable[[Glance], tuple[bool, float, str]]:
     placed = own
 
     def place(run: Glance) -> tuple[bool, float, str]:
+        """Where a run comes: numbers, then words, then what has no value."""
         value = placed(run)
         if isinstance(value, int | float):
             return False, float(value), ""

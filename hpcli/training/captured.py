@@ -161,6 +161,7 @@ class Captured:
             return self._given_up((str(error).splitlines() or [type(error).__name__])[0])
 
         def replayed(*tensors: Tensor) -> Tensor:
+            """The graph's step on other tensors, put into the places it reads."""
             for place, tensor in zip(own, tensors, strict=True):
                 place.copy_(tensor)
             graph.replay()

@@ -39,6 +39,7 @@ def drawn_by(config: Config, splits: Splits) -> Draw:
     _, height, width, channels = splits.train.images.shape
 
     def draw(seed: int) -> nn.Module:
+        """A network with the weights that a seed draws."""
         with devices.generators_kept():
             devices.seed_generators(seed, torch.device("cpu"))
             return model_of(config, num_classes=len(splits.source.classes), shape=(height, width, channels))

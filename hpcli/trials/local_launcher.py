@@ -92,6 +92,7 @@ def end_with(descriptor: int) -> None:
     """Be told to stop when the process that has the other end of a pipe is gone."""
 
     def wait() -> None:
+        """End with the process that started this one: its end of the pipe closes."""
         os.read(descriptor, 1)
         os.kill(os.getpid(), signal.SIGTERM)
 

@@ -28,6 +28,7 @@ def leading_trainer(config: Config, splits: Splits, stop: Stop, ranks: Joined) -
     """
 
     def passed_on(number: int) -> None:
+        """What a signal to the first process does to it."""
         if not stop.should_stop():  # a second Ctrl-C would stop at once, and this one is not the user's
             signal.raise_signal(signal.SIGTERM if number == signal.SIGINT else number)
 

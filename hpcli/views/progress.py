@@ -73,6 +73,7 @@ def progress_bar(what: str = "", *, file: TextIO | None = None) -> OnProgress:
     pace, last = Pace(what), -math.inf
 
     def report(told: Progress) -> None:
+        """Write a line for what is over, and the bar anew."""
         nonlocal last
         out, now = file or sys.stderr, time.monotonic()
         width = max(20, shutil.get_terminal_size().columns - 1)
