@@ -139,12 +139,12 @@ class TrialTable:
     def _say_forecast(self) -> None:
         """Once one has been trained, say how long the others will take."""
         left = self._left()
-        took = [each.seconds for each in self._outcomes.values() if each.seconds]
+        took = [(self._images(each.spec), each.seconds) for each in self._outcomes.values() if each.seconds]
         has_trained = any(each.result is not None and not each.reused for each in self._outcomes.values())
         if has_trained and left and took and not self._has_forecast:
-            self.say(
-                f"{len(left)} more trials, about {sum(took) / len(took) * len(left) / self.executor.at_once:.0f} s"
-            )
+            images, seconds = map(sum, zip(*took, strict=True))
+            to_come = sum(map(self._images, left)) * seconds / images / self.executor.at_once
+            self.say(f"{len(left)} more trials, about {to_come:.0f} s")
             self._has_forecast = True
 
     def _report(self, report: Progress) -> None:
@@ -163,6 +163,10 @@ class TrialTable:
 
     def _steps(self, spec: Spec) -> int:
         return self.data.steps_per_epoch(spec.config.data) * spec.config.train.epochs
+
+    def _images(self, spec: Spec) -> int:
+        """How many images it trains on, one counted as often as it is seen: what its time goes with."""
+        return self._steps(spec) * spec.config.data.batch_size
 
 
 def _row(kind: type[T], spec: Spec, outcome: Outcome | None, parameter: str) -> T:

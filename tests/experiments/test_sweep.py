@@ -105,6 +105,15 @@ def test_the_result_and_its_summary(short: Config) -> None:
     assert steps == list(range(1, 6 * 2 * 3 + 1))  # one bar for all
 
 
+def test_a_forecast_knows_that_trials_differ_in_length(short: Config) -> None:
+    lines: list[Progress] = []
+    asked = with_overrides(short, {"sweep.values": {"train.epochs": [1, 40]}, "sweep.seeds": 1})
+    result = sweep(asked, on_progress=lines.append)
+    (said,) = [each.line for each in lines if each.line and "more trials" in each.line]
+    seconds = float(said.removeprefix("1 more trials, about ").removesuffix(" s"))
+    assert seconds == pytest.approx(40 * (result.trials[0].seconds or 0), abs=0.51)
+
+
 def test_the_result_comes_back_from_what_was_recorded(short: Config) -> None:
     asked = with_overrides(short, {"sweep.values": {"optimizer.weight_decay": [1e-4, 1e-2, 100]}})
     recorder = MemoryRecorder(asked)
