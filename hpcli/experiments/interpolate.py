@@ -97,6 +97,8 @@ def interpolate(
 
 def _config_of(checkpoints: Sequence[Checkpoint], config: Config | None) -> Config:
     """The config to measure by: the given one, or the config of the first checkpoint's run."""
+    if any(isinstance(each, Config) for each in checkpoints):
+        raise UsageError("interpolate takes checkpoints, and the config by its name: interpolate(config=...)")
     if config is not None:
         return config
     paths = [each for each in checkpoints if isinstance(each, str | Path)]

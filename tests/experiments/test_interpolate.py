@@ -192,6 +192,8 @@ def test_what_is_missing_is_named(small: Config) -> None:
         interpolate(weights, config=small)
     with pytest.raises(UsageError, match="config: needed where checkpoints are tensors"):
         interpolate(weights, weights)
+    with pytest.raises(UsageError, match=r"the config by its name: interpolate\(config="):
+        interpolate(small)  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="checkpoint B: conv1"):
         interpolate(weights, {**weights, "conv1.weight": torch.zeros(1)}, config=small)
 
