@@ -94,18 +94,24 @@ def _of_workers(config: Config) -> Iterator[Fault]:
 
 
 def _of_values(config: Config) -> Iterator[Fault]:
-    """Faults of `sweep.values`, `lr_find.values` and `tune.values`."""
+    """Faults of `sweep.values`, `sweep.retune`, `lr_find.values` and `tune.values`."""
     overlaid = config.lr_find.values
     if len(overlaid) > 1:
         yield ("lr_find", "values"), f"{len(overlaid)} keys; vary one at a time"
-    for section, values in (("sweep", config.sweep.values), ("lr_find", overlaid), ("tune", config.tune.values)):
+    varied = {
+        ("sweep", "values"): config.sweep.values,
+        ("sweep", "retune"): config.sweep.retune,
+        ("lr_find", "values"): overlaid,
+        ("tune", "values"): config.tune.values,
+    }
+    for of, values in varied.items():
         for key, listed in values.items():
-            yield from _of_listed(section, key, listed)
+            yield from _of_listed(of, key, listed)
 
 
-def _of_listed(section: str, key: str, listed: list[JsonValue]) -> Iterator[Fault]:
+def _of_listed(of: tuple[str, str], key: str, listed: list[JsonValue]) -> Iterator[Fault]:
     """Faults of a key that is varied, and of its values."""
-    place: tuple[str | int, ...] = (section, "values", key)
+    (section, name), place = of, (*of, key)
     try:
         scope = scope_of(key)
     except ConfigError as error:
@@ -119,6 +125,8 @@ def _of_listed(section: str, key: str, listed: list[JsonValue]) -> Iterator[Faul
         yield place, "cannot be varied, each value would be judged on other images; --set sets it for all"
     elif section == "tune" and key in MORE_WINS:
         yield place, f"is not searched, more would always win; {MORE_WINS[key]}"
+    elif name == "retune" and key in MORE_WINS:
+        yield place, "is not retuned, more would always win; --set sets it for all, or sweep it"
     for index, value in enumerate(listed):
         fault = value_fault(key, value)
         if fault is not None:

@@ -196,6 +196,20 @@ def test_a_runs_config_holds_its_own_values_alone(config: Config) -> None:
     assert (setting.config.sweep.values, setting.config.sweep.retune) == ({}, {})
 
 
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"data.split_seed": [0, 1]}, "each value would be judged on other images"),
+        ({"train.epochs": [1, 5]}, "is not retuned, more would always win"),
+        ({"seed": [0, 1]}, "does not change what a run is"),
+        ({"schedule.max_lr": [-1.0]}, "schedule.max_lr=-1.0: must be"),
+    ],
+)
+def test_what_cannot_be_retuned_is_refused(config: Config, values: dict[str, list[float]], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        with_overrides(config, {"sweep.retune": values})
+
+
 def test_overriding_a_copy_leaves_the_config_as_it_was(config: Config) -> None:
     first = with_overrides(config, {"model.options.num_blocks": [1, 1, 1]})
     assert with_overrides(first, {"model.options.num_blocks": [2, 2, 2]}).model.options == {"num_blocks": [2, 2, 2]}
