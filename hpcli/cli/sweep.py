@@ -138,7 +138,7 @@ def _retuned(session: Session, text: str) -> Config:
     here = value_of(config, key)
     if isinstance(here, bool) or not isinstance(here, int | float) or here <= 0:
         raise UsageError(f"--retune {text}: give the values to try, --retune {key}=A,B,C")
-    return with_overrides(config, {"sweep.retune": {key: half_decades(here)}})
+    return with_overrides(config, {"sweep.retune": {key: joined_values(before[key], half_decades(here))}})
 
 
 def _check_points(session: Session) -> None:

@@ -222,6 +222,7 @@ class _Live:
         self.live.stop()
 
     def report(self, report: Report) -> None:
+        """A line for what is over or said, and the bar."""
         if report.loss is not None:
             self.pace.tell(report.done, report.total, report.loss)
         if report.epoch is not None:

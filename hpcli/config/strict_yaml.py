@@ -84,6 +84,7 @@ class _Reader:
         self.events: Iterator[yaml.Event] = yaml.parse(text, Loader=loader)
 
     def read(self) -> Any:
+        """The file's one document."""
         try:
             tree = self._documents()
         except yaml.MarkedYAMLError as error:

@@ -83,6 +83,7 @@ class _Measurement:
         self.on_gpu = False
 
     def all_of(self, sizes: Sequence[int]) -> None:
+        """Measure these sizes, until asked to stop."""
         for size in sizes:
             if not self.recorder.should_stop():
                 self.measure(size)
@@ -99,6 +100,7 @@ class _Measurement:
             size *= 2
 
     def between(self, fits: int, too_large: int) -> None:
+        """Bisect between a size that fits and one that does not."""
         for _ in range(BISECTIONS):
             middle = (fits + too_large) // 2
             if self.measure(middle):
@@ -137,6 +139,7 @@ class _Measurement:
         return float(np.median(took)), devices.peak_memory(trainer.device)
 
     def result(self) -> BatchSizeResult:
+        """What was measured."""
         status = RunStatus.INTERRUPTED if self.recorder.should_stop() else RunStatus.FINISHED
         if status == RunStatus.FINISHED and not any(row.fits for row in self.rows):
             raise MemoryLimitError("no batch size fits; lower data.image_size or take a smaller model")

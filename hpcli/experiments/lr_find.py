@@ -152,6 +152,7 @@ class _Test:
         self.has_broken = False
 
     def goes_on_after(self, report: StepReport, trainer: Trainer) -> bool:
+        """Record a step; whether another follows."""
         tests = self.tests
         stopping = tests.recorder.should_stop()
         if stopping:

@@ -12,11 +12,11 @@ from hpcli.config.space import pinned, space
 from hpcli.config.varying import JOINED, written
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import UsageError
-from hpcli.experiments.preflight import check_any_starts, check_batch_size, check_searched, check_sizes, check_start
+from hpcli.experiments.preflight import check_any_starts, check_searched, check_sizes, check_start
 from hpcli.experiments.seeds import AUTO_SEEDS
 from hpcli.results import retune
 from hpcli.results.budgets import budgets_of, in_lines
-from hpcli.results.data import DataFacts
+from hpcli.results.data import DataFacts, check_batch_size
 from hpcli.results.points import settings_of
 from hpcli.results.same_runs import same_range_tests, same_trainings
 from hpcli.results.tune_budget import divided, range_test_keys, ranges_lr, short_epochs
@@ -43,7 +43,7 @@ def plan_lr_find(config: Config, device: str = "auto") -> Facts:
     values = config.lr_find.values.items()
     for own in [with_overrides(config, {key: value}) for key, each in values for value in each] or [config]:
         check_range_test(own.optimizer.name)
-        check_batch_size(own.data.batch_size, splits)
+        check_batch_size(own.data.batch_size, len(splits.train))
         check_start(own, splits, device=device)
     tests = config.lr_find.seeds * (sum(map(len, config.lr_find.values.values())) or 1)
     plan = {
@@ -63,10 +63,10 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
     """The plan of a sweep: its trials, what of them is the same, and weight decays that it can hardly tell apart."""
     keys, found = tuple(config.sweep.values), settings_of(config)
     splits = load_splits(config, list_only=True)
-    for size in {setting.config.data.batch_size for setting in found}:
-        check_batch_size(size, splits)
-    check_any_starts([setting.config for setting in found], splits, device=device)
     data, asked = DataFacts.of(splits, config.data.train_fraction), config.sweep.seeds
+    for own in (setting.config.data for setting in found):
+        check_batch_size(own.batch_size, data.train_images_of(own))
+    check_any_starts([setting.config for setting in found], splits, device=device)
     epochs = config.sweep.epochs
     seeds = asked if isinstance(asked, int) else AUTO_SEEDS[1]
     tried = [each for setting in found for each in retune.candidates(config, setting)] if config.sweep.retune else []
@@ -83,7 +83,7 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
         "epochs": epochs,
         "steps": sum(steps),
         "at_once": _at_once(config, device, len(trials)),
-        "same_runs": same_trainings(keys, found, splits),
+        "same_runs": same_trainings(keys, found, splits.source, data),
         "decay": in_lines(keys, budgets_of(keys, found, data), epochs),
         "trials": [
             {"value": spec.name, "seed": spec.seed, "steps": count, "trial": spec.key}
@@ -96,12 +96,12 @@ def plan_sweep(config: Config, device: str = "auto") -> Facts:
 def plan_tune(config: Config, device: str = "auto") -> Facts:
     """The plan of `tune`: its steps, and what its budget is divided into."""
     splits, dimensions, own = load_splits(config, list_only=True), space(config), pinned(config)
-    check_batch_size(own.data.batch_size, splits)
+    check_batch_size(own.data.batch_size, len(splits.train))
     check_searched(dimensions, splits)
     check_start(own, splits, device=device)
     for key, choices in {each.key: each.choices for each in dimensions if each.choices}.items():
         check_any_starts([with_overrides(own, {key: value}) for value in choices], splits, device=device)
-    data, asked = DataFacts.of(splits, config.data.train_fraction), config.tune
+    data, asked = DataFacts.of(splits), config.tune
     epochs = short_epochs(own, data)
     steps = data.steps_per_epoch(own.data) * epochs
     keys = range_test_keys(config, steps) if ranges_lr(config) else None

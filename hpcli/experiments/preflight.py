@@ -13,7 +13,8 @@ from hpcli.config.checks import check_together
 from hpcli.config.optimizers import CONTROLS, is_timm
 from hpcli.config.space import Dimension
 from hpcli.data.dataset import Splits
-from hpcli.errors import CheckpointError, ConfigError, HpcliError, UsageError
+from hpcli.errors import CheckpointError, HpcliError, UsageError
+from hpcli.results.data import check_batch_size
 from hpcli.training.launch import launched
 
 if TYPE_CHECKING:
@@ -107,18 +108,7 @@ def check_searched(dimensions: Sequence[Dimension], splits: Splits) -> None:
     """
     for each in dimensions:
         if each.key == "data.batch_size":
-            check_batch_size(max(int(str(value)) for value in each.choices or (each.value(1.0),)), splits)
-
-
-def check_batch_size(size: int, splits: Splits) -> None:
-    """Check a value of `data.batch_size` that is varied.
-
-    Raises:
-        ConfigError: it is larger than the training images are many.
-    """
-    images = len(splits.train)
-    if size > images:
-        raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
+            check_batch_size(max(int(str(value)) for value in each.choices or (each.value(1.0),)), len(splits.train))
 
 
 def _stored(name: str, splits: Splits, config: Config | None) -> dict[str, Tensor]:

@@ -72,7 +72,7 @@ def sweep(
     with executor_for(config, recorder, trainers, device=where) as executor:
         data.record(recorder)  # not before: workers that cannot be had leave a folder that may be taken
         run = _Sweep(config, found, TrialTable(config, data, recorder, executor, shown(on_progress, "sweep")))
-        same = same_trainings(tuple(config.sweep.values), found, splits, on_gpu=where.type == "cuda")
+        same = same_trainings(tuple(config.sweep.values), found, splits.source, data, on_gpu=where.type == "cuda")
         run.table.say(*same)
         return run.through()
 

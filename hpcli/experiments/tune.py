@@ -87,7 +87,7 @@ class _Tune:
             config, recorder, on_progress, device, splits,
         )  # fmt: skip
         self.base = pinned(config)
-        self.data = DataFacts.of(splits, config.data.train_fraction)
+        self.data = DataFacts.of(splits)
         self.data.check_unchanged(recorder)
         self.data.record(recorder)
         self.ranged: LRFindResult | None = None

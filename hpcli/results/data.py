@@ -11,7 +11,7 @@ from hpcli.config.schema import DataConfig
 from hpcli.data.dataset import Split, Splits
 from hpcli.data.decode import ImageFormat, White
 from hpcli.data.statistics import entropy
-from hpcli.errors import DataError
+from hpcli.errors import ConfigError, DataError
 from hpcli.recording.recorder import RowRecorder, Rows
 from hpcli.recording.rows import Row
 
@@ -170,6 +170,16 @@ class DataFacts:
     def chance_loss(self) -> float:
         """The loss of a network that knows the classes' frequencies and nothing else: their entropy, in nats."""
         return entropy([each.train_images for each in self.classes])
+
+
+def check_batch_size(size: int, images: int) -> None:
+    """Check a value of `data.batch_size`, or of what there are fewer images by.
+
+    Raises:
+        ConfigError: it is larger than the training images are many.
+    """
+    if size > images:
+        raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
 
 
 def _counts(part: Split | None, num_classes: int) -> Sequence[int]:

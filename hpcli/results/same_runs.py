@@ -12,7 +12,7 @@ from hpcli.config.idle import why_idle
 from hpcli.config.keys import scope_of
 from hpcli.config.scope import Scope
 from hpcli.config.varying import Setting, value_of, written
-from hpcli.data.dataset import ImageData, Split, Splits, divide
+from hpcli.data.dataset import ImageData, Split, divide
 from hpcli.errors import DataError
 from hpcli.results.data import DataFacts
 from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
@@ -57,25 +57,25 @@ class _Reading:
 
 
 def same_trainings(
-    keys: Sequence[str], settings: Sequence[Setting], splits: Splits, *, on_gpu: bool = False
+    keys: Sequence[str], settings: Sequence[Setting], source: ImageData, data: DataFacts, *, on_gpu: bool = False
 ) -> list[str]:
     """Which settings of a sweep are the same training run, and why, a line each.
 
     Args:
         keys: what is swept: the settings differ in nothing else.
         settings: each with its config.
-        splits: the images, which may be listed alone.
+        source: the images that each run has its part of, which may be listed alone.
+        data: the facts of the sweep's own part.
         on_gpu: whether the runs are known to compute on a GPU, where numerics count.
     """
-    data = DataFacts.of(splits)
 
     def steps(config: Config) -> Part:
         """The schedule of a run: its steps, and what each has."""
         per_epoch = data.steps_per_epoch(config.data)
         return (per_epoch, *_table(training_schedule(config, per_epoch)))
 
-    source = splits.source if SOURCE.isdisjoint(keys) else None
-    return _lines(keys, settings, _Reading(steps, lambda config: f"under {config.schedule.name}", source, on_gpu))
+    same = source if SOURCE.isdisjoint(keys) else None
+    return _lines(keys, settings, _Reading(steps, lambda config: f"under {config.schedule.name}", same, on_gpu))
 
 
 def same_range_tests(config: Config, *, on_gpu: bool = False) -> list[str]:

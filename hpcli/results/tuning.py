@@ -83,7 +83,7 @@ class Tuning:
         return cls(
             status,
             config,
-            DataFacts.from_rows(run, config.data.train_fraction),
+            DataFacts.from_rows(run),
             tuple(run.rows(TuneRange)),
             plans[-1] if plans else None,
             tuple(run.rows(TuneTrial)),

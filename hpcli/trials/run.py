@@ -100,6 +100,7 @@ class _Training:
         self.lowest = min((loss for loss in losses if not math.isnan(loss)), default=math.inf)
 
     def goes_on_after(self, report: StepReport) -> bool:
+        """Record a step, and save where it is time; whether another follows."""
         stopping, labels = self.recorder.should_stop(), self._labels(report)
         saving = stopping or bool(labels) or self.recorder.is_due(ends_epoch=report.ends_epoch, is_best=False)
         self._write(report, report.losses + (report.wait() if saving else ()))  # a state knows all up to its step
@@ -116,6 +117,7 @@ class _Training:
         return not stopping
 
     def result(self) -> TrainResult:
+        """What the run came to, so far or in the end."""
         so_far = TrainResult.from_rows(self.config, self.status, self.recorder)
         if self.status == RunStatus.RUNNING:
             lost = _ended_worse_than_it_began(so_far)

@@ -58,9 +58,11 @@ class _Within:
         self.folder, self.signals = folder, signals
 
     def child(self, key: str, config: Config) -> ChildFolder:
+        """The folder of a trial, taken by this worker."""
         return Taken.of(self.folder / key, config, self.signals)
 
     def should_stop(self) -> bool:
+        """Whether a signal asked the worker to stop."""
         return self.signals.received is not None
 
 

@@ -7,10 +7,9 @@ from typing import TypeVar
 
 from hpcli.config import Config
 from hpcli.config.varying import JOINED, Setting
-from hpcli.errors import ConfigError
 from hpcli.recording.progress import OnProgress, Progress
 from hpcli.recording.recorder import ParentRecorder
-from hpcli.results.data import DataFacts
+from hpcli.results.data import DataFacts, check_batch_size
 from hpcli.results.train import TrainResult
 from hpcli.results.trials import SweepTrial
 from hpcli.states import RunStatus
@@ -77,10 +76,8 @@ class TrialTable:
         """
         self._has_forecast &= kind in self._planned  # other trials, another forecast
         planned = self._planned[kind] = [self._spec(setting, seed) for setting, seed in pairs]
-        images = self.data.num_train_images
-        for size in {spec.config.data.batch_size for spec in planned}:
-            if size > images:
-                raise ConfigError(f"data.batch_size: {size} is more than the {images} training images; lower it")
+        for own in (spec.config.data for spec in planned):
+            check_batch_size(own.batch_size, self.data.train_images_of(own))
         self._steps_planned = self._steps_done + sum(map(self._steps, self._left())) + self.steps_to_come
         self._write(kind)
         return planned

@@ -61,6 +61,7 @@ class _Within:
         return ChildFolder.of(folder, config, self.signals)
 
     def should_stop(self) -> bool:
+        """Whether a signal asked the worker to stop."""
         return self.signals.received is not None
 
 
@@ -72,6 +73,7 @@ class _Worker:
         self._reported = 0.0
 
     def work(self) -> None:
+        """Train what comes, until there is no more."""
         warnings.showwarning = lambda message, *_, **__: self._send(str(message))
         threading.Thread(target=self._listen, daemon=True).start()
         with self.signals:

@@ -299,6 +299,21 @@ def test_retune_takes_a_list_or_a_grid_around_the_config(capsys: pytest.CaptureF
     assert "schedule.max_lr" in capsys.readouterr().err
 
 
+def test_a_batch_is_compared_with_the_images_of_its_own_share(capsys: pytest.CaptureFixture[str]) -> None:
+    vary = [
+        "sweep",
+        "data.train_fraction",
+        "--seeds=1",
+        *FAST,
+        "--set=data.batch_size=200",
+        "--set=data.train_fraction=1.0",
+    ]
+    for way in ("--dry-run", "--quiet"):
+        assert main([*vary, "--values=0.5,0.1", "--out=small", way]) == 2
+        assert "data.batch_size: 200 is more than the 11" in capsys.readouterr().err
+        assert main([*vary, "--values=0.5,1", "--out=enough", way]) == 0
+
+
 def test_a_resumed_sweep_retunes_over_more_values(capsys: pytest.CaptureFixture[str]) -> None:
     vary = ["sweep", "data.batch_size", "--values=16,32", "--seeds=1", *FAST]
     assert main([*vary, "--retune=schedule.max_lr=1e-4", "--out=grown"]) == 0
@@ -307,6 +322,10 @@ def test_a_resumed_sweep_retunes_over_more_values(capsys: pytest.CaptureFixture[
     assert "grown: retunes schedule.max_lr, not optimizer.eps; start a new one" in capsys.readouterr().err
     assert main([*more, "schedule.max_lr=3e-3,1e-4"]) == 0
     assert main([*vary, "--retune=schedule.max_lr=1e-4,3e-3", "--out=whole"]) == 0
+    capsys.readouterr()
+    assert main([*more, "schedule.max_lr", "--dry-run", "--json"]) == 0
+    tried = {each["value"] for each in json.loads(capsys.readouterr().out)["trials"]}
+    assert {"16 & 1e-4", "16 & 3e-3", "16 & 0.03"} <= tried
     grown, whole = (SweepResult.from_run(Run.open(each)) for each in ("grown", "whole"))
     assert grown.config.sweep.retune == {"schedule.max_lr": [1e-4, 3e-3]}
     assert [each.also for each in grown.settings] == [each.also for each in whole.settings]

@@ -16,6 +16,7 @@ from hpcli.config.varying import settings, with_values, written
 from hpcli.data.dataset import load_splits
 from hpcli.experiments.plan import plan_lr_find, plan_sweep
 from hpcli.recording.progress import Progress
+from hpcli.results.data import DataFacts
 from hpcli.results.same_runs import same_range_tests, same_trainings
 
 Keys = Mapping[str, object]
@@ -139,11 +140,18 @@ def test_many_groups_are_cut_short(short: Config) -> None:
     assert lines[-1] == "… and 3 groups more"
 
 
+def test_a_share_of_the_images_has_its_own_steps(short: Config) -> None:
+    per_epoch = round(0.1 * 1151 / 38)
+    vary: dict[str, Values] = {"data.train_fraction": [0.1, 0.4], "data.steps_per_epoch": [per_epoch, None]}
+    assert planned(short, vary) == [f"0.1 & {per_epoch} and 0.1 & null: the same schedule under one_cycle"]
+
+
 def test_on_a_gpu_numerics_count(short: Config) -> None:
     cases: dict[str, Values] = {"train.deterministic": [True, False], "train.precision": ["fp32", "tf32"]}
     for key, values in cases.items():
         own = with_values(short, "sweep", {key: values})
-        assert same_trainings([key], settings(own), load_splits(own), on_gpu=True) == []
+        splits = load_splits(own)
+        assert same_trainings([key], settings(own), splits.source, DataFacts.of(splits), on_gpu=True) == []
         over = with_values(short, "lr_find", {key: values})
         assert same_range_tests(over, on_gpu=True) == []
         assert len(same_range_tests(over)) == 1
