@@ -76,7 +76,7 @@ def test_what_has_ended_outlives_a_power_cut(ends: list[Path], tmp_path: Path, n
 
 
 @pytest.mark.parametrize(
-    ("name", "every"), [("train", 9), ("train --init", 9), ("sweep", 12), ("tune", 1100), ("interpolate", 3)]
+    ("name", "every"), [("train", 9), ("train --init", 9), ("sweep", 24), ("tune", 2200), ("interpolate", 6)]
 )
 def test_after_a_power_cut_it_goes_on_to_the_same_end(ends: list[Path], tmp_path: Path, name: str, every: int) -> None:
     with eager():
