@@ -203,9 +203,11 @@ class Session:
         return report
 
     def _draw_all(self, recorder: DiskRecorder, result: Result) -> None:
+        """The pictures of the result, and none that only an earlier process had, of what there was by then."""
         from hpcli import plots
 
         self.draw(recorder, plots.figures(result))
+        recorder.drop_figures(name for name in plots.PICTURES[COMMANDS[self.command].module] if name not in self._drawn)
 
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""

@@ -40,6 +40,17 @@ __all__ = [
     "schedule",
 ]
 
+PICTURES = {
+    "train": ("schedule", "batch", "loss", "accuracy", "grad_norm"),
+    "lr_find": ("lr_find",),
+    "sweep": ("sweep", "sweep_map", "sweep_curves", "sweep_keys", "sweep_maps"),
+    "tune": ("tune", "tune_maps", "tune_progress"),
+    "batch_size": ("batch_size",),
+    "interpolate": ("interpolation", "plane"),
+    "evaluate": ("confusion", "mistakes"),
+}
+"""A command's module → the names of all pictures that a result of it may have."""
+
 
 def figures(result: Result) -> dict[str, Figure]:
     """All pictures of a result, by the names that a run folder gives their files."""

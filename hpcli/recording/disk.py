@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.code import resuming
 from hpcli.config.scope import Scope
 from hpcli.errors import CheckpointError, HpcliWarning, UsageError
-from hpcli.files import check_free, make_dated, make_new, point_link, write_atomic
+from hpcli.files import check_free, make_dated, make_new, point_link, storing, write_atomic
 from hpcli.recording.checkpoints import METADATA
 from hpcli.recording.child import ChildFolder
 from hpcli.recording.failed_start import clear_failed_start
@@ -177,6 +177,12 @@ class DiskRecorder(FolderRecorder):
             except Exception as error:
                 text = f"{name}.png was not drawn: {error}; its numbers are in the CSV"
                 warnings.warn(text, HpcliWarning, stacklevel=2)
+
+    def drop_figures(self, names: Iterable[str]) -> None:
+        """Remove `<name>.png` where it is there: drawn by an earlier process, of results that are others now."""
+        with storing(self.path):
+            for name in names:
+                (self.path / f"{name}.png").unlink(missing_ok=True)
 
 
 def _knows_its_data(folder: Folder) -> bool:

@@ -105,6 +105,16 @@ def test_resuming_trains_only_what_is_missing(capsys: pytest.CaptureFixture[str]
     assert comparable("a") == [row | OWN for row in before]
 
 
+def test_a_picture_of_what_there_was_before_does_not_stay(capsys: pytest.CaptureFixture[str]) -> None:
+    """One value is compared with nothing, and so its curve is drawn; of two, one epoch is no curve."""
+    once = [*FAST, "--epochs=1"]
+    swept(capsys, "sweep", "optimizer.weight_decay", "--values", "0", "--seeds", "2", "--out", "a", *once)
+    assert [file.name for file in Path("a").glob("*.png")] == ["sweep_curves.png"]
+    Path("a/mine.png").write_bytes(b"of somebody's own")
+    swept(capsys, "sweep", "--resume", "a", "--values", "0.1")
+    assert {file.name for file in Path("a").glob("*.png")} == {"sweep.png", "mine.png"}
+
+
 def test_further_values_of_the_key_that_was_swept(capsys: pytest.CaptureFixture[str]) -> None:
     """As the note at an edge says it, for a sweep without a name of its own too."""
     swept(capsys, "sweep", "optimizer.weight_decay", "--values", "0,1", "--seeds", "2", "--out", "a", *FAST)
