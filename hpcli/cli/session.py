@@ -207,7 +207,7 @@ class Session:
         from hpcli import plots
 
         self.draw(recorder, plots.figures(result))
-        recorder.drop_figures(name for name in plots.PICTURES[COMMANDS[self.command].module] if name not in self._drawn)
+        recorder.drop_figures(name for name in plots.passing(result) if name not in self._drawn)
 
     def _finish(self, recorder: DiskRecorder, result: Result) -> int:
         """Write and show how it ended."""

@@ -40,21 +40,16 @@ __all__ = [
     "schedule",
 ]
 
-PICTURES = {
-    "train": ("schedule", "batch", "loss", "accuracy", "grad_norm"),
-    "lr_find": ("lr_find",),
-    "sweep": ("sweep", "sweep_map", "sweep_curves", "sweep_keys", "sweep_maps"),
-    "tune": ("tune", "tune_maps", "tune_progress"),
-    "batch_size": ("batch_size",),
-    "interpolate": ("interpolation", "plane"),
-    "evaluate": ("confusion", "mistakes"),
-}
-"""A command's module → the names of all pictures that a result of it may have."""
-
 
 def figures(result: Result) -> dict[str, Figure]:
     """All pictures of a result, by the names that a run folder gives their files."""
     return captioned(result, importlib.import_module(f"hpcli.plots.{module_of(result)}").figures(result))
+
+
+def passing(result: Result) -> tuple[str, ...]:
+    """Names of the pictures that a result of this kind may have at one time and lack at a later one."""
+    names: tuple[str, ...] = getattr(importlib.import_module(f"hpcli.plots.{module_of(result)}"), "PASSING", ())
+    return names
 
 
 def captioned(result: Result, drawn: dict[str, Figure]) -> dict[str, Figure]:

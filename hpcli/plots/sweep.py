@@ -37,6 +37,8 @@ COLORS = {
     Judgement.UNDECIDED: BLUE,
     Judgement.WORSE: RED,
 }
+PASSING = ("sweep", "sweep_map", "sweep_curves", "sweep_keys", "sweep_maps")
+"""Which of them there are goes with the trials that there are."""
 VISIBLE = 0.03
 """Of the axis: a band that is narrower is not seen, and not named."""
 EVEN = 0.4

@@ -14,6 +14,9 @@ from hpcli.plots.keys import keys, mark_lost
 from hpcli.plots.style import BLUE, GREEN, ORANGE, legend_below, styled
 from hpcli.results.tune import TuneResult
 
+PASSING = ("tune_maps",)
+"""There where enough is known for them."""
+
 
 def figures(result: TuneResult) -> dict[str, Figure]:
     """All pictures of a result, by the names that a run folder gives their files."""
