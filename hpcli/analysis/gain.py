@@ -2,7 +2,7 @@
 
 The lowest of many fitted means is low by luck too, so what it gains is *stated* from runs that had no part in the
 choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error doubled. They must
-speak for the change, and with three chances of four it must not be worse by more than a hundredth: where noise hides
+speak for the change, and with four chances of five it must not be worse by more than a hundredth: where noise hides
 which of two settings is the better one, the present one stays.
 """
 
@@ -19,8 +19,8 @@ from hpcli.analysis.distributions import t_point
 COVERAGE = 0.95
 DOUBT = 2.0
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
-BEYOND = 0.7
-"""Standard errors that three cases of four lie above."""
+BEYOND = 0.8
+"""Standard errors that four cases of five lie above."""
 TOLERATED = 0.01
 """Log loss that a change may lose, so many standard errors below what it seems to gain."""
 PRIOR_DF = 2.0

@@ -1,8 +1,9 @@
 """Which setting to run next, and which of those that were run is the best: decisions on a surface.
 
-The first settings fill the space evenly (a scrambled Sobol sequence); each further one is where the loss may be lowest,
-mean − 2 standard deviations (Srinivas et al. 2010, 0912.3995). In the end the lowest *mean* counts: of all settings
-where fresh runs will judge it, else of those that were run. The lowest loss of many runs is lucky as well as good.
+The first settings lie to both sides of the present one along the learning rate, which decides most, and then fill the
+space evenly (a scrambled Sobol sequence); each further one is where the loss may be lowest, mean − 2 standard
+deviations (Srinivas et al. 2010, 0912.3995). In the end the lowest *mean* counts: of all settings where fresh runs will
+judge it, else of those that were run. The lowest loss of many runs is lucky as well as good.
 """
 
 from __future__ import annotations
@@ -23,16 +24,33 @@ AROUND, NEAR, ANYWHERE = 4, 40, 600
 """Candidates: so many around each of the best so many, and so many anywhere."""
 STEP = 0.16
 """Standard deviation of a candidate around a good setting, in lengths of the axis."""
+ASIDE = 0.2
+"""How far from the present setting the first runs lie on an axis that leads, as a share of its range."""
 
 
 def first_count(axes: Sequence[Axis]) -> int:
-    """How many runs fill the space before any is proposed, the present setting among them: the same for any budget."""
+    """How many runs come before any is proposed, the present setting among them: the same for any budget."""
     return max(4, 2 * len(axes))
 
 
 def spread_out(axes: Sequence[Axis], count: int, seed: int) -> Array:
     """Points [count, d] that fill the space evenly. More of them begin with the same ones."""
     return placed(axes, sobol(count, len(axes), np.random.default_rng(seed)))
+
+
+def first_points(axes: Sequence[Axis], present: Array, seed: int) -> Array:
+    """Points [n, d] to be run after the present one [d], before any is proposed.
+
+    To both sides of it along each axis that leads: the other keys of a config that somebody uses are seldom bad, and
+    where they are the best there are a search from anywhere finds that late. Then points that fill the space evenly.
+    """
+    points = spread_out(axes, first_count(axes) - 1, seed)
+    within = np.array([each if axis.choices else np.clip(each, 0, 1) for axis, each in zip(axes, present, strict=True)])
+    aside = [(place, step) for place, axis in enumerate(axes) if axis.leads for step in (-ASIDE, ASIDE)]
+    for point, (place, step) in zip(points, aside, strict=False):
+        point[:] = within
+        point[place] = np.clip(within[place] + step, 0, 1)
+    return points
 
 
 def next_point(surface: Surface, rng: np.random.Generator) -> Array:
@@ -53,7 +71,7 @@ def proposals(surface: Surface, rng: np.random.Generator, caution: float = CAUTI
 
 
 def following(surface: Surface, runs: int, seed: int) -> Array:
-    """Points [n, d] for the run after so many, the best first. While the space is being filled, its next point leads.
+    """Points [n, d] for the run after so many, the best first. One of the first points leads as long as there is one.
 
     Args:
         surface: through the runs so far, the present setting the first of them.
@@ -61,8 +79,8 @@ def following(surface: Surface, runs: int, seed: int) -> Array:
         seed: of the search: the same points each time.
     """
     points = proposals(surface, np.random.default_rng([seed, runs, 0]))
-    first = first_count(surface.axes)
-    return points if runs >= first else np.concatenate([spread_out(surface.axes, first, seed)[[runs - 1]], points])
+    first = first_points(surface.axes, surface.points[0], seed)
+    return points if runs > len(first) else np.concatenate([first[[runs - 1]], points])
 
 
 def lowest(surface: Surface, seed: int) -> Array:

@@ -41,7 +41,7 @@ def axis_of(dimension: Dimension) -> Axis:
     if decades is None or dimension.key not in REACH:
         return Axis()
     length, spread = REACH[dimension.key]
-    return Axis(length / decades, spread)
+    return Axis(length / decades, spread, leads=dimension.key == LR)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import qmc
 
 from hpcli.analysis.gain import Gain, gain
-from hpcli.analysis.search import first_count, lowest, next_point, spread_out, winner
+from hpcli.analysis.search import first_count, first_points, lowest, next_point, spread_out, winner
 from hpcli.analysis.surface import Axis, Surface
 
 Array = NDArray[np.float64]
@@ -119,7 +119,8 @@ def task_of(table: Table) -> Task:
     scaled = ((losses - means[:, None]) / spreads[:, None])[good]
     common = float(np.clip(scaled.mean(0).var(ddof=1), 0, 0.8))
     left = (scaled - scaled.mean(0)).ravel()
-    axes = [Axis(reach / decades, 0.6) for reach, decades in zip(REACH, table.decades, strict=True)]
+    reaches = zip((True, False, False), REACH, table.decades, strict=True)  # of the learning rate, first of all
+    axes = [Axis(reach / decades, 0.6, leads=is_lr) for is_lr, reach, decades in reaches]
     return Task(axes, mean, spread, np.array(table.present), left / left.std(), common)
 
 
@@ -155,9 +156,10 @@ def searched(task: Task, runs: int, world: int, *, present: bool = True) -> Surf
     """A search: the surface through its runs, the present setting first."""
     rng = np.random.default_rng([world, 1])
     first = min(first_count(task.axes), runs)
-    points = spread_out(task.axes, first, world)
     if present:
-        points = np.vstack([task.present, points[:-1]])
+        points = np.vstack([task.present, first_points(task.axes, task.present, world)])[:first]
+    else:
+        points = spread_out(task.axes, first, world)
     losses = task.run(points, [0] * first, world)
     while True:
         surface = Surface(task.axes, points, losses, np.zeros(len(losses)))

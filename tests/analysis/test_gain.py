@@ -103,7 +103,7 @@ def test_pairs_decide_with_the_surface() -> None:
 
 @pytest.mark.parametrize("pairs", [0, 1, 3])
 def test_the_present_setting_stays_where_noise_hides_the_better_one(pairs: int) -> None:
-    """A change is made with three chances of four that it loses no more than a hundredth."""
+    """A change is made with four chances of five that it loses no more than a hundredth."""
 
     def found(by: float) -> Gain:
         return gain([by] * pairs, [0.0] * pairs, on_surface=(by, 0.1), noise=0.1)

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hpcli.analysis.search import first_count, following, lowest, next_point, placed, proposals, spread_out, winner
+from hpcli.analysis.search import (
+    first_count,
+    first_points,
+    following,
+    lowest,
+    next_point,
+    placed,
+    proposals,
+    spread_out,
+    winner,
+)
 from hpcli.analysis.surface import Axis, Surface
 from tests.analysis.tasks import ADAMW, CAP, SGD, Table, Task, bowl, random_search, searched, task_of, tuned
 
@@ -91,6 +101,27 @@ def test_the_space_is_filled_before_proposals_lead() -> None:
         assert len(points) == len(proposed) + (runs < first)
         if runs < first:
             np.testing.assert_array_equal(points[0], filling[runs - 1])
+
+
+@pytest.mark.parametrize(
+    ("present", "near"),
+    [
+        ([0.5, 0.3, 2.0, 1.0], [[0.3, 0.3, 2, 1], [0.7, 0.3, 2, 1]]),
+        ([0.1, 0.3, 2.0, 1.0], [[0.0, 0.3, 2, 1], [0.3, 0.3, 2, 1]]),  # the range ends
+        ([1.4, -0.3, 2.0, 0.0], [[0.8, 0.0, 2, 0], [1.0, 0.0, 2, 0]]),  # it lies outside
+    ],
+)
+def test_a_learning_rate_is_first_tried_lower_and_higher(present: list[float], near: list[list[float]]) -> None:
+    axes = [Axis(leads=True), *MIXED[1:]]
+    points = first_points(axes, np.array(present), 7)
+    np.testing.assert_allclose(points[:2], near)
+    np.testing.assert_array_equal(points[2:], spread_out(axes, first_count(axes) - 1, 7)[2:])  # and then anywhere
+
+
+def test_of_one_learning_rate_alone_a_run_is_left_for_anywhere() -> None:
+    points = first_points([Axis(leads=True)], np.array([0.5]), 7)
+    np.testing.assert_allclose(points[:2, 0], [0.3, 0.7])
+    assert points.shape == (3, 1)
 
 
 def test_a_present_setting_outside_the_range_is_no_trouble() -> None:
