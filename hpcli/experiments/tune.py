@@ -127,9 +127,8 @@ class _Tune:
     def search(self) -> None:
         """Run settings, each chosen from what those before it have shown."""
         result = self.result()
-        found = [self._setting(result.searched.values(trial.value)) for trial in result.trials] or [
-            self._setting(result.present)
-        ]
+        found = [self._setting(result.searched.values(trial.value)) for trial in result.trials]
+        found = found or [self._setting(result.present)]
         self._run(found)
         if self.is_stopped:
             return
@@ -202,7 +201,8 @@ class _Tune:
         asked = config.runs if config.minutes is None else plans[-1].runs if known else self._affordable()
         range_steps = 0 if self.ranged is None else sum(len(curve.lr) for curve in self.ranged.curves)
         plan = divided(asked, config.confirm, seed=self.config.seed, epochs=self.epochs, steps=self.steps,
-                       range_steps=range_steps, minutes=config.minutes)  # fmt: skip
+                       range_steps=range_steps, minutes=config.minutes, before=plans,
+                       searched=len(self.recorder.rows(TuneTrial)))  # fmt: skip
         if not plans or plans[-1] != plan:
             self.recorder.add(plan, durable=True)
             self.say(in_words(plan))

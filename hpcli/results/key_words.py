@@ -44,6 +44,21 @@ def at_ends(fitted: Fitted) -> list[str]:
     ]
 
 
+def open_ends(fitted: Fitted) -> list[str]:
+    """The chosen values that lie at an end of their range, of keys that may matter or not: a sentence, if any does."""
+    names = [
+        name_of(each)
+        for place, each in enumerate(fitted.space)
+        if fitted.end_of(place) and not fitted.matters(place) and not fitted.is_idle(place)
+    ]
+    if not names:
+        return []
+    lie = f"At the end of its range lies {names[0]}: whether it matters"
+    if len(names) > 1:
+        lie = f"At the ends of their ranges lie {', '.join(names[:-1])} and {names[-1]}: whether they matter"
+    return [f"{lie} is not known; if so, better may lie beyond."]
+
+
 def effect(dimension: Dimension, profile: Profile) -> str:
     """What a key does, in words, with its interval where something is worse."""
     parts = profile.parts

@@ -139,6 +139,10 @@ class Fitted:
         at = dimension.place(self.choice[dimension.key])
         return "lower" if at < NEAR_END else "upper" if at > 1 - NEAR_END else None
 
+    def is_idle(self, place: int) -> bool:
+        """Whether a key is known not to matter."""
+        return bool(self.profiles) and self.profiles[place].is_idle
+
     def matters(self, place: int) -> bool:
         """Whether a key is known to matter: a part of its range is worse."""
         return bool(self.profiles) and any(part.is_worse for part in self.profiles[place].parts)

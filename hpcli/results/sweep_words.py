@@ -11,7 +11,7 @@ from hpcli.config.varying import JOINED
 from hpcli.results import retune
 from hpcli.results.budgets import too_alike
 from hpcli.results.horizon import horizon
-from hpcli.results.key_words import at_ends, per_cent
+from hpcli.results.key_words import at_ends, open_ends, per_cent
 from hpcli.results.searched import Fitted
 from hpcli.results.trials import said_of_short
 
@@ -58,4 +58,5 @@ def _of_surface(fitted: Fitted, chosen: str) -> list[str]:
     return [
         f"The surface through all {len(searched.over)} runs is lowest {where}; a run lies about {noise} % off it.",
         *(f"{each}: better may lie beyond, in a sweep of a wider range." for each in at_ends(fitted)),
+        *open_ends(fitted),
     ]

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
-from hpcli.results.following import EVALUATE, RUN, Following
+from hpcli.results.following import EVALUATE, RESUME, RUN, Following
 from hpcli.results.html import InNotebook
 from hpcli.results.key_words import lines
-from hpcli.results.tune_words import sentence
+from hpcli.results.tune_words import more_pairs, sentence, surer
 from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
@@ -31,7 +31,9 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
         is_trained = self.trained is not None
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
         why = EVALUATE.why if is_trained else "A training with what was found, at the config's own length."
-        return Following(words, notes=(f"what was found, each value with its reason: {BEST}",), why=why)
+        more = None if self.gain is not None and self.gain.is_sure else more_pairs(self)
+        surest = () if more is None else (f"to be surer: {RESUME} {surer(*more)}",)
+        return Following(words, notes=(*surest, f"what was found, each value with its reason: {BEST}"), why=why)
 
     def summary(self) -> Summary:
         """The result in plain values."""

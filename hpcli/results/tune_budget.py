@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from hpcli.config import Config
@@ -45,6 +46,8 @@ def divided(
     steps: int,
     range_steps: int,
     minutes: float | None = None,
+    before: Sequence[TunePlan] = (),
+    searched: int = 0,
 ) -> TunePlan:
     """The plan of a budget.
 
@@ -56,12 +59,15 @@ def divided(
         steps: of a short run.
         range_steps: that the range test took; they count as the runs that they could have been.
         minutes: that the runs are to fit into; None: they were asked for by number.
+        before: plans that there were; the pairs of the last one count as long as the search has not grown.
+        searched: settings that the search has run.
     """
     pairs = next((pairs for least, pairs in PAIRS if runs >= least), 0) if confirm == "auto" else confirm
     spent = math.ceil(range_steps / max(steps, 1))
     pairs = max(0, min(pairs, (runs - spent - 2) // 2))  # the search keeps two at least
     search = max(2, runs - spent - 2 * pairs)
-    first_fresh = seed + FIRST_FRESH + MOST_PAIRS * runs
+    is_judged_on = before and search <= searched
+    first_fresh = before[-1].first_fresh if is_judged_on else seed + FIRST_FRESH + MOST_PAIRS * runs
     return TunePlan(runs, search, pairs, epochs, steps, range_steps, first_fresh, minutes)
 
 

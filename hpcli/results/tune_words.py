@@ -13,7 +13,7 @@ from hpcli.analysis.power import LEVEL, found_gap
 from hpcli.config import to_yaml
 from hpcli.config.space import DECAY, LR, MOMENTUM
 from hpcli.config.varying import written
-from hpcli.results.key_words import at_ends, effect, name_of, per_cent
+from hpcli.results.key_words import at_ends, effect, name_of, open_ends, per_cent
 from hpcli.results.trials import said_of_short
 from hpcli.results.tune_budget import MOST_PAIRS
 from hpcli.results.tuning import Tuning
@@ -35,6 +35,7 @@ def sentence(result: Tuning) -> str:
     plan, parts = result.plan, [_verdict(result)]
     if not result.is_kept:
         parts += [f"{each}: better may lie beyond, give tune.values a wider range." for each in at_ends(result.fitted)]
+        parts += open_ends(result.fitted)
     if plan is not None and plan.pairs == 0 and not result.is_kept:
         parts.append("It has not been compared on fresh seeds: --runs 24 leaves room for that.")
     if result.num_failed:
@@ -121,14 +122,24 @@ def _seen(result: Tuning) -> str:
     return f" {SEEDS} fresh seeds would show a gain of {per_cent(percent(gap))} % four times out of five."
 
 
-def _cost(result: Tuning) -> str:
-    """What an interval half as wide takes."""
+def more_pairs(result: Tuning) -> tuple[int, int] | None:
+    """Runs and pairs, in all, of an interval half as wide; None: there is no verdict."""
     plan = result.plan
     if plan is None or not plan.pairs:
-        return ""
+        return None
     pairs = min(4 * plan.pairs, MOST_PAIRS)
-    runs = plan.runs + 2 * (pairs - plan.pairs)
-    return f" An interval half as wide takes {pairs} pairs: go on with --runs {runs} --confirm {pairs}."
+    return plan.runs + 2 * (pairs - plan.pairs), pairs
+
+
+def _cost(result: Tuning) -> str:
+    """What an interval half as wide takes."""
+    more = more_pairs(result)
+    return f" An interval half as wide takes {more[1]} pairs: go on with {surer(*more)}." if more else ""
+
+
+def surer(runs: int, pairs: int) -> str:
+    """The options of a tuning that goes on to so many runs and pairs."""
+    return f"--runs {runs} --confirm {pairs}"
 
 
 def named(result: Tuning, values: Mapping[str, JsonValue]) -> str:

@@ -363,3 +363,8 @@ def test_more_pairs_are_had_by_going_on(config: Config, result: TuneResult, tmp_
     assert found.gain is not None
     assert found.gain.pairs == 8
     assert [trial.value for trial in found.trials] == [trial.value for trial in result.trials]
+    np.testing.assert_array_equal(found.pairs[:2], result.pairs)  # they have been paid for, and the search is the same
+    assert not found.gain.is_sure
+    assert found.following is not None
+    said = found.following.said("here", "hpcli tune --resume here")
+    assert "to be surer: hpcli tune --resume here --runs 74 --confirm 32" in said

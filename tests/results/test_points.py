@@ -12,13 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import JsonValue
 
-from hpcli.analysis.profile import PARTS
+from hpcli.analysis.profile import PARTS, Part, Profile
 from hpcli.config import Config, load_config
 from hpcli.config.points import USUAL_POINTS, swept_space
 from hpcli.config.space import DECAY, LR, MOMENTUM
 from hpcli.config.varying import JOINED, value_of, written
 from hpcli.errors import UsageError
-from hpcli.results.key_words import lines
+from hpcli.results.key_words import lines, open_ends
 from hpcli.results.points import fitted, points, settings_of
 from hpcli.results.searched import Fitted
 from hpcli.results.trials import SweepTrial
@@ -224,6 +224,28 @@ def test_an_end_of_a_range_is_named() -> None:
     assert [end(value) for value in (chosen[LR], 1e-3, 0.1)] == [None, "lower", "upper"]
     assert made.matters(0)
     assert [each.key for each in space] == list(THREE)
+
+
+def test_what_lies_at_an_end_and_may_matter_is_said() -> None:
+    """And nothing of a key that is known to do nothing; what is known to matter has a sentence of its own."""
+    made = surface_of(config(THREE), 0)
+    flat, open_one, worse = (
+        Profile((Part(0, 0.5, 0, 0, 0, 0), Part(0.5, 1, low, low, high, high)))
+        for low, high in ((0.0, 0.001), (0.0, 0.5), (0.3, 0.5))
+    )
+
+    def said(chosen: tuple[float, ...], *profiles: Profile) -> list[str]:
+        values = {each.key: each.value(place) for each, place in zip(made.space, chosen, strict=True)}
+        return open_ends(Fitted(made.searched, profiles, {}, values))
+
+    rest = "is not known; if so, better may lie beyond."
+    both = "At the ends of their ranges lie max_lr and weight decay: whether they matter"
+    assert said((0.0, 0.5, 1.0), open_one, open_one, open_one) == [f"{both} {rest}"]
+    assert said((0.0, 0.5, 0.5), open_one, open_one, open_one) == [
+        f"At the end of its range lies max_lr: whether it matters {rest}"
+    ]
+    assert said((0.0, 0.5, 1.0), worse, open_one, flat) == []
+    assert said((0.5, 0.5, 0.5), open_one, open_one, open_one) == []
 
 
 def test_points_of_a_space_alone() -> None:
