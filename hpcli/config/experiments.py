@@ -87,7 +87,7 @@ class TuneConfig(Section):
     """Fresh seeds on which the winner and the present setting are compared; auto: 3, with less than 20 runs 1, with
     less than 12 none."""
     until: Annotated[Literal["range_test", "search", "verdict", "train"], EXTENDS] = "train"
-    """The last step to take."""
+    """The last step to take: range_test, search, verdict or train."""
 
 
 class BatchSizeConfig(Section):
@@ -111,7 +111,7 @@ class InterpolateConfig(Section):
     """low:high:count, or a list; 0, 0.5 and 1 are added where they are missing."""
     bn: Annotated[Literal["recompute", "interpolate", "both"], EXPERIMENT] = "both"
     """BatchNorm's statistics between checkpoints: recompute: measured anew on training images at every α;
-    interpolate: averaged like the weights."""
+    interpolate: averaged like the weights; or both."""
     save_average: Annotated[Annotated[float, Field(ge=-1e6, le=1e6)] | None, EXPERIMENT] = None
     """Keep the model at this α, its BatchNorm statistics measured anew."""
     plane_points: Annotated[int, Field(ge=3, le=501), EXPERIMENT] = 21
@@ -124,7 +124,7 @@ class EvaluateConfig(Section):
     checkpoint: Annotated[Checkpoint, EXPERIMENT] = None
     """What is evaluated: a run folder (its last checkpoint), RUN_DIR:best, RUN_DIR:epoch-0007, or a file."""
     split: Annotated[Literal["train", "valid", "test"] | None, EXPERIMENT] = None
-    """Which images; null: the test images if there are any, else those that validate."""
+    """Which images, train, valid or test; null: the test images if there are any, else those that validate."""
 
 
 class RecordConfig(Section):

@@ -153,7 +153,7 @@ class ScheduleConfig(Section):
     name: Annotated[ScheduleName, LENGTH] = "one_cycle"
     """The shape: one_cycle, triangular, triangular2, exp_range, cosine, linear, wsd, piecewise or constant."""
     dialect: Annotated[Literal["fastai", "fastai2", "torch", "smith"], LENGTH, ONE_CYCLE] = "fastai"
-    """Whose one_cycle: fastai v1's (cosine, peak at 0.30), fastai 2's (0.25), torch's OneCycleLR, Smith's (lines)."""
+    """Whose one_cycle: fastai v1's (cosine, peak at 0.30), fastai2's (0.25), torch's OneCycleLR, Smith's (lines)."""
     max_lr: Annotated[Positive, LENGTH] = 1e-2
     """The highest learning rate; of piecewise the first, of constant the only one."""
     momentum: Annotated[MomentumKey, RUN] = Momentum(0.95, 0.85)
@@ -180,7 +180,7 @@ class ScheduleConfig(Section):
     decay_ratio: Annotated[Fraction | None, LENGTH, WSD] = None
     """wsd: share of the run, at its end, over which the learning rate falls; null: 0.2."""
     decay_type: Annotated[Literal["sqrt", "linear", "cosine"] | None, LENGTH, WSD] = None
-    """wsd: the shape of the fall; null: sqrt, 1 - √progress (2405.18392)."""
+    """wsd: the shape of the fall, sqrt, linear or cosine; null: sqrt, 1 - √progress (2405.18392)."""
     milestones: Annotated[Milestones | None, LENGTH, OnlyWhere("schedule.name", ("piecewise",))] = None
     """piecewise: epochs at which the learning rate drops; null: at 1/2 and 3/4 of the run."""
 
@@ -191,7 +191,7 @@ class TrainConfig(Section):
     epochs: Annotated[PositiveInt, LENGTH | COST] = 15
     """Passes over the training images (or so many × steps_per_epoch)."""
     precision: Annotated[Literal["auto", "fp32", "tf32", "bf16"], TRAINER | COST] = "auto"
-    """auto: bf16 on a GPU that has it, fp32 elsewhere."""
+    """fp32, tf32 or bf16; auto: bf16 on a GPU that has it, fp32 elsewhere."""
     checkpoint_epochs: Annotated[Epochs, LENGTH] = ()
     """Keep a checkpoint after these epochs (counted from 0), besides the last."""
     clip_norm: Annotated[Positive | None, TRAINER] = None

@@ -115,7 +115,7 @@ def plan_tune(config: Config, device: str = "auto") -> Facts:
         "epochs": epochs,
         "steps_a_run": steps,
         "search": divide.search,
-        "verdict": f"{divide.pairs} pairs on fresh seeds",
+        "verdict": f"{divide.pairs} pair{'s' * (divide.pairs != 1)} on fresh seeds",
         "steps": divide.search * steps + 2 * divide.pairs * steps + range_steps,
         "until": asked.until,
         "training_epochs": config.train.epochs,

@@ -59,7 +59,7 @@ class Folder:
         """
         file = self.path / "config.yaml"
         if not (self.path / "status.json").exists():
-            raise UsageError(f"{self.path}: not a run folder (it has no status.json)")
+            raise no_run(self.path, "status.json")
         try:
             return read_config(file)
         except ConfigError as error:
@@ -131,6 +131,13 @@ class Folder:
         """A step of this run that is a run of its own; None: it has not begun."""
         path = self.path / name
         return Folder(path) if (path / "config.yaml").is_file() else None
+
+
+def no_run(path: Path, lacks: str) -> UsageError:
+    """The error for a path where no run lies: nothing does, or something that lacks a file which every run has."""
+    if not path.exists():
+        return UsageError(f"{path}: no such run folder; hpcli runs DIR lists those in a folder")
+    return UsageError(f"{path}: not a run folder (it has no {lacks})")
 
 
 def _changed_keys(config: Config, asked: Mapping[str, object] | None) -> list[str]:

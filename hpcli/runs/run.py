@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpcli.commands import result_class
-from hpcli.errors import CheckpointError, UsageError
-from hpcli.recording.folder import CHILDREN, Folder
+from hpcli.errors import CheckpointError
+from hpcli.recording.folder import CHILDREN, Folder, no_run
 from hpcli.recording.seal import check_file
 from hpcli.results import Result, Summary
 from hpcli.runs.weights import load_weights
@@ -32,7 +32,7 @@ class Run(Folder):
         """
         run = cls(Path(path))
         if not (run.path / "config.yaml").is_file():
-            raise UsageError(f"{path}: not a run folder (it has no config.yaml)")
+            raise no_run(run.path, "config.yaml")
         if run.standing is None:
             raise CheckpointError(f"{path}: a run folder of format 1, or none of hpcli's: it has no status.json")
         return run

@@ -141,7 +141,7 @@ class TrialTable:
         if has_trained and left and took and not self._has_forecast:
             images, seconds = map(sum, zip(*took, strict=True))
             to_come = sum(map(self._images, left)) * seconds / images / self.executor.at_once
-            self.say(f"{len(left)} more trials, about {to_come:.0f} s")
+            self.say(f"{len(left)} more trial{'s' * (len(left) > 1)}, about {to_come:.0f} s")
             self._has_forecast = True
 
     def _report(self, report: Progress) -> None:

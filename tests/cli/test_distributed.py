@@ -193,7 +193,7 @@ def test_another_number_of_processes_goes_on_and_says_so() -> None:
     [
         (["train", "--set=a.b=1"], 2, "a: unknown key"),
         (["train", "--nothing"], 2, "--nothing"),
-        (["train", "--resume", "nowhere"], 2, "nowhere: not a run folder"),
+        (["train", "--resume", "nowhere"], 2, "nowhere: no such run folder"),
         (["train", "--set=data.name=folder", "--set=data.root=nowhere"], 3, "nowhere"),
         (["train", "--device=cuda:1"], 2, "--device cuda:1: each of several processes takes one"),
         (["train", "--device=cuda"], 2, "--device cuda: 2 processes on a machine with 0 GPUs"),

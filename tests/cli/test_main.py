@@ -79,7 +79,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["train", "--device", "tpu"], 2, "--device tpu: unknown"),
         (["train", "--set", "data.batch_size=5000"], 2, "data.batch_size: 5000 is more than the 1151 training images"),
         (["train", "--set", "data.validation=0.000001"], 3, "leaves none to validate on"),
-        (["train", "--resume", "nowhere"], 2, "nowhere: not a run folder"),
+        (["train", "--resume", "nowhere"], 2, "nowhere: no such run folder; hpcli runs DIR lists those in a folder"),
         (
             ["lr-find", "--resume", "a"],
             2,

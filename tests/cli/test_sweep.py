@@ -142,7 +142,7 @@ def test_further_values_of_the_key_that_was_swept(capsys: pytest.CaptureFixture[
         (["sweep-wd", "--values", "1", "--seeds", "many"], 2, "must be a whole number from 1 to 100, or the word auto"),
         (["sweep-wd", "--values", "1", "--refine", "--until-decided"], 2, "one at a time"),
         (["sweep", "model.name", "--values", "resnet20", "--refine"], 2, "--refine: takes one key whose values are numbers"),
-        (["sweep-wd", "--resume", "nowhere"], 2, "nowhere: not a run folder"),
+        (["sweep-wd", "--resume", "nowhere"], 2, "nowhere: no such run folder"),
     ],
 )  # fmt: skip
 def test_bad_input(arguments: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]) -> None:

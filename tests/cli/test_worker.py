@@ -50,7 +50,7 @@ def stopped(runs: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     ("arguments", "says"),
     [
         ([], "--worker: of which sweep? write hpcli sweep --resume RUN_DIR --worker"),
-        (["--resume", "nowhere"], "nowhere: not a run folder"),
+        (["--resume", "nowhere"], "nowhere: no such run folder"),
         (["--resume", "{runs}/train"], "train: a run of train, and workers take the trials of sweeps; name a sweep's folder"),
         (["--resume", "{runs}/sweep", "--seeds", "3"], "leave out --seeds: it is for the command that drives the sweep, hpcli sweep"),
         (["--resume", "{runs}/sweep", "--set", "a=b", "-c", "x", "--values", "1"], "leave out --values, -c, --set: it is"),

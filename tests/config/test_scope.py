@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from typing import Literal, get_args, get_origin
 
 import pytest
 
@@ -46,6 +47,21 @@ def test_a_key_states_its_scope_once_and_its_meaning(key: str) -> None:
     assert len([each for each in field.metadata if isinstance(each, Scope)]) == 1
     assert field.description
     assert scope_of(key) == next(each for each in field.metadata if isinstance(each, Scope))
+
+
+def words_of(kind: object) -> set[str]:
+    """The words that a key takes, wherever in its type."""
+    own = {each for each in get_args(kind) if isinstance(each, str)} if get_origin(kind) is Literal else set()
+    return own.union(*(words_of(each) for each in get_args(kind) if not isinstance(each, str)))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_key_of_a_few_words_names_them(key: str) -> None:
+    """Who asks for help has not seen the error that lists them."""
+    field = find_field(key)
+    assert field is not None
+    said = (field.description or "").lower()
+    assert {word for word in words_of(field.annotation) if word.lower() not in said} == set()
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -221,9 +221,11 @@ def test_a_folder_of_a_later_format_is_refused_by_name(config: Config, tmp_path:
 
 def test_what_is_no_run_folder_is_a_usage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for name in ("", "gone", "file"):
+    for name in ("", "file"):
         with pytest.raises(UsageError, match=r"not a run folder \(it has no config\.yaml\)"):
             Run.open(tmp_path / name)
+    with pytest.raises(UsageError, match=r"gone: no such run folder; hpcli runs DIR lists those in a folder"):
+        Run.open(tmp_path / "gone")
 
 
 @pytest.mark.parametrize(

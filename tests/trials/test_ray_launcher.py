@@ -248,7 +248,7 @@ def test_the_actor_says_how_its_worker_ended_and_what_it_said(tmp_path: Path) ->
     code, (line,) = Host(Order(str(tmp_path / "nowhere"), (), str(tmp_path), {})).ended()
     assert code == 2
     assert line.split(": error: ")[0] == socket.gethostname()
-    assert "nowhere: not a run folder" in line
+    assert "nowhere: no such run folder" in line
     code, (line,) = Host(Order("run", (), str(tmp_path / "nowhere"), {})).ended()
     assert code == 2
     assert (
