@@ -73,16 +73,17 @@ def is_used(key: str, module: str) -> bool:
 
 
 def shared(runs: Sequence[tuple[str, Values]]) -> Values:
-    """What all of several runs have alike, as far as their commands make use of it.
+    """What all of several runs have alike, as far as their commands make use of it, and two at least do.
 
     Args:
         runs: the module of each run's command, and what differs from the defaults in it.
     """
-    every = {key: value for _, values in runs for key, value in values.items()} if len(runs) > 1 else {}
+    every = {key: value for _, values in runs for key, value in values.items()}
+    using = {key: [values for module, values in runs if is_used(key, module)] for key in every}
     return {
         key: value
         for key, value in every.items()
-        if all(key in values and values[key] == value for module, values in runs if is_used(key, module))
+        if len(using[key]) > 1 and all(key in values and values[key] == value for values in using[key])
     }
 
 

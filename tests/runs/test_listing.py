@@ -11,7 +11,7 @@ import pytest
 from hpcli.errors import UsageError
 from hpcli.recording.disk import DiskRecorder
 from hpcli.results.train import Step
-from hpcli.runs.differing import setting_text, short_names
+from hpcli.runs.differing import Values, setting_text, shared, short_names
 from hpcli.runs.glance import Glance, glance
 from hpcli.runs.listing import Listing, list_runs, records, rows
 from hpcli.states import RunStatus
@@ -53,6 +53,16 @@ def test_a_run_is_shown_by_what_it_differs_in_and_came_to(several: Path) -> None
     assert (wild.status, wild.loss) == (RunStatus.DIVERGED, None)
     assert calm.seconds is not None
     assert fast.command == "train"
+
+
+def test_what_one_command_alone_makes_use_of_is_not_said_of_all() -> None:
+    two: list[tuple[str, Values]] = [("train", {"train.epochs": 2, "seed": 1}), ("train", {"train.epochs": 2})]
+    assert shared(two) == {"train.epochs": 2}
+    assert shared([*two, ("tune", {"train.epochs": 2, "tune.runs": 12})]) == {"train.epochs": 2}
+    assert shared([*two, ("tune", {"tune.runs": 12})]) == {}
+    assert shared([*two, ("lr_find", {"lr_find.steps": 50})]) == {"train.epochs": 2}  # whose length is its own
+    assert shared([*two, *[("tune", {"train.epochs": 2, "tune.runs": 12})] * 2]) == {"train.epochs": 2, "tune.runs": 12}
+    assert [shared(two[:1]), shared([])] == [{}, {}]
 
 
 @pytest.mark.parametrize(
