@@ -109,8 +109,8 @@ def test_a_forecast_knows_that_trials_differ_in_length(short: Config) -> None:
     lines: list[Progress] = []
     asked = with_overrides(short, {"sweep.values": {"train.epochs": [1, 40]}, "sweep.seeds": 1})
     result = sweep(asked, on_progress=lines.append)
-    (said,) = [each.line for each in lines if each.line and "more trials" in each.line]
-    seconds = float(said.removeprefix("1 more trials, about ").removesuffix(" s"))
+    (said,) = [each.line for each in lines if each.line and "1 more trial, about" in each.line]
+    seconds = float(said.removeprefix("1 more trial, about ").removesuffix(" s"))
     assert seconds == pytest.approx(40 * (result.trials[0].seconds or 0), abs=0.51)
 
 
