@@ -31,9 +31,9 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
         is_trained = self.trained is not None
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
         why = EVALUATE.why if is_trained else "A training with what was found, at the config's own length."
-        more = None if self.gain is not None and self.gain.is_sure else more_pairs(self)
-        surest = () if more is None else (f"to be surer: {RESUME} {surer(*more)}",)
-        return Following(words, notes=(*surest, f"what was found, each value with its reason: {BEST}"), why=why)
+        more = None if self.gain is None or self.gain.is_sure else more_pairs(self)
+        notes = () if more is None else (f"to be surer: {RESUME} {surer(*more)}",)
+        return Following(words, notes=(*notes, f"what was found, each value with its reason: {BEST}"), why=why)
 
     def summary(self) -> Summary:
         """The result in plain values."""

@@ -66,8 +66,8 @@ def divided(
     spent = math.ceil(range_steps / max(steps, 1))
     pairs = max(0, min(pairs, (runs - spent - 2) // 2))  # the search keeps two at least
     search = max(2, runs - spent - 2 * pairs)
-    is_judged_on = before and search <= searched
-    first_fresh = before[-1].first_fresh if is_judged_on else seed + FIRST_FRESH + MOST_PAIRS * runs
+    is_same_search = before and search <= searched
+    first_fresh = before[-1].first_fresh if is_same_search else seed + FIRST_FRESH + MOST_PAIRS * runs
     return TunePlan(runs, search, pairs, epochs, steps, range_steps, first_fresh, minutes)
 
 

@@ -123,11 +123,10 @@ def _seen(result: Tuning) -> str:
 
 
 def more_pairs(result: Tuning) -> tuple[int, int] | None:
-    """Runs and pairs, in all, of an interval half as wide; None: there is no verdict."""
-    plan = result.plan
-    if plan is None or not plan.pairs:
+    """Runs and pairs, in all, of an interval half as wide; None: nothing was compared, or it takes too many."""
+    plan, pairs = result.plan, 0 if result.plan is None else 4 * result.plan.pairs
+    if plan is None or result.gain is None or not 0 < pairs <= MOST_PAIRS:
         return None
-    pairs = min(4 * plan.pairs, MOST_PAIRS)
     return plan.runs + 2 * (pairs - plan.pairs), pairs
 
 

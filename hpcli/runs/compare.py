@@ -12,7 +12,7 @@ from typing import Protocol
 from hpcli.config.keys import find_field
 from hpcli.config.scope import NOT_RESULTS, Scope
 from hpcli.errors import HpcliError, UsageError, listed
-from hpcli.recording.folder import MOVES, Folder
+from hpcli.recording.folder import MOVES, Folder, no_run
 from hpcli.recording.recorder import Rows
 from hpcli.recording.rows import columns
 from hpcli.results.data import DataFacts
@@ -53,7 +53,7 @@ def compare(runs: Sequence[HasPath | Path | str], *, matters: float = 0.01, look
     paths = [Path(run) if isinstance(run, str | Path) else run.path for run in runs]
     for path in paths:
         if not path.exists():
-            raise UsageError(f"{path}: no such run folder; hpcli runs lists those in runs/")
+            raise no_run(path, "status.json")
     read, apart = _read_all(list({path.resolve(): path for path in reversed(paths)}.values())[::-1])
     if len(read) + len(apart) < 2:
         raise UsageError("compare: takes two runs at least; hpcli compare runs/* compares all in a folder")

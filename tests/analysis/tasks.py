@@ -119,8 +119,8 @@ def task_of(table: Table) -> Task:
     scaled = ((losses - means[:, None]) / spreads[:, None])[good]
     common = float(np.clip(scaled.mean(0).var(ddof=1), 0, 0.8))
     left = (scaled - scaled.mean(0)).ravel()
-    reaches = zip((True, False, False), REACH, table.decades, strict=True)  # of the learning rate, first of all
-    axes = [Axis(reach / decades, 0.6, leads=is_lr) for is_lr, reach, decades in reaches]
+    lengths = [reach / decades for reach, decades in zip(REACH, table.decades, strict=True)]
+    axes = [Axis(length, 0.6, leads=place == 0) for place, length in enumerate(lengths)]  # the learning rate first
     return Task(axes, mean, spread, np.array(table.present), left / left.std(), common)
 
 

@@ -15,6 +15,7 @@ import pytest
 from pydantic import JsonValue
 
 from hpcli import Run
+from hpcli.analysis.gain import gain
 from hpcli.cli import main
 from hpcli.config import Config
 from hpcli.config.varying import positions
@@ -23,6 +24,9 @@ from hpcli.results.batch_size import BatchSize, BatchSizeResult
 from hpcli.results.following import RUN, Following
 from hpcli.results.sweep import SweepResult
 from hpcli.results.tune import TuneResult
+from hpcli.results.tune_trials import TunePlan
+from hpcli.results.tune_words import more_pairs
+from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
 pytestmark = pytest.mark.filterwarnings("ignore::hpcli.errors.HpcliWarning")
@@ -107,3 +111,14 @@ def test_beyond_an_edge_lies_a_step_on_the_keys_own_scale(
     for found in Following(("train",), notes=tuple(notes)).said("a b", "hpcli sweep-mom --resume 'a b'"):
         assert re.search(f"beyond {said}, about 2 min; then, with what is found:$", found)
         assert "hpcli sweep-mom --resume 'a b' --values" in found
+
+
+@pytest.mark.parametrize(
+    ("pairs", "compared", "more"),
+    [(3, True, (42, 12)), (12, True, (96, 48)), (13, True, None), (50, True, None), (3, False, None), (0, True, None)],
+)
+def test_more_pairs_are_offered_where_they_can_be_had(pairs: int, compared: bool, more: object) -> None:
+    """Not where the present setting has won the search: there is nothing to compare it with."""
+    plan = TunePlan(24, 24 - 2 * pairs, pairs, 1, 100, 0, 1500, None)
+    verdict = gain([0.1] * pairs, [0.0] * pairs, on_surface=(0.1, 0.1), noise=0.1) if compared else None
+    assert more_pairs(cast(Tuning, SimpleNamespace(plan=plan, gain=verdict))) == more
