@@ -127,8 +127,10 @@ class _Tune:
     def search(self) -> None:
         """Run settings, each chosen from what those before it have shown."""
         result = self.result()
-        found = [self._setting(result.searched.values(trial.value)) for trial in result.trials]
-        found = found or [self._setting(result.present)]
+        known = [self._setting(result.searched.values(trial.value)) for trial in result.trials]
+        found = known or [self._setting(result.present)]
+        if self.config.tune.minutes is None:
+            self._planned()  # said before anything runs; minutes are divided by what the first run takes
         self._run(found)
         if self.is_stopped:
             return
@@ -172,8 +174,7 @@ class _Tune:
 
     def keep_best(self) -> None:
         """Keep the config with what was found, if anything was."""
-        text = best_yaml(self.result())
-        if text is not None:
+        if (text := best_yaml(self.result())) is not None:
             self.recorder.keep_text("best.yaml", text)
 
     def result(self) -> TuneResult:
@@ -195,7 +196,7 @@ class _Tune:
         self.on_progress(Progress(0, 1, line=line))
 
     def _planned(self) -> TunePlan:
-        """What the budget is divided into; decided once for each budget, after the first run."""
+        """What the budget is divided into; decided once for each budget."""
         plans, config = self.recorder.rows(TunePlan), self.config.tune
         known = bool(plans) and plans[-1].minutes == config.minutes
         asked = config.runs if config.minutes is None else plans[-1].runs if known else self._affordable()
@@ -214,8 +215,7 @@ class _Tune:
         return max(4, min(1000, int(60 * (self.config.tune.minutes or 0) / first)))
 
     def _run(self, found: Sequence[Setting]) -> None:
-        specs = self.table.plan(found, [self.config.seed], TuneTrial)
-        self.table.run(specs)
+        self.table.run(self.table.plan(found, [self.config.seed], TuneTrial))
         self.is_stopped = self.table.is_stopped
 
     def _best(self, result: TuneResult) -> Setting | None:

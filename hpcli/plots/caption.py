@@ -8,10 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from hpcli.config import Config
+from hpcli.config.varying import written
 from hpcli.plots.style import shortened
 
 LONGEST = 32
-"""Letters that a name of the user's has room for."""
+"""Letters that a name of the user's has room for, and a network's options."""
 FADED = "#6b747d"
 HEIGHT = 0.17
 """Inches of the line."""
@@ -30,7 +31,9 @@ def what_ran(config: Config, module: str) -> str:
         called = Path(root).name  # a link what the user calls it
         data = called if called not in ("", "..") else Path(root).resolve().name
     seed = f"seed {config.seed}" if module in ONE_SEED else f"seeds from {config.seed}"
-    return f"{shortened(config.model.name, LONGEST)} on {shortened(data, LONGEST)}, {config.optimizer.name}, {seed}"
+    options = ", ".join(f"{name} {written(value)}" for name, value in config.model.options.items())
+    network = shortened(config.model.name, LONGEST) + (f" ({shortened(options, LONGEST)})" if options else "")
+    return f"{network} on {shortened(data, LONGEST)}, {config.optimizer.name}, {seed}"
 
 
 def say_at_corner(figure: Figure, text: str) -> None:

@@ -57,7 +57,7 @@ def _key(axes: Axes, fitted: Fitted, place: int, *, in_order: bool) -> None:
     dimension, searched = fitted.space[place], fitted.searched
     points, losses = searched.points[:, place], np.exp(searched.losses)
     if fitted.profiles:
-        name = "lowest that the others allow, 95 %" if len(fitted.space) > 1 else "fitted, 95 %"
+        name = "lowest that the others allow" if len(fitted.space) > 1 else "fitted"
         _profile(axes, fitted.profiles[place], dimension, name)
     ages = np.linspace(0.25, 1, len(points)) if in_order else np.full(len(points), 0.75)
     x, lost = x_of(dimension, points), searched.lost
@@ -103,5 +103,6 @@ def _profile(axes: Axes, profile: Profile, dimension: Dimension, name: str) -> N
         ends = np.array([part.start, part.end]) + (np.array([-0.4, 0.4]) if dimension.choices else 0)
         x = ends if dimension.choices else x_of(dimension, ends)
         low, high = np.exp(best + np.array([part.low, part.high]))
-        axes.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0, label=None if number else name)
-        axes.plot(x, np.exp(best + part.middle) * np.ones(2), color=INK, lw=1.4, solid_capstyle="butt")
+        axes.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0, label=None if number else "95 % of it")
+        middle = np.exp(best + part.middle) * np.ones(2)
+        axes.plot(x, middle, color=INK, lw=1.4, solid_capstyle="butt", label=None if number else name)

@@ -39,7 +39,7 @@ def heat_map(result: SweepResult) -> Figure:
     picture = axes.imshow(means, cmap="viridis_r", norm=norm, aspect="auto")
     dark = np.nan_to_num(np.asarray(picture.norm(means), float)) > 0.4
     for (row, column), mean in np.ndenumerate(means):
-        text = f"{mean:.3g}" if np.isfinite(mean) else states[row, column]
+        text = f"{mean:#.3g}".rstrip(".") if np.isfinite(mean) else states[row, column]
         color = "white" if dark[row, column] else "black"
         axes.text(column, row, text, ha="center", va="center", color=color, fontsize=9)
     axes.set_xticks(range(len(columns)), [shortened(name, 20) for name in columns])

@@ -67,7 +67,8 @@ def effect(dimension: Dimension, profile: Profile) -> str:
         return f"does not matter: at most {per_cent(math.expm1(most))} % anywhere from {dimension.in_words()}"
     if profile.is_open:
         most = max(part.high for part in parts)
-        return "no difference found" + (f"; it may be up to {per_cent(math.expm1(most))} %" if most < ANYTHING else "")
+        possible = f"; one of up to {per_cent(math.expm1(most))} % of the loss is possible" if most < ANYTHING else ""
+        return f"no difference found{possible}"
     if dimension.choices:
         good = [written(dimension.choices[i]) for i, part in enumerate(parts) if not part.is_worse]
         return f"{' or '.join(good)}: no difference found; {_worst(dimension, parts)}"

@@ -91,6 +91,8 @@ class TrialTable:
         waiting = sorted((spec for spec in specs if not self._has_ended(spec)), key=lambda spec: spec.key not in over)
         if self.is_stopped:
             return
+        if waiting and not self._outcomes and JOINED in self.parameter:
+            self.say(f"a line a run: {self.parameter.replace(JOINED, ', ')}")
         for outcome in self.executor.run(waiting, self._report):
             self._outcomes[outcome.spec.key] = outcome
             self._steps_done += self._steps(outcome.spec)

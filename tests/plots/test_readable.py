@@ -161,6 +161,12 @@ def test_a_folder_of_images_is_called_as_the_user_calls_it(
     assert f" on {name}, " in what_ran(config, "train")
 
 
+def test_a_network_of_other_options_is_not_called_by_its_name_alone() -> None:
+    assert what_ran(Config(), "train").startswith("resnet20 on ")
+    smaller = with_overrides(Config(), {"model.options": {"num_blocks": [1, 1, 1]}})
+    assert what_ran(smaller, "train").startswith("resnet20 (num_blocks [1, 1, 1]) on ")
+
+
 def test_what_lies_above_the_axis_at_one_place_is_told_apart() -> None:
     axes = Figure().subplots()
     for number in range(6):

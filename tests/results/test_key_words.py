@@ -27,7 +27,7 @@ def profile(*worse: float) -> Profile:
         ((0.005, 0.3, 0.005, 0.0, 0.005, 0.005), "1e-3 to 0.1: no difference found; 5.62e-4 is worse by 35 to 123 %"),
         ((0.005, 0.0, 0.005, 0.005, 0.3, 0.005), "1e-4 to 0.01: no difference found; 0.0178 is worse by 35 to 123 %"),
         ((0.0, 0.3, 0.005, 0.3, 0.005, 0.3), "1e-4 to 3.16e-4: no difference found; 5.62e-4 is worse by 35 to 123 %"),
-        ((0.005,) * 6, "no difference found; it may be up to 66 %"),
+        ((0.005,) * 6, "no difference found; one of up to 66 % of the loss is possible"),
     ],
 )
 def test_what_is_said_to_be_as_good_holds_nothing_that_is_worse(worse: tuple[float, ...], said: str) -> None:
