@@ -1,9 +1,10 @@
 """What a chosen setting gains over the present one: paired runs on fresh seeds, and the surface that chose it.
 
 The lowest of many fitted means is low by luck too, so what it gains is *stated* from runs that had no part in the
-choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error doubled. They must
-speak for the change, and with four chances of five it must not be worse by more than a hundredth: where noise hides
-which of two settings is the better one, the present one stays.
+choice. Whether to *change* is decided by both: the fresh pairs, and the surface, its standard error times 1.5. They
+must speak for the change, and with nineteen chances of twenty it must not be worse by more than four hundredths:
+where noise hides which of two settings is the better one, the present one stays. A gain that seems large needs not be
+so sure.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from numpy.typing import ArrayLike
 from hpcli.analysis.distributions import t_point
 
 COVERAGE = 0.95
-DOUBT = 2.0
+DOUBT = 1.5
 """The surface's standard error is taken to be so many times what it says: its winner was chosen for being low."""
-BEYOND = 0.8
-"""Standard errors that four cases of five lie above."""
-TOLERATED = 0.01
+BEYOND = 1.645
+"""Standard errors below the mean that nineteen cases of twenty lie above."""
+TOLERATED = 0.04
 """Log loss that a change may lose, so many standard errors below what it seems to gain."""
+BELIEVED = 0.15
+"""Log loss: what seems to gain more is taken, however noisy the runs; else a few pairs of noisy runs would never do."""
 PRIOR_DF = 2.0
 """What the surface knows of a run's noise counts as so many degrees of freedom, as three pairs alone have. Not more:
 where all settings are as good as each other it takes a part of the noise for signal."""
@@ -50,12 +53,17 @@ class Gain:
     @property
     def holds(self) -> bool:
         """Whether the chosen setting takes the present one's place."""
-        return self.decided > max(0.0, BEYOND * self.error - TOLERATED)
+        return self.decided > min(max(0.0, BEYOND * self.error - TOLERATED), BELIEVED)
 
     @property
     def is_sure(self) -> bool:
         """Whether the interval lies above 0."""
         return self.low is not None and self.low > 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the interval lies to one side of 0: which of the two is better is known."""
+        return self.is_sure or (self.high is not None and self.high < 0)
 
 
 def gain(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hpcli.analysis.search import spread_out
-from hpcli.analysis.surface import Surface, squashed
+from hpcli.analysis.surface import Axis, Surface, squashed
 
 Array = NDArray[np.float64]
 
 PARTS = 6
-"""A range is judged in so many equal parts; of a key without order each choice is one."""
+"""A range is judged in so many equal parts; of a key with few values each is one."""
 POINTS, DRAWS = 512, 200
 MATTERS = 0.01
 """A difference in log loss that is worth a word."""
@@ -76,15 +78,22 @@ def profiles(surface: Surface, *, seed: int = 0) -> list[Profile]:
     lowest = surface.losses.min()
     cut, most = float(squashed(surface.losses).max() - lowest), float(surface.losses.max() - lowest)
     for place, axis in enumerate(surface.axes):
-        count = axis.choices or PARTS
-        inner = np.minimum(points[:, place] * (1 if axis.choices else PARTS), count - 1).astype(int)
+        ends = _ends(axis)
+        between = [(before[1] + after[0]) / 2 for before, after in pairwise(ends)]
+        inner = np.searchsorted(between, points[:, place], side="right")
         parts = []
-        for each in range(count):
+        for each, (start, end) in enumerate(ends):
             here = inner == each
             low, middle, high = np.quantile(np.minimum(above[:, here].min(1), cut), [0.025, 0.5, 0.975]).tolist()
             if high > NEAR_CUT * cut:  # so bad that the surface knows no more: it may be as bad as the worst run
                 high = max(high, most)
-            start, end = (each, each) if axis.choices else (each / PARTS, (each + 1) / PARTS)
             parts.append(Part(start, end, low, middle, high, float(means[here].min())))
         found.append(Profile(tuple(parts)))
     return found
+
+
+def _ends(axis: Axis) -> Sequence[tuple[float, float]]:
+    """Where the parts of an axis begin and end."""
+    if axis.choices:
+        return [(float(each), float(each)) for each in range(axis.choices)]
+    return axis.parts or [(each / PARTS, (each + 1) / PARTS) for each in range(PARTS)]

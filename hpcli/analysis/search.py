@@ -18,7 +18,7 @@ from hpcli.analysis.surface import Axis, Surface, sobol
 
 Array = NDArray[np.float64]
 
-CAUTION = 2.0
+CAUTION = 2.5
 """Standard deviations below the mean: how low a loss may be."""
 AROUND, NEAR, ANYWHERE = 4, 40, 600
 """Candidates: so many around each of the best so many, and so many anywhere."""

@@ -45,12 +45,14 @@ class Axis:
         choices: of a key without order, how many values it has: the coordinate is 0, 1, …; 0: it is a number in [0, 1].
         leads: whether a search first looks to both sides of the present setting along it, as along the learning rate,
             which decides most.
+        parts: of a key with few values, where each lies, from place to place; empty: its range is one.
     """
 
     length: float = 0.8
     spread: float = 0.6
     choices: int = 0
     leads: bool = False
+    parts: tuple[tuple[float, float], ...] = ()
 
 
 class Surface:

@@ -33,7 +33,7 @@ def tune(call: Call, budget: Budget = None) -> int:
         return code
     _draw_steps(session.path, session.result)
     session.go_on()
-    return DIVERGED if session.result.trials and session.result.choice is None else code
+    return DIVERGED if session.result.is_lost else code
 
 
 def _length(call: Call, budget: str | None) -> Given:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Literal, cast
 
 from pydantic import JsonValue
 
 from hpcli.config.controls import check_tuned
-from hpcli.config.keys import plain_value
+from hpcli.config.keys import plain_value, read_text, value_fault
 from hpcli.config.loading import with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.config.optimizers import scale_of
@@ -29,6 +30,8 @@ DECAYS = {
     ("sgd", "decoupled"): (1e-4, 1.0),
     ("sgd", "coupled"): (1e-5, 1e-1),
 }
+MANY = 12
+"""So many whole numbers are judged by parts of their range, fewer each by itself."""
 DIGITS = 3
 """Significant digits of a value: more would be noise."""
 
@@ -64,7 +67,7 @@ class Dimension:
         return math.log10(self.high / self.low) if self.scale == Scale.LOG else None
 
     def value(self, place: float) -> JsonValue:
-        """The value at a place, to three significant digits."""
+        """The value at a place, to three significant digits of it, or of the range where that is finer."""
         if self.scale == Scale.CHOICE:
             return self.choices[int(place)]
         if self.scale == Scale.MEMORY:
@@ -72,9 +75,17 @@ class Dimension:
             return self._momentum(memory)
         if self.scale == Scale.LOG:
             found = self.low * (self.high / self.low) ** place
-        else:
-            found = self.low + (self.high - self.low) * place
-        return round(found) if self.whole else float(f"{found:.{DIGITS}g}")
+            return round(found) if self.whole else float(f"{found:.{DIGITS}g}")
+        found = self.low + (self.high - self.low) * place
+        if self.whole:
+            return round(found)
+        finest = min(self.high - self.low, abs(found) or math.inf)  # between .99 and .999 three digits are too few
+        return min(max(round(found, DIGITS - math.ceil(math.log10(finest))), self.low), self.high)
+
+    def read(self, text: str) -> JsonValue:
+        """The value that `written` has made this of."""
+        known = {written(choice): choice for choice in self.choices}
+        return known[text] if text in known else cast(JsonValue, read_text(self.key, text))
 
     def place(self, value: JsonValue) -> float:
         """Where a value lies; below 0 or above 1: outside the range.
@@ -113,7 +124,25 @@ class Dimension:
         """The range, or a part of it, from end to end; or all choices."""
         if self.scale == Scale.CHOICE:
             return ", ".join(map(written, self.choices))
-        return f"{written(self.value(start))} to {written(self.value(end))}"
+        return " to ".join(dict.fromkeys(written(self.value(place)) for place in (start, end)))
+
+    @property
+    def parts(self) -> tuple[tuple[float, float], ...]:
+        """Where each of a few whole numbers lies, from place to place; empty: they are many, or no whole numbers."""
+        if not self.whole or self.high - self.low >= MANY:
+            return ()
+        numbers = range(int(self.low), int(self.high) + 1)
+        return tuple((max(self.place(each - 0.49), 0.0), min(self.place(each + 0.49), 1.0)) for each in numbers)
+
+    def is_limit(self, end: Literal["lower", "upper"]) -> bool:
+        """Whether the key takes no value beyond this end of its range."""
+        if self.scale == Scale.MEMORY:
+            return end == "lower" and self.low <= 0
+        number = self.high if end == "upper" else self.low
+        beyond = number + (1 if end == "upper" else -1) * (1 if self.whole else (self.high - self.low) / 10)
+        if self.scale == Scale.LOG and beyond <= 0:
+            beyond = number / 2
+        return value_fault(self.key, round(beyond) if self.whole else beyond) is not None
 
     def within(self, low: float, high: float) -> Dimension:
         """The same key in another range."""
@@ -158,6 +187,9 @@ def _dimension(config: Config, key: str, values: Sequence[JsonValue]) -> Dimensi
         return Dimension(key, scale, low, high, whole=all(isinstance(number, int) for number in numbers))
     names = [written(value) for value in resolved]
     twice = next((name for name in names if names.count(name) > 1), None)
+    joined = next((name for name in names if JOINED in name), None)
+    if joined is not None:
+        raise ConfigError(f"tune.values.{key}: {joined} has{JOINED}in it, which tables put between values")
     if twice is not None:
         raise ConfigError(f"tune.values.{key}: {twice} is there twice; leave one of them out")
     found = Dimension(key, Scale.CHOICE, choices=tuple(resolved))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from hpcli.config import Config, with_overrides
 from hpcli.config.alphas import BN_IMAGES, parse_alphas
+from hpcli.config.choices import with_choices
 from hpcli.config.controls import check_range_test
 from hpcli.config.points import ranges
 from hpcli.config.space import pinned, space
@@ -20,6 +21,7 @@ from hpcli.results.data import DataFacts, check_batch_size
 from hpcli.results.points import settings_of
 from hpcli.results.same_runs import same_range_tests, same_trainings
 from hpcli.results.tune_budget import divided, range_test_keys, ranges_lr, short_epochs
+from hpcli.results.tune_trials import TunePlan
 from hpcli.states import BatchNorm
 from hpcli.training.schedules import Schedule, lr_find_schedule, training_schedule
 from hpcli.trials.executor import at_once
@@ -97,10 +99,10 @@ def plan_tune(config: Config, device: str = "auto") -> Facts:
     """The plan of `tune`: its steps, and what its budget is divided into."""
     splits, dimensions, own = load_splits(config, list_only=True), space(config), pinned(config)
     check_batch_size(own.data.batch_size, len(splits.train))
-    check_searched(dimensions, splits)
+    check_searched(own, dimensions, splits)
     check_start(own, splits, device=device)
-    for key, choices in {each.key: each.choices for each in dimensions if each.choices}.items():
-        check_any_starts([with_overrides(own, {key: value}) for value in choices], splits, device=device)
+    for configs in with_choices(own, dimensions).values():
+        check_any_starts(configs, splits, device=device)
     data, asked = DataFacts.of(splits), config.tune
     epochs = short_epochs(own, data)
     steps = data.steps_per_epoch(own.data) * epochs
@@ -114,11 +116,17 @@ def plan_tune(config: Config, device: str = "auto") -> Facts:
         "runs": asked.runs if asked.minutes is None else f"as many as fit into {asked.minutes:g} minutes",
         "epochs": epochs,
         "steps_a_run": steps,
-        "search": divide.search,
-        "verdict": f"{divide.pairs} pair{'s' * (divide.pairs != 1)} on fresh seeds",
-        "steps": divide.search * steps + 2 * divide.pairs * steps + range_steps,
+        **({} if asked.minutes is not None else _divided(divide)),
         "until": asked.until,
         "training_epochs": config.train.epochs,
+    }
+
+
+def _divided(plan: TunePlan) -> Facts:
+    return {
+        "search": plan.search,
+        "verdict": f"{plan.pairs} pair{'s' * (plan.pairs != 1)} on fresh seeds",
+        "steps": (plan.search + 2 * plan.pairs) * plan.steps + plan.range_steps,
     }
 
 

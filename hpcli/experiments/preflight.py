@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpcli.config import Config
 from hpcli.config.checks import check_together
+from hpcli.config.choices import with_choices
 from hpcli.config.optimizers import CONTROLS, is_timm
 from hpcli.config.space import Dimension
 from hpcli.data.dataset import Splits
@@ -100,12 +101,13 @@ def check_sizes(sizes: Sequence[int], splits: Splits) -> None:
         raise UsageError(f"--sizes {','.join(map(str, sizes))}: must be from 1 to {images}, the number of images")
 
 
-def check_searched(dimensions: Sequence[Dimension], splits: Splits) -> None:
-    """Check the batch sizes that `tune` may come to.
+def check_searched(config: Config, dimensions: Sequence[Dimension], splits: Splits) -> None:
+    """Check the choices and the batch sizes that `tune` may come to.
 
     Raises:
-        ConfigError: one is larger than the training images are many.
+        ConfigError: a choice goes with no values of the other keys, or a batch is larger than the images are many.
     """
+    with_choices(config, dimensions)
     for each in dimensions:
         if each.key == "data.batch_size":
             check_batch_size(max(int(str(value)) for value in each.choices or (each.value(1.0),)), len(splits.train))

@@ -24,7 +24,7 @@ from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
 from hpcli.results.train import TrainResult
 from hpcli.results.tune import TuneResult
-from hpcli.results.tune_budget import bounded, divided, in_words, range_test_keys, ranges_lr, short_epochs
+from hpcli.results.tune_budget import affordable, bounded, divided, in_words, range_test_keys, ranges_lr, short_epochs
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
 from hpcli.results.tune_words import best_yaml
 from hpcli.results.tuning import RANGE_TEST, TRAINING
@@ -97,7 +97,7 @@ class _Tune:
         self.epochs = short_epochs(self.base, self.data)
         self.steps = self.data.steps_per_epoch(self.base.data) * self.epochs
         executor = SerialExecutor(recorder, Trainers(self.base, device=device, splits=splits))
-        check_searched(self.result().space, splits)
+        check_searched(self.base, self.result().space, splits)
         keys = self.result().keys
         self.table = TrialTable(config, self.data, recorder, executor, on_progress, keys=keys, kind=TuneTrial)
 
@@ -127,32 +127,30 @@ class _Tune:
     def search(self) -> None:
         """Run settings, each chosen from what those before it have shown."""
         result = self.result()
-        known = [self._setting(result.searched.values(trial.value)) for trial in result.trials]
-        found = known or [self._setting(result.present)]
-        if self.config.tune.minutes is None:
-            self._planned()  # said before anything runs; minutes are divided by what the first run takes
+        found = [self._setting(result.values(trial.value)) for trial in result.trials] or [
+            self._setting(result.present)
+        ]
+        self._planned()
         self._run(found)
-        if self.is_stopped:
-            return
-        plan = self._planned()
-        while len(found) < plan.search and not self.is_stopped:
+        while not self.is_stopped and ((plan := self._planned()) is None or len(found) < plan.search):
             another = self._another(found)
             if another is None:
                 self.say("no other setting is left to run")
                 return
             found.append(another)
-            self.table.steps_to_come = (plan.search - len(found)) * self.steps
+            self.table.steps_to_come = 0 if plan is None else (plan.search - len(found)) * self.steps
             self._run(found)
 
     def confirm(self) -> None:
         """Compare the setting with the lowest fitted mean, run or not, and the present one on fresh seeds."""
         plan, result = self._planned(), self.result()
-        best = self._best(result) if plan.pairs else None
-        if best is None or best.name == result.present_name:
+        best = self._best(result) if plan is not None and plan.pairs else None
+        if plan is None or best is None or best.name == result.present_name:
             return
-        before = [(self._setting(result.searched.values(each.value)), each.seed) for each in result.earlier_fresh]
-        both, seeds = (self._setting(result.present), best), range(plan.first_fresh, plan.first_fresh + plan.pairs)
-        fresh = [(each, seed) for seed in seeds for each in both]
+        before = [(self._setting(result.values(each.value)), each.seed) for each in result.earlier_fresh]
+        asked, known = range(plan.first_fresh, plan.first_fresh + plan.pairs), {each.seed for each in result.own_fresh}
+        both = (self._setting(result.present), best)
+        fresh = [(each, seed) for seed in sorted(known.union(asked)) for each in both]
         self.table.steps_to_come = 0
         self.table.run(self.table.plan_pairs([*before, *fresh], TuneFresh))
         self.is_stopped = self.table.is_stopped
@@ -195,11 +193,15 @@ class _Tune:
         """Say something, beside the progress."""
         self.on_progress(Progress(0, 1, line=line))
 
-    def _planned(self) -> TunePlan:
-        """What the budget is divided into; decided once for each budget."""
+    def _planned(self) -> TunePlan | None:
+        """What the budget is divided into, decided once for each; None: it is not known yet how many runs fit."""
         plans, config = self.recorder.rows(TunePlan), self.config.tune
-        known = bool(plans) and plans[-1].minutes == config.minutes
-        asked = config.runs if config.minutes is None else plans[-1].runs if known else self._affordable()
+        asked: int | None = config.runs
+        if config.minutes is not None:
+            is_known = bool(plans) and plans[-1].minutes == config.minutes
+            asked = plans[-1].runs if is_known else affordable(self.recorder.rows(TuneTrial), config.minutes)
+        if asked is None:
+            return None
         range_steps = 0 if self.ranged is None else sum(len(curve.lr) for curve in self.ranged.curves)
         plan = divided(asked, config.confirm, seed=self.config.seed, epochs=self.epochs, steps=self.steps,
                        range_steps=range_steps, minutes=config.minutes, before=plans,
@@ -208,11 +210,6 @@ class _Tune:
             self.recorder.add(plan, durable=True)
             self.say(in_words(plan))
         return plan
-
-    def _affordable(self) -> int:
-        """As many runs as fit into the minutes, by what the first one took."""
-        first = self.table.rows(TuneTrial)[0].seconds or 1.0
-        return max(4, min(1000, int(60 * (self.config.tune.minutes or 0) / first)))
 
     def _run(self, found: Sequence[Setting]) -> None:
         self.table.run(self.table.plan(found, [self.config.seed], TuneTrial))
@@ -223,7 +220,7 @@ class _Tune:
         name, surface = result.winner_name, result.searched.surface
         if name is None or surface is None:
             return None
-        known = self._setting(result.searched.values(name)) if result.own_fresh else None
+        known = self._setting(result.values(name)) if result.own_fresh else None
         return known or next(self._settings(lowest(surface, self.config.seed)))
 
     def _another(self, found: Sequence[Setting]) -> Setting | None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,6 @@ from pydantic import JsonValue
 from hpcli.analysis.profile import Profile, profiles
 from hpcli.analysis.search import winner
 from hpcli.analysis.surface import Axis, Surface
-from hpcli.config.keys import read_text
 from hpcli.config.space import DECAY, LR, MOMENTUM, Dimension
 from hpcli.config.varying import JOINED
 from hpcli.results.trials import SweepTrial
@@ -39,7 +38,7 @@ def axis_of(dimension: Dimension) -> Axis:
         return Axis(length=1.0, spread=0.6, choices=len(dimension.choices))
     decades = dimension.decades
     if decades is None or dimension.key not in REACH:
-        return Axis()
+        return Axis(parts=dimension.parts)
     length, spread = REACH[dimension.key]
     return Axis(length / decades, spread, leads=dimension.key == LR)
 
@@ -64,8 +63,7 @@ class Searched:
 
     def values(self, name: str) -> dict[str, JsonValue]:
         """Key → value, of a setting's name."""
-        pairs = zip(self.space, name.split(JOINED), strict=True)
-        return {each.key: cast(JsonValue, read_text(each.key, text)) for each, text in pairs}
+        return {each.key: each.read(text) for each, text in zip(self.space, name.split(JOINED), strict=True)}
 
     def point(self, values: Mapping[str, JsonValue]) -> Array:
         """[d] where a setting lies."""
@@ -131,13 +129,14 @@ class Fitted:
         """The keys."""
         return self.searched.space
 
-    def end_of(self, place: int) -> str | None:
-        """`lower` or `upper`: the end of a key's range that the choice lies at; None: neither."""
+    def end_of(self, place: int) -> Literal["lower", "upper"] | None:
+        """The end of its range that the choice lies at, where the key goes on beyond; None: neither."""
         dimension = self.space[place]
         if self.choice is None or dimension.choices:
             return None
         at = dimension.place(self.choice[dimension.key])
-        return "lower" if at < NEAR_END else "upper" if at > 1 - NEAR_END else None
+        end: Literal["lower", "upper"] | None = "lower" if at < NEAR_END else "upper" if at > 1 - NEAR_END else None
+        return None if end is None or dimension.is_limit(end) else end
 
     def is_idle(self, place: int) -> bool:
         """Whether a key is known not to matter."""

@@ -51,5 +51,5 @@ def said_of_short(trials: Sequence[SweepTrial]) -> str:
     which = "The runs" if short == len(trials) else f"{short} of the runs"
     return (
         f" {which} are too short for BatchNorm's running averages, and judged with statistics measured anew "
-        "(sweep.csv has both)."
+        f"({trials[0].table}.csv has both)."
     )

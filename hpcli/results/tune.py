@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
-from hpcli.results.following import EVALUATE, RESUME, RUN, Following
+from hpcli.results.following import EVALUATE, FIND, RESUME, RUN, Following
 from hpcli.results.html import InNotebook
 from hpcli.results.key_words import lines
 from hpcli.results.tune_words import more_pairs, sentence, surer
@@ -28,10 +28,12 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
             return None
         if self.choice is None or self.config.tune.until not in ("verdict", "train"):
             return Following(("tune", "--resume", RUN, "--until", "train"), why="The rest of the tuning.")
+        if self.trained is not None and self.trained.status == RunStatus.DIVERGED:
+            return Following(("lr-find", "-c", BEST), why=FIND.why)
         is_trained = self.trained is not None
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
         why = EVALUATE.why if is_trained else "A training with what was found, at the config's own length."
-        more = None if self.gain is None or self.gain.is_sure else more_pairs(self)
+        more = None if self.gain is None or self.gain.is_settled else more_pairs(self)
         notes = () if more is None else (f"to be surer: {RESUME} {surer(*more)}",)
         return Following(words, notes=(*notes, f"what was found, each value with its reason: {BEST}"), why=why)
 
@@ -50,7 +52,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
             "steps": self.plan.steps if self.plan else None,
             "range_steps": self.plan.range_steps if self.plan else None,
         }
-        if self.trained is not None:
+        if self.trained is not None and self.trained.status != RunStatus.DIVERGED:
             loss, accuracy = self.trained.judged[:2]
             summary |= {"trained_loss": loss, "trained_accuracy": accuracy}
         return summary

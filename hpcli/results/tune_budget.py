@@ -11,7 +11,8 @@ from hpcli.config.optimizers import is_timm, scale_of
 from hpcli.config.space import LR, RATES
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
-from hpcli.results.tune_trials import TunePlan, TuneRange
+from hpcli.results.tune_trials import TunePlan, TuneRange, TuneTrial
+from hpcli.states import RunStatus
 
 STEPS = 100
 """A short run has at least so many, where the config's own run has."""
@@ -19,6 +20,11 @@ PAIRS = ((20, 3), (12, 1))
 """From so many runs on, so many pairs of the verdict."""
 FIRST_FRESH, MOST_PAIRS = 300, 50
 """Seeds of the verdict, counted from the config's: beyond those of sweeps, and others for every number of runs."""
+
+FEWEST, MOST = 4, 1000
+"""Runs of a budget of minutes."""
+PATIENCE = 4
+"""So many runs without one that has gone to its end, and the longest of them tells how many fit."""
 
 BELOW, ABOVE, LEAST = 10.0, 5.0, 10.0
 """A suggested learning rate is searched around by these factors, and at least over the last one."""
@@ -59,16 +65,25 @@ def divided(
         steps: of a short run.
         range_steps: that the range test took; they count as the runs that they could have been.
         minutes: that the runs are to fit into; None: they were asked for by number.
-        before: plans that there were; the pairs of the last one count as long as the search has not grown.
+        before: plans that there were; the pairs of the last one count as long as the search does not grow.
         searched: settings that the search has run.
     """
     pairs = next((pairs for least, pairs in PAIRS if runs >= least), 0) if confirm == "auto" else confirm
     spent = math.ceil(range_steps / max(steps, 1))
     pairs = max(0, min(pairs, (runs - spent - 2) // 2))  # the search keeps two at least
     search = max(2, runs - spent - 2 * pairs)
-    is_same_search = before and search <= searched
-    first_fresh = before[-1].first_fresh if is_same_search else seed + FIRST_FRESH + MOST_PAIRS * runs
+    first_fresh = max([seed + FIRST_FRESH + MOST_PAIRS * runs, *(each.first_fresh + MOST_PAIRS for each in before)])
+    if before and (search <= searched or search == before[-1].search):
+        first_fresh = before[-1].first_fresh
     return TunePlan(runs, search, pairs, epochs, steps, range_steps, first_fresh, minutes)
+
+
+def affordable(trials: Sequence[TuneTrial], minutes: float) -> int | None:
+    """As many runs as fit into so many minutes, by what the first took that went to its end; None: none has yet."""
+    took = [trial.seconds for trial in trials if trial.status == RunStatus.FINISHED and trial.seconds][:1]
+    if not took and len(trials) >= PATIENCE:
+        took = [max((trial.seconds or 0.0 for trial in trials), default=0.0) or 1.0]
+    return max(FEWEST, min(MOST, int(60 * minutes / took[0]))) if took else None
 
 
 def in_words(plan: TunePlan) -> str:

@@ -15,7 +15,7 @@ from hpcli.config.space import DECAY, LR, MOMENTUM
 from hpcli.config.varying import written
 from hpcli.results.key_words import at_ends, effect, name_of, open_ends, per_cent
 from hpcli.results.trials import said_of_short
-from hpcli.results.tune_budget import MOST_PAIRS
+from hpcli.results.tune_budget import MOST, MOST_PAIRS
 from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
@@ -36,8 +36,10 @@ def sentence(result: Tuning) -> str:
     if not result.is_kept:
         parts += [f"{each}: better may lie beyond, give tune.values a wider range." for each in at_ends(result.fitted)]
         parts += open_ends(result.fitted)
-    if plan is not None and plan.pairs == 0 and not result.is_kept:
-        parts.append("It has not been compared on fresh seeds: --runs 24 leaves room for that.")
+    if plan is not None and plan.pairs == 0 and not len(result.pairs) and not result.is_kept:
+        parts.append(f"It has not been compared on fresh seeds: {surer(plan.runs + 2 * SEEDS, SEEDS)} does that.")
+    if result.trained is not None and result.trained.status == RunStatus.DIVERGED:
+        parts.append(f"The training at its own length diverged ({result.trained_in}/): lower schedule.max_lr.")
     if result.num_failed:
         parts.append(f"{result.num_failed} runs failed, and count as runs that learnt nothing.")
     return " ".join(parts) + said_of_short([*result.trials, *result.fresh])
@@ -63,16 +65,20 @@ def _verdict(result: Tuning) -> str:
     found, count = result.gain, len([trial for trial in result.trials if trial.has_ended])
     cycles = f"{result.plan.epochs}-epoch cycles" if result.plan else "short runs"
     present = named(result, result.present)
+    lost = _lost(result)
     if found is None:
         lowest = f"of {count} settings in {cycles} it has the lowest fitted loss"
         return f"Keep what you have, {present}: {lowest}.{_seen(result)}"
     if not found.holds:
-        said = _interval(found.estimate, found.low, found.high)
-        against = f" Against it the search's best, on {_seeds(found.pairs)}: a loss {said}." if said else ""
-        return f"Keep what you have, {present}: nothing was shown to be better in {cycles}.{against}{_seen(result)}"
+        said = lost or f"a loss {_interval(found.estimate, found.low, found.high)}"
+        against = f" Against it the search's best, on {_seeds(found.pairs)}: {said}." if found.pairs else ""
+        seen = "" if lost else _seen(result)
+        return f"Keep what you have, {present}: nothing was shown to be better in {cycles}.{against}{seen}"
     chosen = f"Use {named(result, result.choice or {})}"
     if found.estimate is None:
         return f"{chosen}: the lowest of {count} settings in {cycles}, by the surface through them."
+    if lost:
+        return f"{chosen}: on {_seeds(found.pairs)} {lost}, in {cycles}. The present values are {present}."
     said = _interval(found.estimate, found.low, found.high)
     sure = (
         f"on {_seeds(found.pairs)} its loss is {said} than with the present values ({present}), in {cycles}."
@@ -81,6 +87,16 @@ def _verdict(result: Tuning) -> str:
         f"in {cycles}: not shown to be better.{_cost(result)}"
     )
     return f"{chosen}: {sure}"
+
+
+def _lost(result: Tuning) -> str:
+    """How many of the verdict's runs diverged; empty: none, so that losses can be compared."""
+    runs, found = [trial for trial in result.own_fresh if trial.has_ended], []
+    for name, of in ((result.present_name, "with the present values"), (result.winner_name, "with the search's best")):
+        own = [trial.status == RunStatus.DIVERGED for trial in runs if trial.value == name]
+        if any(own):
+            found.append(f"{sum(own)} of {len(own)} runs {of} diverged")
+    return " and ".join(found)
 
 
 def _seeds(pairs: int) -> str:
@@ -114,20 +130,25 @@ def _seen(result: Tuning) -> str:
     """What a better setting could have gained: what the pairs rule out, or what a verdict would show."""
     found, surface = result.gain, result.searched.surface
     if found is not None and found.high is not None:
-        ruled_out = f" A gain above {per_cent(percent(found.high))} % is ruled out." if found.high > 0 else ""
-        return f"{ruled_out}{_cost(result)}"
-    if surface is None:
+        return f" A gain above {per_cent(percent(found.high))} % is ruled out.{_cost(result)}" if found.high > 0 else ""
+    if surface is None or not result.profiles:  # so few runs tell nothing of noise
         return ""
-    gap = found_gap(2, SEEDS, round(PRIOR_DF), LEVEL, is_estimate=True) * surface.noise
-    return f" {SEEDS} fresh seeds would show a gain of {per_cent(percent(gap))} % four times out of five."
+    gap = per_cent(percent(shown_gap(surface.noise)))
+    return f" {SEEDS} fresh seeds would show a gain of {gap} % four times out of five."
+
+
+def shown_gap(noise: float) -> float:
+    """The gain, in log loss, that a verdict shows four times out of five; noise: of a run, by a surface."""
+    return found_gap(2, SEEDS, round(PRIOR_DF) + SEEDS - 1, LEVEL, is_estimate=True) * noise
 
 
 def more_pairs(result: Tuning) -> tuple[int, int] | None:
     """Runs and pairs, in all, of an interval half as wide; None: nothing was compared, or it takes too many."""
-    plan, pairs = result.plan, 0 if result.plan is None else 4 * result.plan.pairs
+    plan, pairs = result.plan, 4 * len(result.pairs)
     if plan is None or result.gain is None or not 0 < pairs <= MOST_PAIRS:
         return None
-    return plan.runs + 2 * (pairs - plan.pairs), pairs
+    runs = plan.runs + 2 * (pairs - plan.pairs)
+    return (runs, pairs) if runs <= MOST else None
 
 
 def _cost(result: Tuning) -> str:

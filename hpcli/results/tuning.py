@@ -123,6 +123,10 @@ class Tuning:
         """The runs so far, those of earlier verdicts among them: they tell of the surface too."""
         return Searched(self.space, [*self.trials, *self.earlier_fresh], self.data.chance_loss())
 
+    def values(self, name: str) -> dict[str, JsonValue]:
+        """Key → value, of a setting's name; a name has ten digits, the config's own values may have more."""
+        return dict(self.present) if name == self.present_name else self.searched.values(name)
+
     @property
     def winner_name(self) -> str | None:
         """The setting that this verdict compares, else of those run the lowest fitted mean; as the tables have it.
@@ -160,7 +164,7 @@ class Tuning:
         name, surface = self.winner_name, self.searched.surface
         if name is None or surface is None or name == self.present_name:
             return None
-        points = [self.searched.point(values) for values in (self.present, self.searched.values(name))]
+        points = [self.searched.point(values) for values in (self.present, self.values(name))]
         present, chosen = self.pairs.T
         return gain(present, chosen, on_surface=surface.difference(points[0], points[1]), noise=surface.noise)
 
@@ -175,7 +179,7 @@ class Tuning:
         name = self.winner_name
         if name is None:
             return None
-        return dict(self.present) if self.is_kept else self.searched.values(name)
+        return dict(self.present) if self.is_kept else self.values(name)
 
     @cached_property
     def profiles(self) -> list[Profile]:
@@ -191,6 +195,12 @@ class Tuning:
     def best_config(self) -> Config | None:
         """The config with what was found, for `train`; None: nothing was."""
         return None if self.choice is None else with_overrides(pinned(self.config), self.choice)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing came of it: no setting has learnt anything, or the training with what was found diverged."""
+        diverged = self.trained is not None and self.trained.status == RunStatus.DIVERGED
+        return diverged or (bool(self.trials) and self.choice is None)
 
     @property
     def num_failed(self) -> int:

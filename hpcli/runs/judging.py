@@ -76,7 +76,7 @@ def _not_judged(settings: Sequence[Setting]) -> str:
     known = f"{'only one' if several else 'none'} of {len(settings)} settings has two seeds"
     return (
         f"It cannot be told whether these differences are more than noise: {known}. Three seeds of each are {runs} "
-        f"runs more, about {_lasting(runs * _seconds(settings))}; hpcli train -c RUN/config.yaml --seed N is one of them."
+        f"runs more, about {_lasting(runs * _seconds(settings))}; hpcli train -c RUN/config.yaml --seed N is one."
     )
 
 

@@ -43,6 +43,10 @@ def test_a_time_and_a_number_of_runs(capsys: pytest.CaptureFixture[str]) -> None
     for wrong in ("5", "m", "-1m", "0s", "1 day"):
         assert main(["tune", f"--budget={wrong}", *SHORT]) == 2
         assert "write a time such as 30m, 2h or 90s" in capsys.readouterr().err
+    assert main(["tune", "--budget=5m", "--dry-run", *SHORT]) == 0
+    said = capsys.readouterr().out
+    assert "as many as fit into 5 minutes" in said
+    assert "on fresh seeds" not in said  # how many is not known yet
     assert main(["tune", "--budget=0.01s", "--until=search", *SHORT, "--out=run", "-q"]) in (0, DIVERGED)
     assert Run.open("run").config.tune.minutes is not None
     assert main(["tune", "--resume=run", "--runs=6", "-q"]) in (0, DIVERGED)

@@ -53,6 +53,41 @@ def test_a_value_lies_at_its_place(dimension: Dimension, place: float) -> None:
     assert dimension.place(dimension.value(dimension.place(value))) == pytest.approx(dimension.place(value), abs=1e-3)
 
 
+@given(place=st.floats(0, 1), low=st.sampled_from([0.9, 0.99, 0.999, 0.9999, -5.0, 0.0, 1e4]), span=st.floats(1e-4, 1))
+@settings(max_examples=60, deadline=None)
+def test_a_narrow_range_has_its_own_digits(place: float, low: float, span: float) -> None:
+    """Between .999 and .9999 there is nothing of three digits; and no value lies outside."""
+    narrow = Dimension("optimizer.beta2", Scale.LINEAR, low, low + span)
+    value = narrow.value(place)
+    assert narrow.place(value) == pytest.approx(place, abs=0.01)
+    assert isinstance(value, float)
+    assert low <= value <= low + span
+
+
+@pytest.mark.parametrize(
+    ("dimension", "lower", "upper"),
+    [
+        (Dimension("train.label_smoothing", Scale.LINEAR, 0.0, 0.2), True, False),
+        (Dimension("schedule.pct_start", Scale.LINEAR, 0.2, 1.0), False, True),
+        (Dimension("data.batch_size", Scale.LINEAR, 1, 4, whole=True), True, False),
+        (LOG, False, False),
+        (CONSTANT, False, False),
+        (Dimension(MOMENTUM, Scale.MEMORY, 0.0, 0.99), True, False),
+    ],
+)
+def test_where_a_key_ends(dimension: Dimension, lower: bool, upper: bool) -> None:
+    assert (dimension.is_limit("lower"), dimension.is_limit("upper")) == (lower, upper)
+
+
+def test_few_whole_numbers_lie_apart() -> None:
+    parts = Dimension("schedule.cycles", Scale.LINEAR, 1, 4, whole=True).parts
+    assert [(round(low, 3), round(high, 3)) for low, high in parts] == [
+        (0.0, 0.163), (0.17, 0.497), (0.503, 0.83), (0.837, 1.0),
+    ]  # fmt: skip
+    assert len(Dimension("data.batch_size", Scale.LOG, 1, 12, whole=True).parts) == 12
+    assert WHOLE.parts == LINEAR.parts == ()
+
+
 @given(place=st.floats(0, 1))
 @settings(max_examples=60, deadline=None)
 def test_whole_numbers(place: float) -> None:

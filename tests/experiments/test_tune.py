@@ -116,6 +116,19 @@ def test_what_is_chosen_trains_and_its_config_says_why(result: TuneResult, confi
         assert lines[place - 1].startswith("  # "), key
 
 
+def test_a_training_that_diverged_is_no_result(result: TuneResult) -> None:
+    """The short runs did not: the loss of its first epochs is none of the whole, and there is nothing to evaluate."""
+    assert result.trained is not None
+    assert not result.is_lost
+    lost = dataclasses.replace(result, trained=dataclasses.replace(result.trained, status=RunStatus.DIVERGED))
+    assert lost.is_lost
+    assert "trained_loss" in result.summary()
+    assert "trained_loss" not in lost.summary()
+    assert "The training at its own length diverged (train/)" in sentence(lost)
+    assert lost.following is not None
+    assert lost.following.words[0] == "lr-find"
+
+
 class Stopping(MemoryRecorder):
     """Asks to stop once so many runs of the search have ended."""
 

@@ -121,4 +121,4 @@ def test_more_pairs_are_offered_where_they_can_be_had(pairs: int, compared: bool
     """Not where the present setting has won the search: there is nothing to compare it with."""
     plan = TunePlan(24, 24 - 2 * pairs, pairs, 1, 100, 0, 1500, None)
     verdict = gain([0.1] * pairs, [0.0] * pairs, on_surface=(0.1, 0.1), noise=0.1) if compared else None
-    assert more_pairs(cast(Tuning, SimpleNamespace(plan=plan, gain=verdict))) == more
+    assert more_pairs(cast(Tuning, SimpleNamespace(plan=plan, gain=verdict, pairs=[0.0] * pairs))) == more

@@ -1,0 +1,231 @@
+"""`tune` where losses are given instead of trained: what is decided from them, and what is said."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+import hpcli.experiments.tune as module
+from hpcli import Config, MemoryRecorder, TuneResult, load_config, tune, with_overrides
+from hpcli.config.varying import value_of
+from hpcli.data.dataset import Splits, load_splits
+from hpcli.errors import ConfigError
+from hpcli.recording.progress import OnProgress
+from hpcli.results.train import TrainResult
+from hpcli.results.tune_words import sentence
+from hpcli.states import RunStatus
+from hpcli.trials.executor import Outcome
+from hpcli.trials.spec import Spec
+
+Loss = Callable[[Config, int], float]
+LR, MOMENTUM, DECAY = "schedule.max_lr", "schedule.momentum", "optimizer.weight_decay"
+
+
+@pytest.fixture(scope="module")
+def base() -> Config:
+    keys = {"data.name": "digits", "data.batch_size": 32, "data.steps_per_epoch": 5, "model.name": "shallow3"}
+    return load_config(overrides={**keys, "train.epochs": 1, "tune.until": "verdict"})
+
+
+@pytest.fixture(scope="module")
+def splits(base: Config) -> Splits:
+    return load_splits(base)
+
+
+class Given:
+    """Tunes with losses of a function of config and seed; NaN: the run diverges."""
+
+    def __init__(self, base: Config, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.base, self.splits = base, splits
+        self.seconds: Callable[[float], float] = lambda loss: 1.0
+        self.seeds: list[int] = []
+        monkeypatch.setattr(module, "SerialExecutor", lambda recorder, trainers: self)
+
+    at_once = 1
+
+    def run(self, specs: Sequence[Spec], on_progress: OnProgress) -> Iterator[Outcome]:
+        for spec in specs:
+            loss = self.loss(spec.config, spec.seed)
+            self.seeds.append(spec.seed)
+            status = RunStatus.DIVERGED if math.isnan(loss) else RunStatus.FINISHED
+            found = None if math.isnan(loss) else loss
+            result = types.SimpleNamespace(judged=(found, 0.5, None), valid_loss=found, reestimated=None, status=status)
+            yield Outcome(spec, status, cast(TrainResult, result), self.seconds(loss))
+
+    def tune(self, loss: Loss, keys: Mapping[str, Any], recorder: MemoryRecorder | None = None) -> TuneResult:
+        self.loss = loss
+        config = with_overrides(self.base, keys)
+        return tune(config, recorder=recorder or MemoryRecorder(config), splits=self.splits)
+
+
+@pytest.fixture
+def given(base: Config, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> Given:
+    return Given(base, splits, monkeypatch)
+
+
+def bowl(config: Config, seed: int) -> float:
+    """Lowest at a learning rate of .003, with 3 % noise."""
+    noise = np.random.default_rng([seed, int(1e9 * config.schedule.max_lr)]).normal()
+    return float(np.exp(-1 + 0.3 * np.log10(config.schedule.max_lr / 0.003) ** 2 + 0.03 * noise))
+
+
+def test_a_search_that_grows_is_judged_anew(given: Given, base: Config) -> None:
+    """Fewer pairs of as many runs leave more of them to the search: its winner is another, and so are the seeds."""
+    recorder = MemoryRecorder(with_overrides(base, {"tune.runs": 12, "tune.confirm": 4}))
+    first = given.tune(bowl, {"tune.runs": 12, "tune.confirm": 4}, recorder)
+    assert first.plan is not None
+    assert (first.plan.search, len(first.pairs)) == (4, 4)
+    second = given.tune(bowl, {"tune.runs": 12, "tune.confirm": 1}, recorder)
+    assert second.plan is not None
+    assert (second.plan.search, len(second.pairs)) == (10, 1)
+    assert second.plan.first_fresh > max(trial.seed for trial in first.fresh)
+    assert {(each.value, each.seed) for each in first.fresh} < {(each.value, each.seed) for each in second.fresh}
+
+
+def test_fewer_pairs_of_the_same_search_keep_those_there_are(given: Given, base: Config) -> None:
+    recorder = MemoryRecorder(with_overrides(base, {"tune.runs": 16, "tune.confirm": 4}))
+    given.tune(bowl, {"tune.runs": 16, "tune.confirm": 4}, recorder)
+    fewer = given.tune(bowl, {"tune.runs": 10, "tune.confirm": 1}, recorder)
+    assert len(fewer.pairs) == 4
+    none = given.tune(bowl, {"tune.runs": 8, "tune.confirm": 0}, recorder)
+    assert len(none.pairs) == 4
+    assert "has not been compared" not in sentence(none)
+
+
+def test_more_pairs_of_a_space_that_is_used_up_keep_those_there_are(given: Given, base: Config) -> None:
+    space = {LR: [0.01], MOMENTUM: [0.9], DECAY: [0.01], "model.options.width": [8, 16]}
+    keys = {"model.options": {"width": 16}, "tune.values": space, "tune.runs": 24}
+
+    def narrow(config: Config, seed: int) -> float:
+        return 0.5 + 0.2 * (value_of(config, "model.options.width") == 16) + 0.01 * (seed % 3)
+
+    recorder = MemoryRecorder(with_overrides(base, keys))
+    first = given.tune(narrow, keys, recorder)
+    assert len(first.trials) <= 9
+    assert len(first.pairs) == 3
+    more = given.tune(narrow, {**keys, "tune.runs": 42, "tune.confirm": 12}, recorder)
+    assert len(more.pairs) == 12
+    assert {trial.seed for trial in first.fresh} <= {trial.seed for trial in more.fresh}
+    assert len(more.fresh) == 24
+
+
+def test_a_budget_of_time_is_divided_by_a_run_that_went_to_its_end(given: Given) -> None:
+    """One that diverges at once takes next to no time, and would buy a thousand others."""
+    given.seconds = lambda loss: 0.05 if math.isnan(loss) else 10.0
+    lost: Loss = lambda config, seed: math.nan if config.schedule.max_lr == 0.01 else bowl(config, seed)  # noqa: E731
+    result = given.tune(lost, {"tune.minutes": 4.0})
+    assert result.plan is not None
+    assert result.plan.runs == 24
+    none = given.tune(lambda config, seed: math.nan, {"tune.minutes": 0.0105})
+    assert none.plan is not None
+    assert none.plan.runs == 12
+    assert none.choice is None
+
+
+def test_the_gain_that_pairs_would_show_is_shown_four_times_of_five(given: Given) -> None:
+    """Where the present setting won the search: what three fresh seeds would show, tried by what shows it."""
+    from hpcli.analysis.gain import PRIOR_DF, gain
+    from hpcli.results.tune_words import SEEDS, shown_gap
+
+    rng, found = np.random.default_rng(0), []
+    for _ in range(4000):
+        noise = math.sqrt(rng.chisquare(PRIOR_DF) / PRIOR_DF)  # what a surface takes for 1
+        one, other = rng.normal(size=(2, SEEDS))
+        found.append(gain(one + shown_gap(noise), other, on_surface=(0.0, 1.0), noise=noise).is_sure)
+    assert 0.75 <= np.mean(found) <= 0.87
+
+
+def test_a_choice_that_goes_with_nothing_is_refused_before_anything_runs(given: Given) -> None:
+    with pytest.raises(ConfigError, match=r"schedule.name: cosine goes with none of the others' values"):
+        given.tune(bowl, {"tune.values": {"schedule.name": ["one_cycle", "cosine"]}})
+    assert not given.seeds
+    both = {"schedule.name": ["one_cycle", "cosine"], MOMENTUM: [0.8, 0.9, "0.95-0.85"]}
+    assert given.tune(bowl, {"tune.values": both, "tune.runs": 6}).status == RunStatus.FINISHED
+
+
+@pytest.mark.parametrize("choices", [["18", "34"], ["true", "b"], ["null", "b"], ["a: b", "b"], ["1e-3", "b"]])
+def test_choices_that_read_as_something_else_stay_text(given: Given, choices: list[str]) -> None:
+    keys = {"model.options": {"variant": choices[0]}, "tune.values": {"model.options.variant": choices}}
+    result = given.tune(bowl, {**keys, "tune.runs": 12})
+    assert len(result.trials) == 10
+    assert result.choice is not None
+    assert result.choice["model.options.variant"] in choices
+
+
+def test_a_choice_with_what_tables_join_by_is_refused(given: Given) -> None:
+    keys = {"model.options": {"variant": "a & b"}, "tune.values": {"model.options.variant": ["a & b", "c"]}}
+    with pytest.raises(ConfigError, match="a & b has & in it"):
+        given.tune(bowl, keys)
+
+
+def test_verdicts_of_runs_that_diverged_count_them(given: Given) -> None:
+    """A per cent of a loss that they do not have would be made up."""
+
+    def breaks(config: Config, seed: int) -> float:
+        return math.nan if seed >= 300 and config.schedule.max_lr == 0.01 else bowl(config, seed)
+
+    result = given.tune(breaks, {"tune.runs": 24})
+    assert not result.is_kept
+    assert "on 3 fresh seeds 3 of 3 runs with the present values diverged" in sentence(result)
+    assert "% lower" not in sentence(result)
+
+    def best_breaks(config: Config, seed: int) -> float:
+        return math.nan if seed >= 300 and config.schedule.max_lr != 0.01 else bowl(config, seed)
+
+    kept = given.tune(best_breaks, {"tune.runs": 24})
+    assert kept.is_kept
+    assert "on 3 fresh seeds: 3 of 3 runs with the search's best diverged." in sentence(kept)
+    assert "half as wide" not in sentence(kept)
+
+
+def test_where_it_is_known_to_be_worse_no_more_pairs_are_offered(given: Given) -> None:
+    def worse(config: Config, seed: int) -> float:
+        return bowl(config, seed) * (1.5 if seed >= 300 and config.schedule.max_lr != 0.01 else 1.0)
+
+    result = given.tune(worse, {"tune.runs": 24})
+    assert result.is_kept
+    assert result.gain is not None
+    assert result.gain.is_settled
+    assert "half as wide" not in sentence(result)
+    assert result.following is not None
+    assert not any("to be surer" in note for note in result.following.notes)
+
+
+def test_the_end_of_what_a_key_takes_is_no_end_to_go_beyond(given: Given) -> None:
+    """A smoothing below 0 is refused."""
+
+    def smooth(config: Config, seed: int) -> float:
+        return float(np.exp(-1 + 3 * (config.train.label_smoothing or 0.0)))
+
+    keys = {"train.label_smoothing": 0.1, "tune.values": {"train.label_smoothing": [0, 0.2], LR: [0.01]}}
+    result = given.tune(smooth, {**keys, "tune.runs": 24})
+    assert result.choice is not None
+    assert float(str(result.choice["train.label_smoothing"])) < 0.02
+    assert "beyond" not in sentence(result)
+
+
+def test_few_whole_numbers_are_judged_one_by_one(given: Given) -> None:
+    def deep(config: Config, seed: int) -> float:
+        return 0.5 + 0.4 * (value_of(config, "model.options.depth") == 4)
+
+    keys = {"model.options": {"depth": 2}, "tune.values": {"model.options.depth": [1, 4], LR: [0.01]}}
+    result = given.tune(deep, {**keys, "tune.runs": 30})
+    from hpcli.results.key_words import lines
+
+    (line,) = (each for each in lines(result.fitted) if each["key"] == "model.options.depth")
+    assert str(line["what it does"]).startswith("1 to 3: no difference found; 4 is worse by")
+    profile = result.profiles[result.keys.index("model.options.depth")]
+    assert len(profile.parts) == 4
+
+
+def test_the_present_value_of_many_digits_is_known_again(given: Given, base: Config) -> None:
+    keys = {LR: 1 / 300, "tune.runs": 8}
+    recorder = MemoryRecorder(with_overrides(base, keys))
+    first = given.tune(bowl, keys, recorder)
+    again = given.tune(bowl, keys, recorder)
+    assert [trial.trial for trial in again.trials] == [trial.trial for trial in first.trials]
