@@ -208,7 +208,7 @@ class _Tune:
                        searched=len(self.recorder.rows(TuneTrial)))  # fmt: skip
         if not plans or plans[-1] != plan:
             self.recorder.add(plan, durable=True)
-            self.say(in_words(plan))
+            self.say(in_words(plan, trains=config.until == "train"))
         return plan
 
     def _run(self, found: Sequence[Setting]) -> None:

@@ -86,12 +86,13 @@ def affordable(trials: Sequence[TuneTrial], minutes: float) -> int | None:
     return max(FEWEST, min(MOST, int(60 * minutes / took[0]))) if took else None
 
 
-def in_words(plan: TunePlan) -> str:
-    """The plan as a line."""
+def in_words(plan: TunePlan, *, trains: bool = True) -> str:
+    """The plan as a line; trains: whether it ends with the training."""
     spent = plan.runs - plan.search - 2 * plan.pairs
     test = f", {spent} for the range test" if spent > 0 else ""
+    then = "; then the training" if trains else ""
     verdict = f", {2 * plan.pairs} for the verdict on fresh seeds" if plan.pairs else ""
-    return f"{plan.runs} runs of {plan.steps} steps: {plan.search} search{test}{verdict}; then the training"
+    return f"{plan.runs} runs of {plan.steps} steps: {plan.search} search{test}{verdict}{then}"
 
 
 def ranges_lr(config: Config) -> bool:

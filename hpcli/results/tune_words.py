@@ -53,9 +53,11 @@ def _nothing(result: Tuning) -> str:
         return f"All {len(over)} settings diverged: no value is recommended. Lower the range of max_lr (tune.values)."
     if all(trial.status == RunStatus.FAILED for trial in over):
         return f"All {len(over)} runs failed; the error.log of each says why."
-    best = min((trial.loss for trial in over if math.isfinite(trial.loss)), default=math.nan)
+    losses = [trial.loss for trial in over if math.isfinite(trial.loss)]
+    if not losses:
+        return f"All {len(over)} runs diverged or failed; the error.log of each that failed says why."
     return (
-        f"Nothing was learnt at any of {len(over)} settings: the lowest loss is {best:.3g}, guessing has "
+        f"Nothing was learnt at any of {len(over)} settings: the lowest loss is {min(losses):.3g}, guessing has "
         f"{result.data.chance_loss():.3g}. No value is recommended; give runs more --epochs, or look at images and "
         "labels (hpcli train draws the first batch)."
     )

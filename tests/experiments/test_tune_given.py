@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -229,3 +230,10 @@ def test_the_present_value_of_many_digits_is_known_again(given: Given, base: Con
     first = given.tune(bowl, keys, recorder)
     again = given.tune(bowl, keys, recorder)
     assert [trial.trial for trial in again.trials] == [trial.trial for trial in first.trials]
+
+
+def test_where_some_diverge_and_the_others_fail_no_loss_is_said(given: Given) -> None:
+    result = given.tune(lambda config, seed: math.nan, {"tune.runs": 4, "tune.confirm": 0})
+    (first, *others) = result.trials
+    mixed = dataclasses.replace(result, trials=(dataclasses.replace(first, status=RunStatus.FAILED), *others))
+    assert sentence(mixed).startswith("All 4 runs diverged or failed")

@@ -53,6 +53,7 @@ def test_a_range_test_counts_as_the_runs_it_could_have_been() -> None:
     assert in_words(plan) == (
         "24 runs of 100 steps: 16 search, 2 for the range test, 6 for the verdict on fresh seeds; then the training"
     )
+    assert in_words(plan, trains=False) == in_words(plan).removesuffix("; then the training") != in_words(plan)
     assert "range test" not in in_words(divided(24, 3, seed=0, epochs=2, steps=100, range_steps=0))
     assert "verdict" not in in_words(divided(8, "auto", seed=0, epochs=2, steps=100, range_steps=0))
 
