@@ -127,9 +127,8 @@ class _Tune:
     def search(self) -> None:
         """Run settings, each chosen from what those before it have shown."""
         result = self.result()
-        found = [self._setting(result.values(trial.value)) for trial in result.trials] or [
-            self._setting(result.present)
-        ]
+        names = [trial.value for trial in result.trials] or [result.present_name]
+        found = [self._setting(result.values(name)) for name in names]
         self._planned()
         self._run(found)
         while not self.is_stopped and ((plan := self._planned()) is None or len(found) < plan.search):

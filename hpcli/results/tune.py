@@ -52,7 +52,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
             "steps": self.plan.steps if self.plan else None,
             "range_steps": self.plan.range_steps if self.plan else None,
         }
-        if self.trained is not None and self.trained.status != RunStatus.DIVERGED:
+        if self.trained is not None and self.trained.status == RunStatus.FINISHED:
             loss, accuracy = self.trained.judged[:2]
             summary |= {"trained_loss": loss, "trained_accuracy": accuracy}
         return summary
