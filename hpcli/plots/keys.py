@@ -103,6 +103,6 @@ def _profile(axes: Axes, profile: Profile, dimension: Dimension, name: str) -> N
         ends = np.array([part.start, part.end]) + (np.array([-0.4, 0.4]) if dimension.choices else 0)
         x = ends if dimension.choices else x_of(dimension, ends)
         low, high = np.exp(best + np.array([part.low, part.high]))
-        axes.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0, label=None if number else "95 % of it")
         middle = np.exp(best + part.middle) * np.ones(2)
         axes.plot(x, middle, color=INK, lw=1.4, solid_capstyle="butt", label=None if number else name)
+        axes.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0, label=None if number else "95 % of it")
