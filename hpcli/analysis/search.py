@@ -1,7 +1,7 @@
 """Which setting to run next, and which of those that were run is the best: decisions on a surface.
 
 The first settings lie to both sides of the present one along the learning rate, which decides most, and then fill the
-space evenly (a scrambled Sobol sequence); each further one is where the loss may be lowest, mean − 2 standard
+space evenly (a scrambled Sobol sequence); each further one is where the loss may be lowest, mean − 2.5 standard
 deviations (Srinivas et al. 2010, 0912.3995). In the end the lowest *mean* counts: of all settings where fresh runs will
 judge it, else of those that were run. The lowest loss of many runs is lucky as well as good.
 """

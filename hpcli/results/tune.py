@@ -28,7 +28,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
             return None
         if self.choice is None or self.config.tune.until not in ("verdict", "train"):
             return Following(("tune", "--resume", RUN, "--until", "train"), why="The rest of the tuning.")
-        if self.trained is not None and self.trained.status == RunStatus.DIVERGED:
+        if self.is_lost:
             return Following(("lr-find", "-c", BEST), why=FIND.why)
         is_trained = self.trained is not None
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)

@@ -33,12 +33,12 @@ def sentence(result: Tuning) -> str:
     if result.choice is None:
         return _nothing(result)
     plan, parts = result.plan, [_verdict(result)]
-    if not result.is_kept:
+    if not result.is_kept and not result.is_lost:  # nor further on from what has just diverged
         parts += [f"{each}: better may lie beyond, give tune.values a wider range." for each in at_ends(result.fitted)]
         parts += open_ends(result.fitted)
     if plan is not None and plan.pairs == 0 and not len(result.pairs) and not result.is_kept:
         parts.append(f"It has not been compared on fresh seeds: {surer(plan.runs + 2 * SEEDS, SEEDS)} does that.")
-    if result.trained is not None and result.trained.status == RunStatus.DIVERGED:
+    if result.is_lost:
         parts.append(f"The training at its own length diverged ({result.trained_in}/): lower schedule.max_lr.")
     if result.num_failed:
         parts.append(f"{result.num_failed} runs failed, and count as runs that learnt nothing.")

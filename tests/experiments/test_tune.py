@@ -124,7 +124,7 @@ def test_a_training_that_diverged_is_no_result(result: TuneResult) -> None:
     assert lost.is_lost
     assert "trained_loss" in result.summary()
     assert "trained_loss" not in lost.summary()
-    assert "The training at its own length diverged (train/)" in sentence(lost)
+    assert "The training at its own length diverged (train/): lower schedule.max_lr." in sentence(lost)
     assert lost.following is not None
     assert lost.following.words[0] == "lr-find"
 

@@ -237,3 +237,17 @@ def test_where_some_diverge_and_the_others_fail_no_loss_is_said(given: Given) ->
     (first, *others) = result.trials
     mixed = dataclasses.replace(result, trials=(dataclasses.replace(first, status=RunStatus.FAILED), *others))
     assert sentence(mixed).startswith("All 4 runs diverged or failed")
+
+
+def test_nobody_is_sent_beyond_what_has_just_diverged(given: Given) -> None:
+    """The loss falls to the end of the learning rates in short runs, and the training there diverges."""
+
+    def falling(config: Config, seed: int) -> float:
+        return float(np.exp(-1 - np.log10(config.schedule.max_lr)))
+
+    result = given.tune(falling, {"tune.runs": 24})
+    assert "max_lr lies at the upper end" in sentence(result)
+    lost = cast(TrainResult, types.SimpleNamespace(status=RunStatus.DIVERGED))
+    said = sentence(dataclasses.replace(result, trained=lost))
+    assert "lower schedule.max_lr" in said
+    assert "beyond" not in said
