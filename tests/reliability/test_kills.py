@@ -16,8 +16,8 @@ from hpcli.recording.disk import DiskRecorder
 from hpcli.training.optimizer import Optimizer
 from tests.reliability.harness import Killer, eager, kinds
 
-KILLS = {"train": 30, "train --init": 84, "sweep": 16, "interpolate": 66, "tune": 4}
-"""In all 200. Runs that take long are killed less often."""
+KILLS = {"train": 15, "train --init": 43, "sweep": 8, "interpolate": 32, "tune": 2}
+"""In all 100. Runs that take long are killed less often."""
 
 
 @pytest.mark.parametrize("name", KILLS)

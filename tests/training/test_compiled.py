@@ -43,7 +43,9 @@ def gradients(trainer: Trainer, step: int) -> Tensor:
 
 
 @needs_a_compiler
-@pytest.mark.parametrize("settings", [{}, RESNET], ids=["shallow3", "resnet"])
+@pytest.mark.parametrize(
+    "settings", [pytest.param({}, marks=pytest.mark.slow, id="shallow3"), pytest.param(RESNET, id="resnet")]
+)
 def test_its_gradients_are_the_steps(config: Config, settings: dict[str, object]) -> None:
     """Along a run, to a hundred-thousandth, with dropout's draws: at 20 of its points."""
     config = with_overrides(config, settings)

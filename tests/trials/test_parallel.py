@@ -117,7 +117,7 @@ COMMAND = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_stopped_anywhere_it_goes_on_with_the_same_table(number: signal.Signals, tmp_path: Path) -> None:
     """A Ctrl-C reaches the workers, too; a killed driver's workers notice that it is gone."""
     stop_a_driver(COMMAND, tmp_path / "run", number, workers_of, 2)

@@ -223,7 +223,7 @@ def workers_of(driver: int) -> list[str]:
     return found.stdout.split()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_stopped_anywhere_it_goes_on_with_the_same_table(number: signal.Signals, tmp_path: Path) -> None:
     """A Ctrl-C reaches the workers, too; those of a driver that is killed notice it."""
     stop_a_driver([*COMMAND, "--workers=2"], tmp_path / "run", number, workers_of, 2)
