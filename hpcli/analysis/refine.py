@@ -12,7 +12,7 @@ from hpcli.analysis.verdict import Verdict
 def refined(values: Sequence[float], found: Verdict) -> list[float]:
     """Values between those that may be the best and their neighbours, at one significant figure.
 
-    Around 1e-4, between 1e-5 and 1e-3, these are 3e-5 and 3e-4.
+    Around 1e-4, between 1e-5 and 1e-3, these are 3e-5 and 3e-4. Whole numbers stay whole.
 
     Args:
         values: numbers, in the verdict's order.
@@ -23,9 +23,10 @@ def refined(values: Sequence[float], found: Verdict) -> list[float]:
     """
     if all(each.candidate for each in found.comparisons):
         return []
+    is_whole = all(isinstance(value, int) for value in values)
     compared = sorted(zip(values, found.comparisons, strict=True), key=lambda pair: pair[0])
     between = {
-        float(f"{math.sqrt(low * high):.0e}")
+        round(math.sqrt(low * high)) if is_whole else float(f"{math.sqrt(low * high):.0e}")
         for (low, one), (high, other) in pairwise(compared)
         if low > 0 and (one.candidate or other.candidate)
     }

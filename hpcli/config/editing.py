@@ -17,7 +17,7 @@ from hpcli.config.loading import differing_keys, parse_config, read_config, with
 from hpcli.config.schema import Config
 from hpcli.config.scope import Scope
 from hpcli.config.strict_yaml import read_document
-from hpcli.config.varying import written
+from hpcli.config.varying import assignable
 from hpcli.errors import ConfigError
 from hpcli.files import write_atomic
 
@@ -31,7 +31,7 @@ def set_in_file(path: Path, key: str, value: object) -> None:
         ConfigError: the file is no config, or cannot be edited so that only this value changes. The file is untouched.
         StorageError: it cannot be written; the old content is still there.
     """
-    text = written(value)
+    text = assignable("", value)
     wanted = with_overrides(read_config(path), {key: value})
     path = path.resolve()
     before = path.read_bytes().decode()
@@ -77,15 +77,18 @@ def _is_same_place(key: str, first: Config, second: Config) -> bool:
 
 
 def _with(text: str, key: str, value: str, source: str) -> str:
-    section, name = key.split(".")
-    spans = read_document(text, source).spans
+    names, spans = tuple(key.split(".")), read_document(text, source).spans
     end_of_line = "\r\n" if "\r\n" in text else "\n"
-    if (section, name) in spans:
-        start, end = spans[section, name]
+    if names in spans:
+        start, end = spans[names]
         return f"{text[:start]}{value}{text[end:]}"
-    if (section,) not in spans:
-        return f"{text.rstrip()}{end_of_line}{section}:{end_of_line}  {name}: {value}{end_of_line}".lstrip()
-    start, _ = spans[(section,)]
+    known = next((names[:length] for length in range(len(names) - 1, 0, -1) if names[:length] in spans), ())
+    for inner in reversed(names[max(len(known), 1) + 1 :]):
+        value = f"{{{inner}: {value}}}"
+    name = names[max(len(known), 1)]
+    if not known:
+        return f"{text.rstrip()}{end_of_line}{names[0]}:{end_of_line}  {name}: {value}{end_of_line}".lstrip()
+    start, _ = spans[known]
     if text[start] != "{":  # a block: a new line before its first key
         indent = " " * (start - text.rfind("\n", 0, start) - 1)
         return f"{text[:start]}{name}: {value}{end_of_line}{indent}{text[start:]}"

@@ -16,7 +16,7 @@ from hpcli.config.loading import with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.config.optimizers import scale_of
 from hpcli.config.schema import Config
-from hpcli.config.varying import JOINED, LOG_FROM, Setting, value_of, written
+from hpcli.config.varying import JOINED, LOG_FROM, Setting, own_values, value_of, written
 from hpcli.errors import ConfigError
 
 LR, MOMENTUM, DECAY = "schedule.max_lr", "schedule.momentum", "optimizer.weight_decay"
@@ -199,10 +199,8 @@ def _dimension(config: Config, key: str, values: Sequence[JsonValue]) -> Dimensi
 
 def _own(config: Config, key: str) -> JsonValue:
     """A config's own value; null: it sets none."""
-    try:
-        return value_of(config, key)
-    except ConfigError:
-        return None
+    found = own_values(config, [key])
+    return None if found is None else found[0]
 
 
 def _check_number(own: JsonValue, key: str, example: JsonValue) -> None:

@@ -146,6 +146,9 @@ class _Reader:
         result: list[Any] = []
         for event in iter(lambda: next(self.events), None):
             if isinstance(event, yaml.SequenceEndEvent):
+                assert event.start_mark is not None and event.end_mark is not None
+                if event.end_mark.index > event.start_mark.index:  # a bracket, not the end of a block
+                    self.spans[path] = (self.spans[path][0], event.end_mark.index)
                 break
             self.where[(*path, len(result))] = self._at(event.start_mark)
             result.append(self._node(event, (*path, len(result))))

@@ -177,6 +177,14 @@ def value_of(config: Config, key: str) -> JsonValue:
     return node
 
 
+def own_values(config: Config, keys: Iterable[str]) -> tuple[JsonValue, ...] | None:
+    """The values of dotted keys; None: one of them is not set, such as an argument that a network is not given."""
+    try:
+        return tuple(value_of(config, key) for key in keys)
+    except ConfigError:
+        return None
+
+
 def written(value: object) -> str:
     """A value as a person writes it, the same however it was given: 1e-4, 0.95-0.85, resnet20."""
     if isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**6):
@@ -187,6 +195,21 @@ def written(value: object) -> str:
         short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
         return short if value and len(short) < len(plain) else plain
     return str(value) if isinstance(value, str | Momentum) else json.dumps(value)
+
+
+def assignable(key: str, value: object) -> str:
+    """A value as text that is read back as the same: text that looks like a number in quotes, all digits if need be."""
+    text = written(value)
+    if isinstance(value, float) and float(text) != value:
+        return str(value)
+    return json.dumps(value) if isinstance(value, str) and not _is_read_back(key, text) else text
+
+
+def _is_read_back(key: str, text: str) -> bool:
+    try:
+        return read_text(key, text) == text
+    except ConfigError:
+        return False
 
 
 def split_values(key: str, text: str) -> list[object]:

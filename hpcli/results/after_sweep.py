@@ -83,10 +83,20 @@ def following(result: SweepResult) -> Following | None:
         "same images a weight decay is copied as it is or, more surely, three are compared at full length."
     )
     listed = ",".join(written(float(f"{value:.2g}")) for value in ahead.brackets)
-    words = ("sweep-wd", "--values", listed, "--epochs", str(ahead.epochs), "--seeds", "3")
+    words = ("sweep-wd", "--values", listed, "--epochs", str(ahead.epochs), "--seeds", "3", *_without(result))
     seconds = _seconds(result, 3 * len(ahead.brackets) * ahead.epochs)
     return Following(
         words, chosen.also, (*notes, *beyond), "The value to use and its neighbours, at full length.", seconds
+    )
+
+
+def _without(result: SweepResult) -> tuple[str, ...]:
+    """Options of a sweep of three values that a config leaves as it is which says how this one was run."""
+    own = result.config.sweep
+    return (
+        *(("--set", "sweep.points=null") if own.points else ()),
+        *(("--set", "sweep.workers=null") if own.workers is not None else ()),
+        *(("--no-refine",) if own.refine else ()),
     )
 
 

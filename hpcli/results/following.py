@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hpcli.config.keys import scope_of
 from hpcli.config.scope import Scope
-from hpcli.config.varying import written
+from hpcli.config.varying import assignable
 
 RUN = "{run}"
 """Stands for the run's folder, which a result does not know."""
@@ -62,7 +62,5 @@ def set_words(keys: Mapping[str, object]) -> list[str]:
     words = []
     for key, value in keys.items():
         if scope_of(key) & Scope.RUN:
-            short = written(value)
-            is_rounded = isinstance(value, float) and float(short) != value
-            words += ["--set", f"{key}={value if is_rounded else short}"]
+            words += ["--set", f"{key}={assignable(key, value)}"]
     return words

@@ -146,11 +146,12 @@ class LRFindResult(InNotebook, frame="curves"):
         found, lr = self.suggestion, self.suggested_lr
         if self.status != RunStatus.FINISHED or found is None or found.suggested_lr is None or lr is None:
             return None
+        first = {key: values[0] for key, values in self.config.lr_find.values.items()}  # whose test it is
         values = [found.low or found.suggested_lr, found.suggested_lr, found.high or found.suggested_lr]
         if values[-1] < 0.99 * NARROW * values[0]:  # a sweep of neighbours tells nothing; beyond them is out of range
-            return Following(("train",), {"schedule.max_lr": lr}, why=WHY_TRAIN)
+            return Following(("train",), {"schedule.max_lr": lr, **first}, why=WHY_TRAIN)
         listed = ",".join(dict.fromkeys(f"{value:.2g}" for value in values))
-        return Following(("sweep", "schedule.max_lr", "--values", listed), why=WHY_SWEEP)
+        return Following(("sweep", "schedule.max_lr", "--values", listed), first, why=WHY_SWEEP)
 
     def summary(self) -> Summary:
         """The result in plain values."""

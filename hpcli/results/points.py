@@ -10,8 +10,7 @@ from hpcli.analysis.search import spread_out
 from hpcli.config import Config
 from hpcli.config.points import num_points, swept_space, value_at
 from hpcli.config.space import Dimension, Scale
-from hpcli.config.varying import Setting, settings, value_of, written
-from hpcli.errors import ConfigError
+from hpcli.config.varying import Setting, own_values, settings, written
 from hpcli.results.searched import Fitted, Searched, axis_of
 from hpcli.results.trials import SweepTrial
 from hpcli.states import RunStatus
@@ -75,12 +74,9 @@ def _present(config: Config, space: Sequence[Dimension]) -> dict[str, JsonValue]
     """The config's own values, of the keys whose space they lie in."""
     found: dict[str, JsonValue] = {}
     for each in space:
-        try:
-            own = value_of(config, each.key)
-        except ConfigError:  # not set
-            continue
-        if own in each.choices if each.scale == Scale.CHOICE else _lies_in(each, own):
-            found[each.key] = own
+        for own in own_values(config, [each.key]) or ():
+            if own in each.choices if each.scale == Scale.CHOICE else _lies_in(each, own):
+                found[each.key] = own
     return found
 
 

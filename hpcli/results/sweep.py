@@ -16,7 +16,7 @@ from hpcli.config import Config
 from hpcli.config.keys import scope_of
 from hpcli.config.points import num_points
 from hpcli.config.scope import Scope
-from hpcli.config.varying import JOINED, Setting, positions, value_of, with_settings
+from hpcli.config.varying import JOINED, Setting, own_values, positions, value_of, with_settings
 from hpcli.recording.recorder import Record
 from hpcli.results import Summary, after_sweep, retune
 from hpcli.results.budgets import budgets_of, flagged
@@ -162,7 +162,7 @@ class SweepResult(InNotebook, frame="trials"):
         """Which value to use; None: none is left, or nothing is judged yet."""
         if self.verdict is None:
             return None
-        here = tuple(value_of(self.config, key) for key in self.keys)
+        here = own_values(self.config, self.keys)
         present = next((index for index, setting in enumerate(self.settings) if setting.values == here), None)
         seconds = self.seconds.mean(1).tolist() if self.costs_differ else None
         edges = None if num_points(self.config) else self.scale[0]  # points do not lie at the ends of their ranges

@@ -227,6 +227,8 @@ def test_refining_halves_the_exponents_around_the_best() -> None:
     assert refined([1e-4, 1e-3], table([1.0, 1.3])) == pytest.approx([3e-4])
     assert refined([1e-3, 1e-4, 1e-5], table([1.2, 1.0, 1.2])) == pytest.approx([3e-5, 3e-4])  # in any order
     assert refined([0.0, 1e-4, 2e-4], table([1.3, 1.0, 1.3])) == []  # nothing between 0 and 1e-4, nor at one figure
+    assert refined([16, 64, 256], table([1.2, 1.0, 1.2])) == [32, 128]  # whole numbers stay whole
+    assert refined([1, 2, 3], table([1.2, 1.0, 1.2])) == []
     assert refined([1.0, 2.0], verdict(np.full((2, 3), math.nan))) == []
 
 

@@ -58,6 +58,25 @@ def test_after_a_resumed_sweep_its_own_config_is_used(capsys: pytest.CaptureFixt
     assert next_of(capsys.readouterr().err)[:4] == ["hpcli", "train", "-c", "a/config.yaml"]
 
 
+@pytest.mark.usefixtures("_anything_is_learnt")
+def test_after_a_sweep_by_points_three_values_are_three_values(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["sweep-wd", "--values=1e-3,1e-1", "--points=3", "--seeds=1", "--epochs=1", "--out=a", *FAST]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main(["sweep-wd", "--resume=a", "--points=4", "--device=cpu"]) == 0
+    words = next_of(capsys.readouterr().err)
+    assert main([*words[1:], "--dry-run", "--json"]) == 0
+    listed = words[words.index("--values") + 1].split(",")
+    tried = json.loads(capsys.readouterr().out)["values"]
+    assert sorted(map(float, tried)) == sorted(map(float, {*listed}))
+
+
+def test_after_a_range_test_of_several_values_the_first_is_trained_with(capsys: pytest.CaptureFixture[str]) -> None:
+    values = "lr_find.values={optimizer.weight_decay: [1, 0.001]}"
+    assert main(["lr-find", f"--set={values}", "--set=lr_find.seeds=1", "--set=lr_find.steps=60", *FAST]) == 0
+    assert "optimizer.weight_decay=1" in next_of(capsys.readouterr().err)
+
+
 def test_a_start_that_failed_leaves_its_folder_to_the_next(capsys: pytest.CaptureFixture[str]) -> None:
     folder = ["train", "--epochs=1", "-q", "--out=a", "--set=data.name=folder", "--set=data.root=nothing"]
     assert main([*folder, *FAST]) == 3

@@ -16,6 +16,7 @@ import pytest
 from hpcli import Run
 from hpcli.cli import main
 from hpcli.config import Config, load_config
+from hpcli.config.varying import value_of
 from hpcli.recording.progress import OnProgress
 from hpcli.recording.recorder import Recorder
 from hpcli.results.sweep import SweepResult
@@ -353,6 +354,24 @@ def test_the_learning_rate_that_goes_with_a_value_is_applied_too(capsys: pytest.
     assert (
         "max_lr grows with the batch size's square root (--no-scale-lr: one learning rate)" in capsys.readouterr().out
     )
+
+
+def test_an_argument_that_the_network_is_not_given_is_swept_and_applied(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no present value then; and the file may have other arguments, or none."""
+    net = "model: {name: resnet20, options: {num_blocks: [1, 1, 1]}}\n"
+    Path("mine.yaml").write_text(f"{net}data: {{train_fraction: 0.2, batch_size: 32}}\n")
+    vary = ["sweep", "model.options.dropout", "--values", "[0,0],[0.25,0.5]", "--seeds", "2", "--epochs", "1"]
+    assert main([*vary, "-c", "mine.yaml", "--apply", "mine.yaml", "--device", "cpu", "--out=a"]) == 0
+    chosen = SweepResult.from_run(Run.open("a")).chosen["model.options.dropout"]
+    assert value_of(load_config("mine.yaml"), "model.options.dropout") == chosen
+    assert "wrote model.options.dropout: [" in capsys.readouterr().err
+
+
+def test_whole_numbers_are_refined_by_whole_numbers() -> None:
+    vary = ["sweep", "data.batch_size", "--values", "16,64,256", "--seeds", "3", "--refine", "--epochs", "1", *FAST]
+    assert main([*vary, "--set=data.train_fraction=0.25", "--out=a", "-q"]) == 0
+    values = [setting.values[0] for setting in SweepResult.from_run(Run.open("a")).settings]
+    assert all(isinstance(value, int) for value in values)
 
 
 def test_a_sweep_ends_with_what_to_do_next(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hpcli.config import Momentum, load_config, set_in_file, shipped_config, with_overrides
+from hpcli.config.varying import value_of
 from hpcli.errors import ConfigError
 
 
@@ -26,6 +27,36 @@ def test_one_value_changes_and_nothing_else(tmp_path: Path, before: str, after: 
     set_in_file(path, "schedule.max_lr", 0.02)
     assert path.read_text() == after
     assert load_config(path).schedule.max_lr == 0.02
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("model:\n  name: resnet20\n", "model:\n  options: {dropout: [0, 0.5]}\n  name: resnet20\n"),
+        ("model:\n  options: {dropout: [1, 1]}\n", "model:\n  options: {dropout: [0, 0.5]}\n"),
+        (
+            "model:\n  options:\n    # mine\n    num_blocks: [1, 1, 1]\n",
+            "model:\n  options:\n    # mine\n    dropout: [0, 0.5]\n    num_blocks: [1, 1, 1]\n",
+        ),
+        ("model:\n  options: {}\n", "model:\n  options: {dropout: [0, 0.5]}\n"),
+        ("seed: 1\n", "seed: 1\nmodel:\n  options: {dropout: [0, 0.5]}\n"),
+    ],
+)
+def test_an_argument_of_the_network_is_written_into_its_options(tmp_path: Path, before: str, after: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(before)
+    set_in_file(path, "model.options.dropout", [0, 0.5])
+    assert path.read_text() == after
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("data.root", "2024"), ("model.options.variant", "18"), ("data.root", "a: b")]
+)
+def test_text_that_looks_like_something_else_stays_text(tmp_path: Path, key: str, value: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("data:\n  name: folder\n")
+    set_in_file(path, key, value)
+    assert value_of(load_config(path), key) == value
 
 
 def test_comments_of_a_shipped_config_survive(tmp_path: Path) -> None:
