@@ -34,7 +34,7 @@ def lr_find(
 
 def _vary(lists: dict[str, str]) -> Given:
     """The keys that lists of values set: one value sets the key itself, several set `lr_find.values`."""
-    from hpcli.config.varying import split_values
+    from hpcli.config.spelling import split_values
 
     keys: Given = {}
     for key, text in lists.items():

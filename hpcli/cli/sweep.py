@@ -84,7 +84,7 @@ def _with_grid(config: Config, command: str) -> Config:
 def _vary(call: Call, keys: list[str], lists: list[str]) -> Given:
     """The keys to sweep and their values. Values of a resumed sweep are kept, and new ones added."""
     from hpcli.config.keys import full_key
-    from hpcli.config.varying import joined_values, split_values
+    from hpcli.config.spelling import joined_values, split_values
     from hpcli.recording.folder import Folder
 
     own = COMMANDS[call.command].swept
@@ -125,7 +125,8 @@ def _retuned(session: Session, text: str) -> Config:
     from hpcli.config import with_overrides
     from hpcli.config.keys import full_key
     from hpcli.config.scaling import half_decades
-    from hpcli.config.varying import joined_values, split_values, value_of
+    from hpcli.config.spelling import joined_values, split_values
+    from hpcli.config.varying import value_of
 
     config, resume = session.config, session.shared.resume
     name, _, listed = text.partition("=")

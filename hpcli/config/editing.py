@@ -16,8 +16,8 @@ from hpcli.config.keys import scope_of
 from hpcli.config.loading import differing_keys, parse_config, read_config, with_overrides
 from hpcli.config.schema import Config
 from hpcli.config.scope import Scope
+from hpcli.config.spelling import assignable
 from hpcli.config.strict_yaml import read_document
-from hpcli.config.varying import assignable
 from hpcli.errors import ConfigError
 from hpcli.files import write_atomic
 

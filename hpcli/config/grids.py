@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from hpcli.catalog import MOMENTUM_CYCLES
 from hpcli.config.optimizers import scale_of
 from hpcli.config.schema import Config
-from hpcli.config.varying import joined_values, value_of
+from hpcli.config.spelling import joined_values
+from hpcli.config.varying import value_of
 
 DECAYS: dict[tuple[str, str], Sequence[object]] = {
     ("coupled", "sgd"): (0.0, 1e-5, 1e-4, 1e-3),

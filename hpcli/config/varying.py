@@ -16,7 +16,7 @@ from itertools import product
 
 from pydantic import JsonValue
 
-from hpcli.config.keys import full_key, read_text, scope_of, value_fault
+from hpcli.config.keys import full_key, scope_of, value_fault
 from hpcli.config.loading import to_dict, with_overrides
 from hpcli.config.momentum import Momentum, parse_momentum
 from hpcli.config.scaling import scaled
@@ -195,54 +195,6 @@ def written(value: object) -> str:
         short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
         return short if value and len(short) < len(plain) else plain
     return str(value) if isinstance(value, str | Momentum) else json.dumps(value)
-
-
-def assignable(key: str, value: object) -> str:
-    """A value as text that is read back as the same: text that looks like a number in quotes, all digits if need be."""
-    text = written(value)
-    if isinstance(value, float) and float(text) != value:
-        return str(value)
-    return json.dumps(value) if isinstance(value, str) and not _is_read_back(key, text) else text
-
-
-def _is_read_back(key: str, text: str) -> bool:
-    try:
-        return read_text(key, text) == text
-    except ConfigError:
-        return False
-
-
-def split_values(key: str, text: str) -> list[object]:
-    """A list as the command line has it, divided at its commas, but not at those within brackets.
-
-    Raises:
-        UsageError: an empty value.
-        ConfigError: a value that cannot be read.
-    """
-    values = [value.strip() for value in _divided(text)]
-    if not all(values):
-        raise UsageError(f"--values {text}: an empty value; write for example 1e-5,1e-4,1e-3")
-    return [read_text(key, value) for value in values]
-
-
-def _divided(text: str) -> list[str]:
-    """The parts between a text's commas, but for those within brackets, however deep."""
-    parts, depth = [""], 0
-    for letter in text:
-        depth += (letter in "[{") - (letter in "]}")
-        if letter == "," and depth <= 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return parts
-
-
-def joined_values(first: Sequence[object], second: Sequence[object]) -> list[object]:
-    """The values of the first list and then those of the second that are new, however they are written."""
-    found: dict[str, object] = {}
-    for value in (*first, *second):
-        found.setdefault(written(value), value)
-    return list(found.values())
 
 
 def positions(key: str, values: Sequence[JsonValue]) -> tuple[list[float] | None, bool]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hpcli.config.keys import scope_of
 from hpcli.config.scope import Scope
-from hpcli.config.varying import assignable
+from hpcli.config.spelling import assignable
 
 RUN = "{run}"
 """Stands for the run's folder, which a result does not know."""

@@ -4,14 +4,13 @@ import pytest
 
 from hpcli.config import Config, load_config, parse_momentum, with_overrides
 from hpcli.config.keys import fields
+from hpcli.config.spelling import joined_values, split_values
 from hpcli.config.varying import (
     LATER,
     Setting,
     identity,
-    joined_values,
     positions,
     settings,
-    split_values,
     value_of,
     with_settings,
     with_values,

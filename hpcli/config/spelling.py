@@ -1,0 +1,58 @@
+"""Values as a command line has them: a list divided, a value that is read back as the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from hpcli.config.keys import read_text
+from hpcli.config.varying import written
+from hpcli.errors import ConfigError, UsageError
+
+
+def assignable(key: str, value: object) -> str:
+    """A value as text that is read back as the same: text that looks like a number in quotes, all digits if need be."""
+    text = written(value)
+    if isinstance(value, float) and float(text) != value:
+        return str(value)
+    return json.dumps(value) if isinstance(value, str) and not _is_read_back(key, text) else text
+
+
+def _is_read_back(key: str, text: str) -> bool:
+    try:
+        return read_text(key, text) == text
+    except ConfigError:
+        return False
+
+
+def split_values(key: str, text: str) -> list[object]:
+    """A list as the command line has it, divided at its commas, but not at those within brackets.
+
+    Raises:
+        UsageError: an empty value.
+        ConfigError: a value that cannot be read.
+    """
+    values = [value.strip() for value in _divided(text)]
+    if not all(values):
+        raise UsageError(f"--values {text}: an empty value; write for example 1e-5,1e-4,1e-3")
+    return [read_text(key, value) for value in values]
+
+
+def _divided(text: str) -> list[str]:
+    """The parts between a text's commas, but for those within brackets, however deep."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        if letter == "," and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def joined_values(first: Sequence[object], second: Sequence[object]) -> list[object]:
+    """The values of the first list and then those of the second that are new, however they are written."""
+    found: dict[str, object] = {}
+    for value in (*first, *second):
+        found.setdefault(written(value), value)
+    return list(found.values())
