@@ -57,6 +57,7 @@ class Dimension:
     high: float = 1.0
     choices: tuple[JsonValue, ...] = ()
     whole: bool = False  # integers
+    breaks: bool = False  # whether training is known to break at the upper end
     ratio: float = 1.0  # of a momentum pair: (1 − low) / (1 − high), which the search keeps
 
     @property
@@ -135,7 +136,9 @@ class Dimension:
         return tuple((max(self.place(each - 0.49), 0.0), min(self.place(each + 0.49), 1.0)) for each in numbers)
 
     def is_limit(self, end: Literal["lower", "upper"]) -> bool:
-        """Whether the key takes no value beyond this end of its range."""
+        """Whether nothing is to be looked for beyond this end of its range: the key takes none, or training breaks."""
+        if self.breaks and end == "upper":
+            return True
         if self.scale == Scale.MEMORY:
             return end == "lower" and self.low <= 0
         number = self.high if end == "upper" else self.low
@@ -144,9 +147,9 @@ class Dimension:
             beyond = number / 2
         return value_fault(self.key, round(beyond) if self.whole else beyond) is not None
 
-    def within(self, low: float, high: float) -> Dimension:
-        """The same key in another range."""
-        return replace(self, low=low, high=high)
+    def within(self, low: float, high: float, *, breaks: bool = False) -> Dimension:
+        """The same key in another range; breaks: training is known to break at its upper end."""
+        return replace(self, low=low, high=high, breaks=breaks)
 
 
 def space(config: Config) -> tuple[Dimension, ...]:

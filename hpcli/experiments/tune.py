@@ -72,8 +72,8 @@ def tune(
         steps[name]()
         if run.is_stopped:
             return run.result()
-    if config.tune.until == "verdict":
-        run.keep_best()
+    if config.tune.until != "range_test":
+        run.keep_best()  # with what the training, if there was one, has come to
     return run.result()
 
 
@@ -129,7 +129,6 @@ class _Tune:
         result = self.result()
         names = [trial.value for trial in result.trials] or [result.present_name]
         found = [self._setting(result.values(name)) for name in names]
-        self._planned()
         self._run(found)
         while not self.is_stopped and ((plan := self._planned()) is None or len(found) < plan.search):
             another = self._another(found)
@@ -137,7 +136,6 @@ class _Tune:
                 self.say("no other setting is left to run")
                 return
             found.append(another)
-            self.table.steps_to_come = 0 if plan is None else (plan.search - len(found)) * self.steps
             self._run(found)
 
     def confirm(self) -> None:
@@ -211,6 +209,10 @@ class _Tune:
         return plan
 
     def _run(self, found: Sequence[Setting]) -> None:
+        """Run those of the search so far."""
+        plan = self._planned()
+        left = 0 if plan is None else max(plan.search - len(found), 0) + 2 * plan.pairs
+        self.table.steps_to_come = left * self.steps
         self.table.run(self.table.plan(found, [self.config.seed], TuneTrial))
         self.is_stopped = self.table.is_stopped
 

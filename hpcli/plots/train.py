@@ -28,7 +28,7 @@ from hpcli.plots.style import (
 from hpcli.results.diagnosis import mark
 from hpcli.results.gradients import two_digits
 from hpcli.results.train import TrainResult
-from hpcli.states import RunStatus
+from hpcli.states import RunStatus, Sign
 from hpcli.training.schedules import Schedule
 
 
@@ -103,14 +103,18 @@ def loss(result: TrainResult) -> Figure:
 
 
 def _mark_signs(axes: Axes, result: TrainResult) -> None:
-    """A quiet line at the epoch of each sign that has one, named in the legend."""
+    """A quiet line at the epoch of each sign that has one, named in the legend as the log names it.
+
+    At its end, where it is validated; of a jump in its middle.
+    """
     ends = result.epochs["step"]
     for index, found in enumerate(each for each in result.diagnosis if mark(each) is not None):
         epoch = found.epochs[0]
-        name = f"epoch {epoch + 1}: {mark(found)}"
+        back = result.steps_per_epoch / 2 if found.sign == Sign.UNSTABLE else 0
         axes.axvline(
-            ends[epoch], color=INK, linewidth=0.9, linestyle=("--", ":", "-.")[index % 3], label=name, zorder=1
-        )
+            ends[epoch] - back, color=INK, linewidth=0.9, linestyle=("--", ":", "-.")[index % 3],
+            label=f"epoch {epoch}: {mark(found)}", zorder=1,
+        )  # fmt: skip
 
 
 @styled

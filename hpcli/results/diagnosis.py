@@ -101,7 +101,7 @@ def _collapsed(found: Finding) -> str:
     best, now = (f"{found.evidence[name]:.1%}" for name in ("best_accuracy", "accuracy"))
     return (
         f"What had been learnt is gone: {best} were right after {_epochs(found.epochs[0])}, {now} are, which is "
-        f"chance, and have been since epoch {found.epochs[1] + 1}."
+        f"chance, and have been since epoch {found.epochs[1]}."
     )
 
 
@@ -114,7 +114,7 @@ def _at_chance(found: Finding) -> str:
 
 
 def _unstable(found: Finding) -> str:
-    named = ", ".join(str(epoch + 1) for epoch in found.epochs[:3]) + ", …" * (len(found.epochs) > 3)
+    named = ", ".join(map(str, found.epochs[:3])) + ", …" * (len(found.epochs) > 3)
     where = f"epoch{'s' * (len(found.epochs) > 1)} {named}"
     return f"The training loss jumps to {_loss(found, 'highest')} in {where}, and recovers to {_loss(found, 'usual')}."
 
@@ -124,7 +124,7 @@ def _lr_too_high(found: Finding) -> str:
     if len(found.epochs) == 1:
         return (
             f"Most of what was learnt came when the learning rate, {peak}, had fallen: from epoch "
-            f"{found.epochs[0] + 1} on the training loss fell to {last}, before that hardly."
+            f"{found.epochs[0]} on the training loss fell to {last}, before that hardly."
         )
     return (
         f"While the learning rate was high, {peak}, the training loss rose from {_loss(found, 'before')} after "
@@ -142,7 +142,7 @@ def _lr_too_low(found: Finding) -> str:
 
 def _lr_not_annealed(found: Finding) -> str:
     return (
-        f"From epoch {found.epochs[0] + 1} on the validation loss goes up and down between {_loss(found, 'low')} and "
+        f"From epoch {found.epochs[0]} on the validation loss goes up and down between {_loss(found, 'low')} and "
         f"{_loss(found, 'high')}, and no longer falls: the learning rate is still {found.evidence['lr']:.2g}."
     )
 

@@ -25,7 +25,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
     def following(self) -> Following | None:
         """Training with what was found, or looking at what was trained; the rest of a tuning that has stopped early."""
         if self.status != RunStatus.FINISHED or (self.choice is None and self.trials):
-            return None
+            return FIND if self.status == RunStatus.FINISHED and self.fresh else None
         if self.choice is None or self.config.tune.until not in ("verdict", "train"):
             return Following(("tune", "--resume", RUN, "--until", "train"), why="The rest of the tuning.")
         if self.is_lost:
@@ -33,7 +33,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
         is_trained = self.trained is not None
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
         why = EVALUATE.why if is_trained else "A training with what was found, at the config's own length."
-        more = None if self.gain is None or self.gain.is_settled else more_pairs(self)
+        more = None if self.gain is None or self.gain.is_settled or self.is_idle else more_pairs(self)
         notes = () if more is None else (f"to be surer: {RESUME} {surer(*more)}",)
         return Following(words, notes=(*notes, f"what was found, each value with its reason: {BEST}"), why=why)
 

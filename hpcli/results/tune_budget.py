@@ -137,4 +137,4 @@ def bounded(found: LRFindResult) -> TuneRange | None:
     low = min(suggested / BELOW, high / LEAST)
     at = f", breaks at {breaks:.2g}" if breaks else ""
     why = f"range test: suggests {suggested:.2g}{at}; max_lr is searched from {low:.2g} to {high:.2g}"
-    return TuneRange(LR, float(f"{low:.3g}"), float(f"{high:.3g}"), why)
+    return TuneRange(LR, float(f"{low:.3g}"), float(f"{high:.3g}"), why, breaks is not None and high >= breaks)

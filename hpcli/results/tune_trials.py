@@ -40,3 +40,4 @@ class TuneRange(Row, table="tune_ranges"):
     low: float
     high: float
     why: str
+    breaks: bool | None = None  # whether the loss broke at the upper end

@@ -14,6 +14,7 @@ from hpcli.config import to_yaml
 from hpcli.config.space import DECAY, LR, MOMENTUM
 from hpcli.config.varying import written
 from hpcli.results.key_words import at_ends, effect, name_of, open_ends, per_cent
+from hpcli.results.searched import LEARNT
 from hpcli.results.trials import said_of_short
 from hpcli.results.tune_budget import MOST, MOST_PAIRS
 from hpcli.results.tuning import Tuning
@@ -36,19 +37,27 @@ def sentence(result: Tuning) -> str:
     if not result.is_kept and not result.is_lost:  # nor further on from what has just diverged
         parts += [f"{each}: better may lie beyond, give tune.values a wider range." for each in at_ends(result.fitted)]
         parts += open_ends(result.fitted)
-    if plan is not None and plan.pairs == 0 and not len(result.pairs) and not result.is_kept:
-        parts.append(f"It has not been compared on fresh seeds: {surer(plan.runs + 2 * SEEDS, SEEDS)} does that.")
+    if plan is not None and plan.pairs == 0 and not len(result.pairs) and _differs(result):
+        what = "The search's best" if result.is_kept else "It"
+        parts.append(f"{what} has not been compared on fresh seeds: {surer(plan.runs + 2 * SEEDS, SEEDS)} does that.")
     if result.is_lost:
         parts.append(f"The training at its own length diverged ({result.trained_in}/): lower schedule.max_lr.")
-    if result.num_failed:
-        parts.append(f"{result.num_failed} runs failed, and count as runs that learnt nothing.")
+    if failed := sum(trial.status == RunStatus.FAILED for trial in result.searched.over):
+        parts.append(f"{failed} run{'s' * (failed > 1)} of the search failed, and count as runs that learnt nothing.")
     return " ".join(parts) + said_of_short([*result.trials, *result.fresh])
 
 
+def _differs(result: Tuning) -> bool:
+    """Whether there are two settings to compare."""
+    return result.gain is not None and not result.is_idle
+
+
 def _nothing(result: Tuning) -> str:
+    if result.own_fresh and result.winner_name is not None:
+        return f"No value is recommended: on fresh seeds {_lost(result)}. Lower the range of max_lr (tune.values)."
     over = [trial for trial in result.trials if trial.has_ended]
     if not over:
-        return f"{result.ranges[0].why}." if result.ranges else "No run has ended yet: nothing to tell."
+        return _of_range_test(result)
     if all(trial.status == RunStatus.DIVERGED for trial in over):
         return f"All {len(over)} settings diverged: no value is recommended. Lower the range of max_lr (tune.values)."
     if all(trial.status == RunStatus.FAILED for trial in over):
@@ -63,6 +72,16 @@ def _nothing(result: Tuning) -> str:
     )
 
 
+def _of_range_test(result: Tuning) -> str:
+    """What is known before the first run."""
+    if result.ranges:
+        return f"{result.ranges[0].why}."
+    found = None if result.range_test is None else result.range_test.suggestion
+    if found is not None and found.refused:
+        return f"The range test suggests nothing ({found.refused}); max_lr is searched in its usual range."
+    return "No run has ended yet: nothing to tell."
+
+
 def _verdict(result: Tuning) -> str:
     found, count = result.gain, len([trial for trial in result.trials if trial.has_ended])
     cycles = f"{result.plan.epochs}-epoch cycles" if result.plan else "short runs"
@@ -71,33 +90,44 @@ def _verdict(result: Tuning) -> str:
     if found is None:
         lowest = f"of {count} settings in {cycles} it has the lowest fitted loss"
         return f"Keep what you have, {present}: {lowest}.{_seen(result)}"
-    if not found.holds:
+    if result.is_idle:
+        most = max(part.high for each in result.profiles for part in each.parts)
+        return (
+            f"Keep what you have, {present}: in {cycles} nothing that was searched matters, by at most "
+            f"{per_cent(math.expm1(most))} % anywhere."
+        )
+    seeds = len({trial.seed for trial in result.own_fresh if trial.has_ended})
+    if result.is_kept:
         said = lost or f"a loss {_interval(found.estimate, found.low, found.high)}"
-        against = f" Against it the search's best, on {_seeds(found.pairs)}: {said}." if found.pairs else ""
+        against = f" Against it the search's best, on {_seeds(seeds)}: {said}." if seeds else ""
         seen = "" if lost else _seen(result)
         return f"Keep what you have, {present}: nothing was shown to be better in {cycles}.{against}{seen}"
     chosen = f"Use {named(result, result.choice or {})}"
+    if lost:
+        return f"{chosen}: on {_seeds(seeds)} {lost}, in {cycles}. The present values are {present}."
     if found.estimate is None:
         return f"{chosen}: the lowest of {count} settings in {cycles}, by the surface through them."
-    if lost:
-        return f"{chosen}: on {_seeds(found.pairs)} {lost}, in {cycles}. The present values are {present}."
     said = _interval(found.estimate, found.low, found.high)
     sure = (
         f"on {_seeds(found.pairs)} its loss is {said} than with the present values ({present}), in {cycles}."
         if found.is_sure
         else f"the search favours it; on {_seeds(found.pairs)} a loss {said} than with the present values ({present}), "
-        f"in {cycles}: not shown to be better.{_cost(result)}"
+        f"in {cycles}: the likelier of the two, not shown to be better.{_cost(result)}"
     )
     return f"{chosen}: {sure}"
 
 
 def _lost(result: Tuning) -> str:
-    """How many of the verdict's runs diverged; empty: none, so that losses can be compared."""
+    """How many of the verdict's runs came to nothing; empty: none, so that losses can be compared."""
     runs, found = [trial for trial in result.own_fresh if trial.has_ended], []
     for name, of in ((result.present_name, "with the present values"), (result.winner_name, "with the search's best")):
-        own = [trial.status == RunStatus.DIVERGED for trial in runs if trial.value == name]
-        if any(own):
-            found.append(f"{sum(own)} of {len(own)} runs {of} diverged")
+        own = [trial for trial in runs if trial.value == name]
+        counts = {
+            str(status): sum(trial.status == status for trial in own)
+            for status in (RunStatus.DIVERGED, RunStatus.FAILED)
+        }
+        counts["learnt nothing"] = sum(trial.loss >= LEARNT * result.data.chance_loss() for trial in own)
+        found += [f"{count} of {len(own)} runs {of} {what}" for what, count in counts.items() if count]
     return " and ".join(found)
 
 

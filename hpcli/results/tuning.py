@@ -19,7 +19,7 @@ from hpcli.config.varying import JOINED, value_of, written
 from hpcli.recording.recorder import Record, Rows, Steps
 from hpcli.results.data import DataFacts
 from hpcli.results.lr_find import LRFindResult
-from hpcli.results.searched import Fitted, Searched
+from hpcli.results.searched import LEARNT, Fitted, Searched
 from hpcli.results.train import TrainResult
 from hpcli.results.tune_trials import TuneFresh, TunePlan, TuneRange, TuneTrial
 from hpcli.states import RunStatus
@@ -98,7 +98,7 @@ class Tuning:
         """What is searched: each key in the range that the range test has left of it."""
         narrowed = {row.parameter: row for row in self.ranges}
         return tuple(
-            each.within(narrowed[each.key].low, narrowed[each.key].high) if each.key in narrowed else each
+            each.within(found.low, found.high, breaks=bool(found.breaks)) if (found := narrowed.get(each.key)) else each
             for each in space(self.config)
         )
 
@@ -151,12 +151,28 @@ class Tuning:
 
     @cached_property
     def pairs(self) -> NDArray[np.float64]:
-        """Log losses [c, 2] of the present setting and the winner on the c fresh seeds of this verdict."""
-        ended = {(trial.value, trial.seed): trial for trial in self.own_fresh if trial.has_ended}
-        both = (self.present_name, self.winner_name)
-        seeds = sorted({seed for _, seed in ended if all((value, seed) in ended for value in both)})
-        found = [[self.searched.log_loss(ended[value, seed]) for value in both if value is not None] for seed in seeds]
+        """Log losses [c, 2] of the present setting and the winner on c fresh seeds of this verdict.
+
+        Of seeds that have something to tell: none of the two has failed, and one at least has not diverged.
+        """
+        over: dict[tuple[str | None, int], TuneFresh] = {}
+        over |= {(trial.value, trial.seed): trial for trial in self.own_fresh if trial.status.is_over}
+        seeds, found = sorted({seed for _, seed in over}), []
+        for seed in seeds:
+            both = [over.get((value, seed)) for value in (self.present_name, self.winner_name)]
+            own = [trial for trial in both if trial is not None]
+            if len(own) == 2 and not all(trial.status == RunStatus.DIVERGED for trial in own):
+                found.append([self.searched.log_loss(trial) for trial in own])
         return np.array(found).reshape(-1, 2)
+
+    def learns(self, name: str | None) -> bool | None:
+        """Whether most of a setting's fresh runs have learnt something; None: it has none."""
+        own = [
+            trial.loss < LEARNT * self.data.chance_loss()
+            for trial in self.own_fresh
+            if trial.value == name and trial.has_ended
+        ]
+        return 2 * sum(own) > len(own) if own else None
 
     @cached_property
     def gain(self) -> Gain | None:
@@ -170,14 +186,25 @@ class Tuning:
 
     @property
     def is_kept(self) -> bool:
-        """Whether the config's own values stay."""
-        return self.winner_name == self.present_name or (self.gain is not None and not self.gain.holds)
+        """Whether the config's own values stay: nothing better was found, or nothing that was searched matters."""
+        name, found = self.winner_name, self.gain
+        return (
+            name == self.present_name
+            or self.is_idle
+            or self.learns(name) is False
+            or not (found is None or found.holds)
+        )
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no key that was searched does anything that matters."""
+        return bool(self.profiles) and all(each.is_idle for each in self.profiles)
 
     @cached_property
     def choice(self) -> dict[str, JsonValue] | None:
-        """Key → the value to use; None: no setting has learnt anything."""
+        """Key → the value to use; None: no setting has learnt anything, or on fresh seeds neither of the two."""
         name = self.winner_name
-        if name is None:
+        if name is None or self.learns(name) is self.learns(self.present_name) is False:
             return None
         return dict(self.present) if self.is_kept else self.values(name)
 

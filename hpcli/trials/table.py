@@ -136,14 +136,17 @@ class TrialTable:
             self.recorder.replace(kind, self.rows(kind))
 
     def _say_forecast(self) -> None:
-        """Once one has been trained, say how long the others will take."""
-        left = self._left()
-        took = [(self._images(each.spec), each.seconds) for each in self._outcomes.values() if each.seconds]
-        has_trained = any(each.result is not None and not each.reused for each in self._outcomes.values())
-        if has_trained and left and took and not self._has_forecast:
+        """Once one has been trained, say how long the others will take, those of `steps_to_come` too."""
+        left, outcomes = self._left(), list(self._outcomes.values())
+        took = [(self._images(each.spec), each.seconds) for each in outcomes if each.seconds]
+        has_trained = any(each.result is not None and not each.reused for each in outcomes)
+        further = round(self.steps_to_come / max(self._steps(outcomes[-1].spec), 1))
+        count = len(left) + further
+        if has_trained and count and took and not self._has_forecast:
             images, seconds = map(sum, zip(*took, strict=True))
-            to_come = sum(map(self._images, left)) * seconds / images / self.executor.at_once
-            self.say(f"{len(left)} more trial{'s' * (len(left) > 1)}, about {to_come:.0f} s")
+            waiting = sum(map(self._images, left)) + further * self._images(outcomes[-1].spec)
+            takes = waiting * seconds / images / self.executor.at_once
+            self.say(f"{count} more trial{'s' * (count > 1)}, about {takes:.0f} s")
             self._has_forecast = True
 
     def _report(self, report: Progress) -> None:

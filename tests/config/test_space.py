@@ -77,6 +77,7 @@ def test_a_narrow_range_has_its_own_digits(place: float, low: float, span: float
 )
 def test_where_a_key_ends(dimension: Dimension, lower: bool, upper: bool) -> None:
     assert (dimension.is_limit("lower"), dimension.is_limit("upper")) == (lower, upper)
+    assert dimension.within(dimension.low, dimension.high, breaks=True).is_limit("upper")
 
 
 def test_few_whole_numbers_lie_apart() -> None:

@@ -18,7 +18,7 @@ from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import ConfigError
 from hpcli.recording.progress import OnProgress
 from hpcli.results.train import TrainResult
-from hpcli.results.tune_words import sentence
+from hpcli.results.tune_words import best_yaml, sentence
 from hpcli.states import RunStatus
 from hpcli.trials.executor import Outcome
 from hpcli.trials.spec import Spec
@@ -39,7 +39,7 @@ def splits(base: Config) -> Splits:
 
 
 class Given:
-    """Tunes with losses of a function of config and seed; NaN: the run diverges."""
+    """Tunes with losses of a function of config and seed; NaN: the run diverges; infinite: it fails."""
 
     def __init__(self, base: Config, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
         self.base, self.splits = base, splits
@@ -54,7 +54,8 @@ class Given:
             loss = self.loss(spec.config, spec.seed)
             self.seeds.append(spec.seed)
             status = RunStatus.DIVERGED if math.isnan(loss) else RunStatus.FINISHED
-            found = None if math.isnan(loss) else loss
+            status = RunStatus.FAILED if math.isinf(loss) else status
+            found = loss if math.isfinite(loss) else None
             result = types.SimpleNamespace(judged=(found, 0.5, None), valid_loss=found, reestimated=None, status=status)
             yield Outcome(spec, status, cast(TrainResult, result), self.seconds(loss))
 
@@ -113,6 +114,64 @@ def test_more_pairs_of_a_space_that_is_used_up_keep_those_there_are(given: Given
     assert len(more.pairs) == 12
     assert {trial.seed for trial in first.fresh} <= {trial.seed for trial in more.fresh}
     assert len(more.fresh) == 24
+
+
+@pytest.mark.parametrize("loss", [math.inf, math.nan, 2.3], ids=["failed", "diverged", "at chance"])
+def test_what_does_not_train_on_fresh_seeds_is_not_recommended(given: Given, loss: float) -> None:
+    """Neither a winner nor a present setting; and what failed is no per cent."""
+
+    def only_present(config: Config, seed: int) -> float:
+        return bowl(config, seed) if seed < 300 or config.schedule.max_lr == 0.01 else loss
+
+    kept = given.tune(only_present, {"tune.runs": 24})
+    assert kept.is_kept
+    assert kept.choice == kept.present
+    said = {math.inf: "failed", 2.3: "learnt nothing"}.get(loss, "diverged")
+    assert f"on 3 fresh seeds: 3 of 3 runs with the search's best {said}." in sentence(kept)
+
+    none = given.tune(lambda config, seed: bowl(config, seed) if seed < 300 else loss, {"tune.runs": 24})
+    assert none.choice is None
+    assert none.is_lost
+    assert sentence(none).startswith(
+        f"No value is recommended: on fresh seeds 3 of 3 runs with the present values {said} and 3 of 3 runs with "
+        f"the search's best {said}. Lower the range of max_lr (tune.values)."
+    )
+    assert none.following is not None
+    assert none.following.words == ("lr-find",)
+
+
+def test_a_present_setting_whose_fresh_runs_fail_is_judged_by_the_surface(given: Given) -> None:
+    found = given.tune(
+        lambda config, seed: math.inf if seed >= 300 and config.schedule.max_lr == 0.01 else bowl(config, seed),
+        {"tune.runs": 24},
+    )
+    assert len(found.pairs) == 0
+    assert found.gain is not None
+    assert (found.gain.estimate, found.is_kept) == (None, False)
+    assert "3 of 3 runs with the present values failed" in sentence(found)
+    assert "%" not in sentence(found).partition("The present values")[0]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.005])
+def test_where_nothing_matters_what_there_is_stays(given: Given, spread: float) -> None:
+    def level(config: Config, seed: int) -> float:
+        draw = np.random.default_rng([seed, int(1e9 * config.schedule.max_lr)]).normal()
+        return float(0.5 * np.exp(spread * draw))
+
+    for seed in range(3):
+        found = given.tune(level, {"tune.runs": 24, "seed": seed})
+        assert found.is_idle
+        assert found.is_kept
+        assert "nothing that was searched matters, by at most" in sentence(found)
+        assert found.following is not None
+        assert not any("to be surer" in note for note in found.following.notes)
+
+
+def test_best_yaml_says_what_the_sentence_says_when_all_is_over(given: Given, base: Config) -> None:
+    recorder = MemoryRecorder(with_overrides(base, {"tune.runs": 24}))
+    given.tune(bowl, {"tune.runs": 24}, recorder)
+    more = given.tune(bowl, {"tune.runs": 36, "tune.until": "search"}, recorder)
+    assert recorder.texts["best.yaml"] == best_yaml(more)
 
 
 def test_a_budget_of_time_is_divided_by_a_run_that_went_to_its_end(given: Given) -> None:

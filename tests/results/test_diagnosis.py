@@ -184,7 +184,7 @@ def test_every_sign_has_words_and_a_remedy() -> None:
         (
             "clr3SS5kWD-3Fig11",
             "What had been learnt is gone: 65.9% were right after 4 epochs, 10.0% are, which is chance, and have been since "
-            "epoch 14.",
+            "epoch 13.",
         ),
         ("lr35Tr10kTab1", "The training images are known by heart, the training loss is 0.000372; the validation loss is 1.7."),
     ],
@@ -200,7 +200,7 @@ def test_smiths_runs_in_words(series: str, words: str) -> None:
         ("learning rate too low", "The training loss falls slowly, along a straight line, from 2.63 to 2.01"),
         ("slow BatchNorm", "the validation loss is 0.0796 with them, 0.0457 with statistics measured anew."),
         ("dropout of .8", "The loss in training, 0.915, is above the validation loss, 0.473, for dropout"),
-        ("learning rate not annealed", "From epoch 11 on the validation loss goes up and down between 0.123 and 0.426"),
+        ("learning rate not annealed", "From epoch 10 on the validation loss goes up and down between 0.123 and 0.426"),
     ],
 )
 def test_real_runs_in_words(setting: str, words: str) -> None:
@@ -212,7 +212,7 @@ def test_the_picture_marks_the_epoch() -> None:
     result = made_result()
     (found,) = result.diagnosis
     axes = plots.loss(result).axes[0]
-    named = f"epoch {found.epochs[0] + 1}: validation rises from here"
+    named = f"epoch {found.epochs[0]}: validation rises from here"
     (line,) = [each for each in axes.lines if each.get_label() == named]
     assert set(np.asarray(line.get_xdata())) == {result.epochs["step"][found.epochs[0]]}
     healthy = plots.loss(made_result(rise=0.0)).axes[0]
