@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
 MOST_COLOURED = 20
 """Settings with a colour and a name of their own; the rest is grey."""
-LETTERS = 36
-"""Of a name."""
+LETTERS, LINES = 36, 3
+"""Of a name: in a line, and lines."""
 DASHES = ("-", "--", "-.", ":")
 
 
@@ -63,7 +64,8 @@ def _lines(compared: Comparison) -> tuple[list[_Line], list[Trained]]:
     lines = []
     for place, (each, colour) in enumerate(zip(named, shades(len(named)), strict=True)):
         count = f" ({len(each.runs)} runs)" if len(each.runs) > 1 else ""
-        name = shortened(each.name if len(compared.settings) > 1 else "all runs", LETTERS) + count
+        whole = shortened(each.name if len(compared.settings) > 1 else "all runs", LINES * LETTERS) + count
+        name = textwrap.fill(whole, LETTERS)
         marker = MARKERS[place % len(MARKERS)]
         lines.append(_Line(name, each.runs, colour, marker, DASHES[place // len(MARKERS) % len(DASHES)]))
     apart = [run for run in compared.trained if run.why_not]
@@ -116,7 +118,7 @@ def _results(axes: Axes, lines: list[_Line], rest: list[Trained]) -> None:
     axes.set_yticks(range(len(names)), names, fontsize=8.5 if len(names) < 16 else 7.5)
     for tick, line in zip(axes.get_yticklabels(), lines, strict=False):
         tick.set_color(line.colour if line.colour != GREY else "#55606b")
-    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="loss it is judged by: mean ± standard error")
+    axes.set(ylim=(len(names) - 0.4, -0.6), xlabel="final loss, mean ± standard error")
     shown = np.array([run.loss for run in (*(run for line in lines for run in line.runs), *rest)])
     shown = shown[np.isfinite(shown) & (shown > 0)]
     if shown.size and shown.max() > 10 * shown.min():

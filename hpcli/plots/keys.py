@@ -63,7 +63,7 @@ def _key(axes: Axes, fitted: Fitted, place: int, *, in_order: bool) -> None:
     x, lost = x_of(dimension, points), searched.lost
     axes.scatter(x, np.where(lost, np.nan, losses), s=20, c=[to_rgba(BLUE, age) for age in ages], lw=0, zorder=3)
     if not lost.all():
-        axes.scatter([], [], s=20, color=BLUE, lw=0, label=f"a run{' (later ones darker)' * in_order}")
+        axes.scatter([], [], s=20, color=BLUE, lw=0, label=f"a run{' (earlier ones fainter)' * in_order}")
     mark_lost(axes, x[lost], losses[lost])
     fresh = [trial for trial in fitted.fresh if trial.has_ended]
     if fresh:
@@ -105,4 +105,4 @@ def _profile(axes: Axes, profile: Profile, dimension: Dimension, name: str) -> N
         low, high = np.exp(best + np.array([part.low, part.high]))
         middle = np.exp(best + part.middle) * np.ones(2)
         axes.plot(x, middle, color=INK, lw=1.4, solid_capstyle="butt", label=None if number else name)
-        axes.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0, label=None if number else "95 % of it")
+        axes.fill_between(x, low, high, color=GREY, alpha=0.3, lw=0, label=None if number else "its 95 % interval")

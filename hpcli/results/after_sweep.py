@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpcli.analysis.noise import SeedsNeeded
+from hpcli.config.keys import value_fault
 from hpcli.config.momentum import parse_momentum
+from hpcli.config.scaling import BATCH
 from hpcli.config.space import MOMENTUM
 from hpcli.config.varying import written
 from hpcli.results.budgets import KEY
@@ -126,10 +128,9 @@ def _further(result: SweepResult, place: int) -> str | None:
         return "-".join(dict.fromkeys(f"{end:.6g}" for end in ends))
     if not logarithmic or not isinstance(known, int | float) or known <= 0:
         return None
-    further = known * 10**step
-    if isinstance(known, int):
-        return written(round(further)) if further >= 1 else None
-    return written(float(f"{further:.2g}"))
+    further = round(known * 10**step) if isinstance(known, int) else float(f"{known * 10**step:.2g}")
+    is_too_large = result.keys == (BATCH,) and further > result.data.num_train_images
+    return None if is_too_large or value_fault(result.keys[0], further) is not None else written(further)
 
 
 def _seconds(result: SweepResult, epochs: int) -> float | None:

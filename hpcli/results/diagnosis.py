@@ -169,7 +169,7 @@ def _overfitting(found: Finding) -> str:
         ": it errs no more often, but more surely" if now >= then else ""
     )
     return (
-        f"The validation loss rises from about {_loss(found, 'lowest')}, around epoch {found.epochs[0] + 1}, to "
+        f"The validation loss rises from about {_loss(found, 'lowest')}, around epoch {found.epochs[0]}, to "
         f"{_loss(found, 'valid_loss')}, while {own} and falls on. {accuracy}."
     )
 

@@ -16,7 +16,7 @@ REMEDIES = {
     Sign.AT_CHANCE: "{find}, or train longer.",
     Sign.UNSTABLE: "Lower {rate} a little, let it rise more slowly ({rise}), or set train.clip_norm: {clip_norm}.",
     Sign.LR_TOO_HIGH: "Lower {rate}{farther}, or the weight decay that goes with it.",
-    Sign.LR_TOO_LOW: "Raise {rate}{farther}; if it is right, train longer: too few epochs look the same.",
+    Sign.LR_TOO_LOW: "Train longer, or raise {rate}{farther}: too few epochs and too small steps look the same.",
     Sign.LR_NOT_ANNEALED: "Let the learning rate fall at the end: {fall}.",
     Sign.BN_LAG: "Train longer, raise model.bn_momentum, or believe the loss with statistics measured anew.",
     Sign.OVERFITTING: "More regularisation, one kind at a time: a larger {rate}, more weight decay (hpcli sweep-wd), "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,7 @@ from hpcli.analysis.choice import Choice, choose
 from hpcli.analysis.decay import Budget
 from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.config import Config
-from hpcli.config.keys import scope_of
+from hpcli.config.keys import scope_of, value_fault
 from hpcli.config.points import num_points
 from hpcli.config.scope import Scope
 from hpcli.config.varying import JOINED, Setting, own_values, positions, value_of, with_settings
@@ -166,7 +166,16 @@ class SweepResult(InNotebook, frame="trials"):
         present = next((index for index, setting in enumerate(self.settings) if setting.values == here), None)
         seconds = self.seconds.mean(1).tolist() if self.costs_differ else None
         edges = None if num_points(self.config) else self.scale[0]  # points do not lie at the ends of their ranges
-        return choose(self.verdict, positions=edges, present=present, seconds=seconds)
+        found = choose(self.verdict, positions=edges, present=present, seconds=seconds)
+        return replace(found, extend=False) if found and found.extend and self._is_limit(found.index) else found
+
+    def _is_limit(self, index: int) -> bool:
+        """Whether the key takes no value below this one: nothing is to be looked for there."""
+        value = self.settings[index].values[0]
+        if not isinstance(value, int | float):
+            return False
+        below = value - 1 if isinstance(value, int) else value / 2 or -0.1
+        return value_fault(self.keys[0], below) is not None
 
     @property
     def chosen(self) -> dict[str, object]:

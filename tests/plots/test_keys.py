@@ -41,7 +41,7 @@ def test_every_run_is_drawn_against_each_key_with_the_profile(tmp_path: Path) ->
         best = min(part.loss for part in profile.parts)
         heights = [float(np.asarray(line.get_ydata())[0]) for line in levels]
         assert heights == pytest.approx([np.exp(best + part.middle) for part in profile.parts])
-    assert legend(figure) == {"lowest that the others allow", "95 % of it", "a run", "present", "to use"}
+    assert legend(figure) == {"lowest that the others allow", "its 95 % interval", "a run", "present", "to use"}
     assert figure.get_suptitle() == "What 16 runs of 2-epoch cycles tell of each key"
     figure.savefig(tmp_path / "keys.png")
 
@@ -51,7 +51,7 @@ def test_one_key_has_no_others_and_no_maps(tmp_path: Path) -> None:
     assert list(found) == ["sweep_keys"]
     (axes,) = found["sweep_keys"].axes
     assert axes.get_title(loc="left") == "What 12 runs of 2-epoch cycles tell of max_lr"
-    assert legend(found["sweep_keys"]) == {"fitted", "95 % of it", "a run", "present", "to use"}
+    assert legend(found["sweep_keys"]) == {"fitted", "its 95 % interval", "a run", "present", "to use"}
 
 
 def test_two_keys_are_one_map(tmp_path: Path) -> None:

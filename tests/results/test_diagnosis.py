@@ -71,9 +71,7 @@ def test_a_result_says_what_ails_it() -> None:
     assert result.summary()["diagnosis"] == [plain]
     assert plain["sign"] == "overfitting"
     assert found.evidence["lowest"] == pytest.approx(result.epochs["valid_loss"].min(), abs=0.02)
-    assert f"rises from about {found.evidence['lowest']:.3g}, around epoch {found.epochs[0] + 1}, " in str(
-        plain["says"]
-    )
+    assert f"rises from about {found.evidence['lowest']:.3g}, around epoch {found.epochs[0]}, " in str(plain["says"])
     assert "weight decay" in str(plain["remedy"])
 
 

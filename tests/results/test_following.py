@@ -83,6 +83,22 @@ def test_a_tuning_that_was_not_finished_leads_to_none(status: RunStatus) -> None
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("optimizer.weight_decay", 0.0, True),
+        ("optimizer.weight_decay", 1e-4, False),
+        ("data.batch_size", 1, True),
+        ("data.batch_size", 2, False),
+        ("schedule.momentum", 0.0, True),
+        ("schedule.momentum", "0.95-0.85", False),
+    ],
+)
+def test_nothing_lies_below_the_least_that_a_key_takes(key: str, value: JsonValue, expected: bool) -> None:
+    stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), settings=[SimpleNamespace(values=(value,))]))
+    assert SweepResult._is_limit(stand_in, 0) is expected
+
+
+@pytest.mark.parametrize(
     ("key", "values", "place", "said"),
     [
         ("schedule.momentum", ["0.99-0.9", "0.95-0.85", 0.9, 0.7], 3, "0.7\\. .* --values 0.1"),
@@ -92,6 +108,8 @@ def test_a_tuning_that_was_not_finished_leads_to_none(status: RunStatus) -> None
         ("schedule.max_lr", [1e-3, 3e-3, 1e-2], 2, "0.01\\. .* --values 0.033"),
         ("data.batch_size", [16, 64, 512], 2, "512\\. .* --values 4096"),
         ("data.batch_size", [1, 64, 512], 0, None),
+        ("data.batch_size", [16, 128, 1024], 2, None),  # 8192 are more than there are images
+        ("schedule.pct_start", [0.01, 0.1, 0.9], 2, None),
         ("schedule.momentum", [0.9, 0.9, 0.9], 0, None),
         ("optimizer.weight_decay", [1e-4, 1e-3, 1e-2], 0, "1e-4\\. .* --values 1e-5"),
         ("optimizer.weight_decay", [0, 1e-3, 1e-2], 2, "0.01\\. .* --values 0.1"),
@@ -105,6 +123,7 @@ def test_beyond_an_edge_lies_a_step_on_the_keys_own_scale(
 ) -> None:
     settings = [SimpleNamespace(values=(value,)) for value in values]
     about = {"settings": settings, "scale": positions(key, values), "seconds": np.full((len(values), 4), 26.4)}
+    about["data"] = SimpleNamespace(num_train_images=5000)
     stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), **about))
     notes = _beyond(stand_in, place)
     assert len(notes) == (said is not None)
