@@ -21,6 +21,8 @@ MATTERS = 0.01
 """A difference in log loss that is worth a word."""
 NEAR_CUT = 0.6
 """Losses are cut off for the surface: what comes so near to where, has no upper bound but the worst loss of all."""
+AT_END = 1e-6
+"""Of a coordinate: so far beyond its end it lies at it."""
 IDLE = 0.05
 """A key whose parts surely differ by less does nothing that is worth a run."""
 
@@ -68,11 +70,16 @@ class Profile:
 def profiles(surface: Surface, *, seed: int = 0) -> list[Profile]:
     """A profile of each of the surface's axes, from joint draws of the surface.
 
+    A run beyond the end of an axis, as of a present setting that lies outside what is searched, counts as well: parts
+    of that axis are compared with it, and on the other axes it is a point of its part.
+
     Args:
         surface: fitted.
         seed: of the draws: the same profile each time.
     """
-    points = spread_out(surface.axes, POINTS, seed)
+    beyond = np.unique(surface.points[~_inside(surface.axes, surface.points).all(1)], axis=0)
+    points = np.concatenate([spread_out(surface.axes, POINTS, seed), beyond])
+    inside = _inside(surface.axes, points)
     drawn, means = surface.draws(points, DRAWS, np.random.default_rng(seed)), surface.predict(points)[0]
     above, found = drawn - drawn.min(1, keepdims=True), []
     lowest = surface.losses.min()
@@ -83,13 +90,19 @@ def profiles(surface: Surface, *, seed: int = 0) -> list[Profile]:
         inner = np.searchsorted(between, points[:, place], side="right")
         parts = []
         for each, (start, end) in enumerate(ends):
-            here = inner == each
+            here = (inner == each) & inside[:, place]
             low, middle, high = np.quantile(np.minimum(above[:, here].min(1), cut), [0.025, 0.5, 0.975]).tolist()
             if high > NEAR_CUT * cut:  # so bad that the surface knows no more: it may be as bad as the worst run
                 high = max(high, most)
             parts.append(Part(start, end, low, middle, high, float(means[here].min())))
         found.append(Profile(tuple(parts)))
     return found
+
+
+def _inside(axes: Sequence[Axis], points: Array) -> NDArray[np.bool_]:
+    """[n, d] whether coordinates lie on their axis."""
+    ends = np.array([max(axis.choices - 1, 1) for axis in axes])
+    return np.asarray((points >= -AT_END) & (points <= ends + AT_END))
 
 
 def _ends(axis: Axis) -> Sequence[tuple[float, float]]:

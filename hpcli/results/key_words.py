@@ -38,7 +38,7 @@ def lines(fitted: Fitted) -> list[dict[str, object]]:
 def at_ends(fitted: Fitted) -> list[str]:
     """The chosen values that lie at an end of their range, of keys that are known to matter: which, and of what."""
     return [
-        f"{name_of(each)} lies at the {end} end of {each.in_words()}"
+        f"{name_of(each)} lies {'at' if fitted.is_inside(place) else 'beyond'} the {end} end of {each.in_words()}"
         for place, each in enumerate(fitted.space)
         if fitted.matters(place) and (end := fitted.end_of(place))
     ]
@@ -69,6 +69,10 @@ def effect(dimension: Dimension, profile: Profile) -> str:
         most = max(part.high for part in parts)
         possible = f"; one of up to {per_cent(math.expm1(most))} % of the loss is possible" if most < ANYTHING else ""
         return f"no difference found{possible}"
+    best = min(parts, key=lambda part: part.middle)
+    if best.is_worse:  # than what there is beyond the range
+        low, high = (per_cent(math.expm1(each)) for each in (best.low, best.high))
+        return f"anything from {dimension.in_words()} is worse than the value to use, by {low} to {high} % at best"
     if dimension.choices:
         good = [written(dimension.choices[i]) for i, part in enumerate(parts) if not part.is_worse]
         return f"{' or '.join(good)}: no difference found; {_worst(dimension, parts)}"

@@ -17,6 +17,7 @@ from hpcli.config.varying import value_of
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import ConfigError
 from hpcli.recording.progress import OnProgress
+from hpcli.results.key_words import effect
 from hpcli.results.train import TrainResult
 from hpcli.results.tune_words import best_yaml, sentence
 from hpcli.states import RunStatus
@@ -165,6 +166,24 @@ def test_where_nothing_matters_what_there_is_stays(given: Given, spread: float) 
         assert "nothing that was searched matters, by at most" in sentence(found)
         assert found.following is not None
         assert not any("to be surer" in note for note in found.following.notes)
+
+
+@pytest.mark.parametrize("outside", [{DECAY: [1e-4, 10]}, {LR: [0.0001, 0.001]}])
+def test_a_range_is_compared_with_a_present_value_outside_it(given: Given, outside: dict[str, Any]) -> None:
+    """A decay of 0, or a learning rate that is not searched, is what is kept: all that was searched is worse."""
+
+    def better_outside(config: Config, seed: int) -> float:
+        noise = np.random.default_rng([seed, int(1e9 * config.schedule.max_lr)]).normal()
+        is_present = config.optimizer.weight_decay == 0 if DECAY in outside else config.schedule.max_lr == 0.01
+        return float((0.5 if is_present else 0.8) * np.exp(0.01 * noise))
+
+    found = given.tune(better_outside, {"tune.runs": 24, "optimizer.weight_decay": 0, "tune.values": outside})
+    assert found.is_kept
+    (key,) = outside
+    said = {found.space[place].key: effect(found.space[place], found.profiles[place]) for place in range(3)}
+    assert " is worse than the value to use, by " in said[key]
+    assert "no difference found" not in said[key]
+    assert "is worse than the value to use" not in said[MOMENTUM]
 
 
 def test_best_yaml_says_what_the_sentence_says_when_all_is_over(given: Given, base: Config) -> None:
