@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from pydantic import JsonValue
 
 from hpcli.config.keys import read_text
 from hpcli.config.varying import written
@@ -16,6 +19,11 @@ def assignable(key: str, value: object) -> str:
     if isinstance(value, float) and float(text) != value:
         return str(value)
     return json.dumps(value) if isinstance(value, str) and not _is_read_back(key, text) else text
+
+
+def read_among(key: str, text: str, known: Iterable[object]) -> JsonValue:
+    """The value that `written` has made a text of: one of those that are known, or what the text stands for."""
+    return cast(JsonValue, next((value for value in known if written(value) == text), read_text(key, text)))
 
 
 def _is_read_back(key: str, text: str) -> bool:

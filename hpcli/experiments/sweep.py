@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
 from hpcli.analysis.refine import refined
 from hpcli.config import Config
-from hpcli.config.varying import Setting, with_settings, with_values
+from hpcli.config.points import num_points
+from hpcli.config.spelling import read_among
+from hpcli.config.varying import JOINED, Setting, with_settings, with_values
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.experiments.seeds import affordable_seeds
 from hpcli.recording.memory import MemoryRecorder
@@ -99,6 +102,8 @@ class _Sweep:
         self.train(self.settings, self.num_seeds())
         while self.config.sweep.refine and self.refine():
             pass
+        if self.config.sweep.refine or num_points(self.config):
+            self.keep_earlier()
         result = self.look()
         return self.confirm(result) if self.config.sweep.refine else result
 
@@ -106,7 +111,7 @@ class _Sweep:
         """As many as the config says; `auto`: as were decided on before, or as the first trial's time allows."""
         asked = self.config.sweep.seeds
         if isinstance(asked, int):
-            return asked
+            return self.with_earlier_seeds(asked)
         before = len({trial.seed for trial in self.table.before})
         if before > 1:
             return before
@@ -114,6 +119,25 @@ class _Sweep:
         first = self.table.plan(self.settings, [self.config.seed])[0]
         self.table.run([first])
         return affordable_seeds(self.table.seconds(first), len(self.settings))
+
+    def with_earlier_seeds(self, asked: int) -> int:
+        """As many seeds as are asked for, and those beyond that an earlier process has trained all settings with."""
+        over = {(trial.value, trial.seed) for trial in self.table.before if trial.status.is_over}
+        while all((setting.name, self.config.seed + asked) in over for setting in self.settings):
+            asked += 1
+        return asked
+
+    def keep_earlier(self) -> None:
+        """Settings that an earlier process has trained stay: other seeds refine others, fewer points may be asked."""
+        known, values = {setting.name for setting in self.settings}, self.config.sweep.values
+        over = dict.fromkeys(trial.value for trial in self.table.before if trial.status.is_over)
+        texts = [zip(values, name.split(JOINED), strict=True) for name in over if name not in known]
+        if texts and not self.table.is_stopped:
+            more = [tuple(read_among(key, text, values[key]) for key, text in each) for each in texts]
+            combined = [*(setting.values for setting in self.settings), *more]
+            if self.config.sweep.refine:
+                combined.sort(key=lambda each: cast(float, each[0]))
+            self.train(with_settings(self.config, combined), self.seeds)
 
     def train(self, found: list[Setting], num_seeds: int) -> None:
         """Train the missing trials of these settings with `num_seeds` seeds, each setting retuned before."""
