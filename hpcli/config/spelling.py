@@ -23,7 +23,8 @@ def assignable(key: str, value: object) -> str:
 
 def read_among(key: str, text: str, known: Iterable[object]) -> JsonValue:
     """The value that `written` has made a text of: one of those that are known, or what the text stands for."""
-    return cast(JsonValue, next((value for value in known if written(value) == text), read_text(key, text)))
+    named = [value for value in known if written(value) == text]
+    return cast(JsonValue, named[0] if named else read_text(key, text))
 
 
 def _is_read_back(key: str, text: str) -> bool:

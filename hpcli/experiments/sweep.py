@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-import numpy as np
-
 from hpcli.analysis.refine import refined
 from hpcli.config import Config
 from hpcli.config.points import num_points
@@ -22,7 +20,7 @@ from hpcli.results.budgets import budgets_of, in_lines
 from hpcli.results.data import DataFacts
 from hpcli.results.foresight import foresight
 from hpcli.results.fresh import FreshTrial
-from hpcli.results.looks import SweepLook, level_of, next_look
+from hpcli.results.looks import SweepLook, level_of, looks_at, looks_of_plan, next_look
 from hpcli.results.points import settings_of
 from hpcli.results.retune import RetuneTrial
 from hpcli.results.same_runs import same_trainings
@@ -182,10 +180,16 @@ class _Sweep:
         return self.result()
 
     def until_decided(self, most: int) -> None:
-        """Add seeds at three looks, each at a third of the level."""
-        first = min(self.num_seeds(), most)
-        for seeds in np.unique(np.linspace(first, most, LOOKS).round().astype(int)):
-            self.train(self.settings, int(seeds))
+        """Add seeds at three looks, each at a third of the level; what was looked at in the same plan before counts."""
+        asked, own = self.config.sweep.seeds, looks_of_plan(self.looks, values=len(self.settings), of=LOOKS)
+        first = min(asked if isinstance(asked, int) else own[0] if own else self.num_seeds(), most)
+        there, planned = self.with_earlier_seeds(0), looks_at(first, most, of=LOOKS)
+        if own and own == planned[: len(own)]:
+            self.plan -= 1
+        else:
+            planned = looks_at(max(first, min(there, most)), most, of=LOOKS)
+        for seeds in planned[max(sum(each <= there for each in planned) - 1, 0) :]:
+            self.train(self.settings, seeds)
             found = self.look(of=LOOKS).verdict
             undecided = found and any(each.verdict == Judgement.UNDECIDED for each in found.comparisons)
             if self.table.is_stopped or not undecided:

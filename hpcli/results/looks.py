@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hpcli.analysis.power import LEVEL
 from hpcli.recording.rows import Row
 
@@ -23,6 +25,20 @@ class SweepLook(Row, table="sweep_looks"):
 def level_of(plan: int) -> float:
     """The level of a sweep's j-th plan, LEVEL · 6 / (π² j²): all plans that ever follow come to LEVEL together."""
     return LEVEL * 6 / (math.pi * plan) ** 2
+
+
+def looks_at(first: int, most: int, *, of: int) -> list[int]:
+    """The seeds at each look of a plan that goes from `first` to `most` in so many looks."""
+    return [int(seeds) for seeds in np.unique(np.linspace(first, most, of).round())]
+
+
+def looks_of_plan(looks: Sequence[SweepLook], *, values: int, of: int) -> list[int]:
+    """The seeds at each look of the last plan, if that compares so many values at so many looks; else none."""
+    return [
+        look.seeds
+        for look in looks
+        if look.plan == looks[-1].plan and look.values == values and math.isclose(look.level, level_of(look.plan) / of)
+    ]
 
 
 def next_look(looks: Sequence[SweepLook], *, plan: int, values: int, seeds: int, of: int = 1) -> SweepLook | None:

@@ -15,6 +15,7 @@ import hpcli.experiments.sweep as module
 from hpcli import Config, MemoryRecorder, SweepResult, load_config, sweep, with_overrides
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.recording.progress import OnProgress
+from hpcli.results.looks import SweepLook
 from hpcli.results.train import TrainResult
 from hpcli.results.trials import SweepTrial
 from hpcli.states import RunStatus
@@ -89,6 +90,50 @@ def test_a_refined_sweep_keeps_its_values_with_more_seeds(given: Given, base: Co
     values = [setting.values[0] for setting in more.settings]
     assert values == sorted(cast(list[float], values))
     assert len({seed for _, seed in rows(recorder)}) == 4
+
+
+class StoppedError(Exception):
+    """The process ends."""
+
+
+@pytest.mark.parametrize("seeds", [3, "auto"])
+@pytest.mark.parametrize("stop_at", [None, 4, 11, 15, 23, 31])
+@pytest.mark.parametrize(("world", "noise"), [(0, 0.02), (2, 0.03), (1, 0.01)])
+def test_until_decided_ends_the_same_however_it_was_stopped(
+    given: Given, base: Config, world: int, noise: float, stop_at: int | None, seeds: object
+) -> None:
+    """Stopped anywhere and gone on with, or over and gone through again: the same looks, runs and words."""
+    keys = {"sweep.until_decided": True, "sweep.seeds": seeds, "sweep.max_seeds": 12}
+    config = with_overrides(base, {**keys, "sweep.values": {DECAY: [1e-4, 1e-2, 1.0]}})
+    whole = MemoryRecorder(config)
+    first = given.sweep(bowl(world, noise), config, whole)
+    recorder, runs = MemoryRecorder(config), 0
+
+    def stopping(own: Config, seed: int) -> float:
+        nonlocal runs
+        runs += 1
+        if runs == stop_at:
+            raise StoppedError
+        return bowl(world, noise)(own, seed)
+
+    with contextlib.suppress(StoppedError):
+        given.sweep(stopping, config, recorder)
+    for _ in range(2):
+        again = given.sweep(bowl(world, noise), config, recorder)
+        assert recorder.rows(SweepLook) == whole.rows(SweepLook)
+        assert rows(recorder) == rows(whole)
+        assert again.summary()["sentence"] == first.summary()["sentence"]
+
+
+def test_more_seeds_until_decided_are_another_plan(given: Given, base: Config) -> None:
+    keys = {"sweep.until_decided": True, "sweep.seeds": 3, "sweep.max_seeds": 6}
+    config = with_overrides(base, {**keys, "sweep.values": {DECAY: [1e-4, 1e-2, 1.0]}})
+    recorder = MemoryRecorder(config)
+    given.sweep(bowl(0, 0.5), config, recorder)
+    given.sweep(bowl(0, 0.5), with_overrides(config, {"sweep.max_seeds": 12}), recorder)
+    looks = [(look.plan, look.seeds) for look in recorder.rows(SweepLook)]
+    assert looks[:3] == [(1, 3), (1, 4), (1, 6)]
+    assert looks[3:] == [(2, 9), (2, 12)]  # what was looked at before is not looked at again
 
 
 @pytest.mark.parametrize(
