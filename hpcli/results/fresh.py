@@ -23,18 +23,20 @@ class FreshTrial(SweepTrial, table="sweep_fresh"):
 class Fresh:
     """The chosen value's loss on fresh seeds."""
 
-    mean: float
+    mean: float  # NaN: none ended well
     error: float | None  # standard error of the mean; None: one seed
-    num_seeds: int
+    num_seeds: int  # that ended well
+    lost: int = 0  # that diverged or failed
 
     @classmethod
     def of(cls, name: str, trials: Sequence[FreshTrial]) -> Fresh | None:
-        """From the trials of the value of this name that ended well; None: there are none."""
-        losses = np.array([trial.loss for trial in trials if trial.value == name and math.isfinite(trial.loss)])
+        """From the trials of the value of this name; None: none has ended."""
+        own = [trial.loss for trial in trials if trial.value == name and trial.has_ended]
+        losses = np.array([loss for loss in own if math.isfinite(loss)])
         if not losses.size:
-            return None
+            return cls(math.nan, None, 0, len(own)) if own else None
         error = float(losses.std(ddof=1) / math.sqrt(losses.size)) if losses.size > 1 else None
-        return cls(float(losses.mean()), error, losses.size)
+        return cls(float(losses.mean()), error, losses.size, len(own) - losses.size)
 
     def in_words(self, name: str, in_sweep: float) -> str:
         """The loss to expect of the value.
@@ -43,6 +45,10 @@ class Fresh:
             name: of the value.
             in_sweep: its mean over the seeds that chose it.
         """
+        lost = f"{self.lost} of {self.lost + self.num_seeds} runs on fresh seeds diverged or failed"
+        if not self.num_seeds:
+            return f"With {name} {lost}: do not use it."
         error = "" if self.error is None else f" ± {self.error:.1g}"
         seeds = f"{self.num_seeds} fresh seed{'s' * (self.num_seeds > 1)}"
-        return f"On {seeds} {name} has a loss of {self.mean:.3g}{error} ({in_sweep:.3g} on those that chose it)."
+        ended = f"; {lost}" if self.lost else ""
+        return f"On {seeds} {name} has a loss of {self.mean:.3g}{error} ({in_sweep:.3g} on those that chose it){ended}."

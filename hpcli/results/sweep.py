@@ -213,8 +213,9 @@ class SweepResult(InNotebook, frame="trials"):
 
     @property
     def num_failed(self) -> int:
-        """Trials that failed."""
-        return sum(trial.status == RunStatus.FAILED for trial in self.trials)
+        """Trials that failed, those on fresh seeds and those that chose what goes with a value among them."""
+        every = (*self.trials, *self.tuning, *self.fresh_trials)
+        return sum(trial.status == RunStatus.FAILED for trial in every)
 
     def summary(self) -> Summary:
         """The result in plain values."""

@@ -9,8 +9,7 @@ from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
 from hpcli.results.following import EVALUATE, FIND, RESUME, RUN, Following
 from hpcli.results.html import InNotebook
-from hpcli.results.key_words import lines
-from hpcli.results.tune_words import more_pairs, sentence, surer
+from hpcli.results.tune_words import key_lines, more_pairs, sentence, surer
 from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
@@ -45,7 +44,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
             "choice": self.choice,
             "kept": self.is_kept,
             "gain": _plain(self.gain),
-            "keys": lines(self.fitted),
+            "keys": key_lines(self),
             "runs": len(runs),
             "failed": self.num_failed,
             "epochs": self.plan.epochs if self.plan else None,

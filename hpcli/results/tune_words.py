@@ -13,7 +13,7 @@ from hpcli.analysis.power import LEVEL, found_gap
 from hpcli.config import to_yaml
 from hpcli.config.space import DECAY, LR, MOMENTUM
 from hpcli.config.varying import written
-from hpcli.results.key_words import at_ends, effect, name_of, open_ends, per_cent
+from hpcli.results.key_words import at_ends, effect, lines, name_of, open_ends, per_cent
 from hpcli.results.searched import LEARNT
 from hpcli.results.trials import said_of_short
 from hpcli.results.tune_budget import MOST, MOST_PAIRS
@@ -199,6 +199,22 @@ def named(result: Tuning, values: Mapping[str, JsonValue]) -> str:
     return ", ".join(f"{name_of(each)} {written(values[each.key])}" for each in result.space)
 
 
+def key_lines(result: Tuning) -> list[dict[str, object]]:
+    """A line for each key: the chosen value, and what the key does."""
+    return [each | {"what it does": _does(result, place)} for place, each in enumerate(lines(result.fitted))]
+
+
+def _does(result: Tuning, place: int) -> str | None:
+    """What a key does by the surface, and by the fresh seeds, where these have compared two values of it alone."""
+    if not result.profiles:
+        return None
+    dimension = result.space[place]
+    does = effect(dimension, result.profiles[place])
+    if dimension.key != result.shown_better:
+        return does
+    return f"{does}; on fresh seeds the present {written(result.present[dimension.key])} is worse"
+
+
 def best_yaml(result: Tuning) -> str | None:
     """The config with what was found, each value with its reason; None: nothing was found."""
     config = result.best_config
@@ -220,9 +236,8 @@ def best_yaml(result: Tuning) -> str | None:
 
 
 def _reason(result: Tuning, place: int, key: str) -> str:
-    dimension = result.space[place]
     was = "kept" if result.is_kept else f"was {written(result.present[key])}"
-    does = effect(dimension, result.profiles[place]) if result.profiles else "too few runs to tell what it does"
+    does = _does(result, place) or "too few runs to tell what it does"
     why = f"; {REASONS[key]}" if key in REASONS else ""
     return f"{was}; {does}{why}"
 

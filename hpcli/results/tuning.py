@@ -208,6 +208,12 @@ class Tuning:
             return None
         return dict(self.present) if self.is_kept else self.values(name)
 
+    @property
+    def shown_better(self) -> str | None:
+        """The one key whose new value is better than the present one for sure; None: none, or several have changed."""
+        changed = [key for key, value in (self.choice or {}).items() if value != self.present[key]]
+        return changed[0] if len(changed) == 1 and self.gain is not None and self.gain.is_sure else None
+
     @cached_property
     def profiles(self) -> list[Profile]:
         """What each key does, in the order of the space; empty: too few runs to tell, or none has learnt anything."""

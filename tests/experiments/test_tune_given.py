@@ -168,6 +168,18 @@ def test_where_nothing_matters_what_there_is_stays(given: Given, spread: float) 
         assert not any("to be surer" in note for note in found.following.notes)
 
 
+def test_a_value_that_fresh_seeds_show_to_be_worse_is_said_to_be(given: Given) -> None:
+    """Beside the parts of its range, each of which counts by its best."""
+    fixed = {MOMENTUM: [0.9], DECAY: [0.01]}
+    found = given.tune(bowl, {"tune.runs": 24, "tune.values": fixed, "schedule.momentum": 0.9, "schedule.max_lr": 0.06})
+    assert found.gain is not None
+    assert found.gain.is_sure
+    keys = cast(list[dict[str, str]], found.summary()["keys"])
+    assert keys[0]["what it does"].endswith("; on fresh seeds the present 0.06 is worse")
+    assert sum("on fresh seeds" in each["what it does"] for each in keys) == 1
+    assert "on fresh seeds the present 0.06 is worse" in " ".join((best_yaml(found) or "").replace("#", "").split())
+
+
 @pytest.mark.parametrize("outside", [{DECAY: [1e-4, 10]}, {LR: [0.0001, 0.001]}])
 def test_a_range_is_compared_with_a_present_value_outside_it(given: Given, outside: dict[str, Any]) -> None:
     """A decay of 0, or a learning rate that is not searched, is what is kept: all that was searched is worse."""
