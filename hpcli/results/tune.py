@@ -14,6 +14,8 @@ from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
 BEST = f"{RUN}/best.yaml"
+LONGER = 2
+"""A training of so many times a short run's epochs is another length."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,18 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
         words = ("evaluate", f"{RUN}/{self.trained_in}") if is_trained else ("train", "-c", BEST)
         why = EVALUATE.why if is_trained else "A training with what was found, at the config's own length."
         more = None if self.gain is None or self.gain.is_settled or self.is_idle else more_pairs(self)
-        notes = () if more is None else (f"to be surer: {RESUME} {surer(*more)}",)
+        notes = self._of_length() + (() if more is None else (f"to be surer: {RESUME} {surer(*more)}",))
         return Following(words, notes=(*notes, f"what was found, each value with its reason: {BEST}"), why=why)
+
+    def _of_length(self) -> tuple[str, ...]:
+        """What is not known of a training that is longer than the short runs: a note, if it is."""
+        if self.plan is None or self.is_kept or self.config.train.epochs < LONGER * self.plan.epochs:
+            return ()
+        own = f"{self.plan.epochs} epoch{'s' * (self.plan.epochs > 1)}"
+        return (
+            f"this was found in cycles of {own}, and train.epochs is {self.config.train.epochs}: what regularises, "
+            "such as weight decay and augmentation, may rank differently there",
+        )
 
     def summary(self) -> Summary:
         """The result in plain values."""

@@ -168,6 +168,15 @@ def test_where_nothing_matters_what_there_is_stays(given: Given, spread: float) 
         assert not any("to be surer" in note for note in found.following.notes)
 
 
+@pytest.mark.parametrize(("epochs", "is_said"), [(1, False), (10, True)])
+def test_a_longer_training_may_rank_differently(given: Given, epochs: int, is_said: bool) -> None:
+    found = given.tune(bowl, {"tune.runs": 24, "tune.epochs": 2, "train.epochs": epochs, "schedule.max_lr": 0.06})
+    assert found.following is not None
+    notes = [note for note in found.following.notes if "may rank differently there" in note]
+    assert len(notes) == is_said
+    assert all("cycles of 2 epochs, and train.epochs is 10" in note for note in notes)
+
+
 def test_a_value_that_fresh_seeds_show_to_be_worse_is_said_to_be(given: Given) -> None:
     """Beside the parts of its range, each of which counts by its best."""
     fixed = {MOMENTUM: [0.9], DECAY: [0.01]}
