@@ -126,7 +126,8 @@ def _lost(result: Tuning) -> str:
             str(status): sum(trial.status == status for trial in own)
             for status in (RunStatus.DIVERGED, RunStatus.FAILED)
         }
-        counts["learnt nothing"] = sum(trial.loss >= LEARNT * result.data.chance_loss() for trial in own)
+        if result.learns(name) is False:  # single runs at chance have losses that can be compared
+            counts["learnt nothing"] = sum(trial.loss >= LEARNT * result.data.chance_loss() for trial in own)
         found += [f"{count} of {len(own)} runs {of} {what}" for what, count in counts.items() if count]
     return " and ".join(found)
 
