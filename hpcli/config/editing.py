@@ -16,7 +16,7 @@ from hpcli.config.keys import scope_of
 from hpcli.config.loading import differing_keys, parse_config, read_config, with_overrides
 from hpcli.config.schema import Config
 from hpcli.config.scope import Scope
-from hpcli.config.spelling import assignable
+from hpcli.config.spelling import in_yaml
 from hpcli.config.strict_yaml import read_document
 from hpcli.errors import ConfigError
 from hpcli.files import write_atomic
@@ -31,7 +31,7 @@ def set_in_file(path: Path, key: str, value: object) -> None:
         ConfigError: the file is no config, or cannot be edited so that only this value changes. The file is untouched.
         StorageError: it cannot be written; the old content is still there.
     """
-    text = assignable("", value)
+    text = in_yaml(value)
     wanted = with_overrides(read_config(path), {key: value})
     path = path.resolve()
     before = path.read_bytes().decode()

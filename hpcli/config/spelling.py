@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from pydantic import JsonValue
 
 from hpcli.config.keys import read_text
+from hpcli.config.strict_yaml import read_value
 from hpcli.config.varying import written
 from hpcli.errors import ConfigError, UsageError
 
 
 def assignable(key: str, value: object) -> str:
-    """A value as text that is read back as the same: text that looks like a number in quotes, all digits if need be."""
+    """A key's value for `--set KEY=VALUE`, read back as the same: in quotes where text looks like a number."""
+    return _read_back(value, lambda text: read_text(key, text))
+
+
+def in_yaml(value: object) -> str:
+    """A value as a YAML file has it, read back as the same."""
+    return _read_back(value, lambda text: read_value(text, text))
+
+
+def _read_back(value: object, read: Callable[[str], object]) -> str:
+    """A value as text, all digits or quotes where that is needed to read the same."""
     text = written(value)
     if isinstance(value, float) and float(text) != value:
         return str(value)
-    return json.dumps(value) if isinstance(value, str) and not _is_read_back(key, text) else text
+    if not isinstance(value, str):
+        return text
+    try:
+        return text if read(text) == value else json.dumps(value)
+    except ConfigError:
+        return json.dumps(value)
 
 
 def read_among(key: str, text: str, known: Iterable[object]) -> JsonValue:
     """The value that `written` has made a text of: one of those that are known, or what the text stands for."""
     named = [value for value in known if written(value) == text]
     return cast(JsonValue, named[0] if named else read_text(key, text))
-
-
-def _is_read_back(key: str, text: str) -> bool:
-    try:
-        return read_text(key, text) == text
-    except ConfigError:
-        return False
 
 
 def split_values(key: str, text: str) -> list[object]:

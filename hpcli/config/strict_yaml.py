@@ -130,6 +130,7 @@ class _Reader:
         result: Tree = {}
         for event in iter(lambda: next(self.events), None):
             if isinstance(event, yaml.MappingEndEvent):
+                self._end(event, path)
                 break
             if not isinstance(event, yaml.ScalarEvent) or event.anchor or event.tag:
                 self._stop(event, "a key must be a plain name")
@@ -146,13 +147,17 @@ class _Reader:
         result: list[Any] = []
         for event in iter(lambda: next(self.events), None):
             if isinstance(event, yaml.SequenceEndEvent):
-                assert event.start_mark is not None and event.end_mark is not None
-                if event.end_mark.index > event.start_mark.index:  # a bracket, not the end of a block
-                    self.spans[path] = (self.spans[path][0], event.end_mark.index)
+                self._end(event, path)
                 break
             self.where[(*path, len(result))] = self._at(event.start_mark)
             result.append(self._node(event, (*path, len(result))))
         return result
+
+    def _end(self, event: yaml.Event, path: Path) -> None:
+        """The span of a list or mapping in brackets goes to the last of them; the end of a block has no mark."""
+        assert event.start_mark is not None and event.end_mark is not None
+        if event.end_mark.index > event.start_mark.index:
+            self.spans[path] = (self.spans[path][0], event.end_mark.index)
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         text: str = event.value

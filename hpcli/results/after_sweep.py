@@ -93,7 +93,7 @@ def following(result: SweepResult) -> Following | None:
 
 
 def _without(result: SweepResult) -> tuple[str, ...]:
-    """Options of a sweep of three values that a config leaves as it is which says how this one was run."""
+    """Options that leave out what a repeated config says of this sweep: its points, its workers, its refinement."""
     own = result.config.sweep
     return (
         *(("--set", "sweep.points=null") if own.points else ()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hpcli.analysis.profile import Part, Profile
 from hpcli.config.space import DECAY, LR, MOMENTUM, Dimension
@@ -20,8 +20,13 @@ def name_of(dimension: Dimension) -> str:
     return SHORT.get(dimension.key, dimension.key)
 
 
-def lines(fitted: Fitted) -> list[dict[str, object]]:
-    """A line for each key: the chosen value, which are as good, which are worse."""
+def lines(fitted: Fitted, also: Mapping[str, str] | None = None) -> list[dict[str, object]]:
+    """A line for each key: the chosen value, which are as good, which are worse.
+
+    Args:
+        fitted: the runs, and what is marked.
+        also: key → what is to be said of it, too.
+    """
     found: list[dict[str, object]] = []
     for place, each in enumerate(fitted.space):
         profile = fitted.profiles[place] if fitted.profiles else None
@@ -29,7 +34,7 @@ def lines(fitted: Fitted) -> list[dict[str, object]]:
             {
                 "key": name_of(each),
                 "use": None if fitted.choice is None else written(fitted.choice[each.key]),
-                "what it does": None if profile is None else effect(each, profile),
+                "what it does": None if profile is None else effect(each, profile) + (also or {}).get(each.key, ""),
             }
         )
     return found
@@ -38,7 +43,7 @@ def lines(fitted: Fitted) -> list[dict[str, object]]:
 def at_ends(fitted: Fitted) -> list[str]:
     """The chosen values that lie at an end of their range, of keys that are known to matter: which, and of what."""
     return [
-        f"{name_of(each)} lies {'at' if fitted.is_inside(place) else 'beyond'} the {end} end of {each.in_words()}"
+        f"{name_of(each)} lies at the {end} end of {each.in_words()}"
         for place, each in enumerate(fitted.space)
         if fitted.matters(place) and (end := fitted.end_of(place))
     ]

@@ -138,11 +138,6 @@ class Fitted:
         end: Literal["lower", "upper"] | None = "lower" if at < NEAR_END else "upper" if at > 1 - NEAR_END else None
         return None if end is None or dimension.is_limit(end) else end
 
-    def is_inside(self, place: int) -> bool:
-        """Whether the choice lies in the range of a key."""
-        dimension = self.space[place]
-        return self.choice is None or bool(dimension.choices) or 0 <= dimension.place(self.choice[dimension.key]) <= 1
-
     def is_idle(self, place: int) -> bool:
         """Whether a key is known not to matter."""
         return bool(self.profiles) and self.profiles[place].is_idle

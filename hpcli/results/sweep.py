@@ -13,9 +13,10 @@ from hpcli.analysis.choice import Choice, choose
 from hpcli.analysis.decay import Budget
 from hpcli.analysis.verdict import Verdict, verdict
 from hpcli.config import Config
-from hpcli.config.keys import scope_of, value_fault
+from hpcli.config.keys import scope_of
 from hpcli.config.points import num_points
 from hpcli.config.scope import Scope
+from hpcli.config.space import MOMENTUM, Dimension, Scale
 from hpcli.config.varying import JOINED, Setting, own_values, positions, value_of, with_settings
 from hpcli.recording.recorder import Record
 from hpcli.results import Summary, after_sweep, retune
@@ -170,12 +171,14 @@ class SweepResult(InNotebook, frame="trials"):
         return replace(found, extend=False) if found and found.extend and self._is_limit(found.index) else found
 
     def _is_limit(self, index: int) -> bool:
-        """Whether the key takes no value below this one: nothing is to be looked for there."""
-        value = self.settings[index].values[0]
-        if not isinstance(value, int | float):
+        """Whether the key takes no value beyond this one, which is the least or the greatest."""
+        numbers = [value for setting in self.settings if isinstance(value := setting.values[0], int | float)]
+        if len(numbers) < len(self.settings):
             return False
-        below = value - 1 if isinstance(value, int) else value / 2 or -0.1
-        return value_fault(self.keys[0], below) is not None
+        key, low, high = self.keys[0], min(numbers), max(numbers)
+        scale = Scale.MEMORY if key == MOMENTUM else Scale.LOG if low > 0 else Scale.LINEAR
+        swept = Dimension(key, scale, low, high, whole=all(isinstance(value, int) for value in numbers))
+        return swept.is_limit("lower" if numbers[index] == low else "upper")
 
     @property
     def chosen(self) -> dict[str, object]:

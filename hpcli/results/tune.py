@@ -9,7 +9,8 @@ from hpcli.analysis.gain import Gain
 from hpcli.results import Summary
 from hpcli.results.following import EVALUATE, FIND, RESUME, RUN, Following
 from hpcli.results.html import InNotebook
-from hpcli.results.tune_words import key_lines, more_pairs, sentence, surer
+from hpcli.results.key_words import lines
+from hpcli.results.tune_words import by_fresh_seeds, more_pairs, sentence, surer
 from hpcli.results.tuning import Tuning
 from hpcli.states import RunStatus
 
@@ -56,7 +57,7 @@ class TuneResult(Tuning, InNotebook, frame="trials"):
             "choice": self.choice,
             "kept": self.is_kept,
             "gain": _plain(self.gain),
-            "keys": key_lines(self),
+            "keys": lines(self.fitted, by_fresh_seeds(self)),
             "runs": len(runs),
             "failed": self.num_failed,
             "epochs": self.plan.epochs if self.plan else None,

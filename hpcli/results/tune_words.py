@@ -13,7 +13,7 @@ from hpcli.analysis.power import LEVEL, found_gap
 from hpcli.config import to_yaml
 from hpcli.config.space import DECAY, LR, MOMENTUM
 from hpcli.config.varying import written
-from hpcli.results.key_words import at_ends, effect, lines, name_of, open_ends, per_cent
+from hpcli.results.key_words import at_ends, effect, name_of, open_ends, per_cent
 from hpcli.results.searched import LEARNT
 from hpcli.results.trials import said_of_short
 from hpcli.results.tune_budget import MOST, MOST_PAIRS
@@ -57,7 +57,7 @@ def _nothing(result: Tuning) -> str:
         return f"No value is recommended: on fresh seeds {_lost(result)}. Lower the range of max_lr (tune.values)."
     over = [trial for trial in result.trials if trial.has_ended]
     if not over:
-        return _of_range_test(result)
+        return of_range_test(result)
     if all(trial.status == RunStatus.DIVERGED for trial in over):
         return f"All {len(over)} settings diverged: no value is recommended. Lower the range of max_lr (tune.values)."
     if all(trial.status == RunStatus.FAILED for trial in over):
@@ -72,7 +72,7 @@ def _nothing(result: Tuning) -> str:
     )
 
 
-def _of_range_test(result: Tuning) -> str:
+def of_range_test(result: Tuning) -> str:
     """What is known before the first run."""
     if result.ranges:
         return f"{result.ranges[0].why}."
@@ -200,20 +200,10 @@ def named(result: Tuning, values: Mapping[str, JsonValue]) -> str:
     return ", ".join(f"{name_of(each)} {written(values[each.key])}" for each in result.space)
 
 
-def key_lines(result: Tuning) -> list[dict[str, object]]:
-    """A line for each key: the chosen value, and what the key does."""
-    return [each | {"what it does": _does(result, place)} for place, each in enumerate(lines(result.fitted))]
-
-
-def _does(result: Tuning, place: int) -> str | None:
-    """What a key does by the surface, and by the fresh seeds, where these have compared two values of it alone."""
-    if not result.profiles:
-        return None
-    dimension = result.space[place]
-    does = effect(dimension, result.profiles[place])
-    if dimension.key != result.shown_better:
-        return does
-    return f"{does}; on fresh seeds the present {written(result.present[dimension.key])} is worse"
+def by_fresh_seeds(result: Tuning) -> dict[str, str]:
+    """Key → what the fresh seeds say of it, where they have compared two values of it alone."""
+    key = result.shown_better
+    return {} if key is None else {key: f"; on fresh seeds the present {written(result.present[key])} is worse"}
 
 
 def best_yaml(result: Tuning) -> str | None:
@@ -238,9 +228,10 @@ def best_yaml(result: Tuning) -> str | None:
 
 def _reason(result: Tuning, place: int, key: str) -> str:
     was = "kept" if result.is_kept else f"was {written(result.present[key])}"
-    does = _does(result, place) or "too few runs to tell what it does"
+    unknown = "too few runs to tell what it does"
+    does = effect(result.space[place], result.profiles[place]) if result.profiles else unknown
     why = f"; {REASONS[key]}" if key in REASONS else ""
-    return f"{was}; {does}{why}"
+    return f"{was}; {does}{by_fresh_seeds(result).get(key, '')}{why}"
 
 
 def _wrapped(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import JsonValue
 
 from hpcli.analysis.gain import Gain, gain
-from hpcli.analysis.profile import Profile
+from hpcli.analysis.profile import MATTERS, Profile
 from hpcli.config import Config, differing_keys, with_overrides
 from hpcli.config.experiments import TuneConfig
 from hpcli.config.space import Dimension, pinned, space
@@ -155,14 +155,12 @@ class Tuning:
 
         Of seeds that have something to tell: none of the two has failed, and one at least has not diverged.
         """
-        over: dict[tuple[str | None, int], TuneFresh] = {}
-        over |= {(trial.value, trial.seed): trial for trial in self.own_fresh if trial.status.is_over}
-        seeds, found = sorted({seed for _, seed in over}), []
-        for seed in seeds:
-            both = [over.get((value, seed)) for value in (self.present_name, self.winner_name)]
-            own = [trial for trial in both if trial is not None]
-            if len(own) == 2 and not all(trial.status == RunStatus.DIVERGED for trial in own):
-                found.append([self.searched.log_loss(trial) for trial in own])
+        names, found = (self.present_name, self.winner_name or ""), []
+        over = {(trial.value, trial.seed): trial for trial in self.own_fresh if trial.status.is_over}
+        for seed in sorted({seed for _, seed in over}):
+            both = [over[name, seed] for name in names if (name, seed) in over]
+            if len(both) == len(names) and any(trial.status != RunStatus.DIVERGED for trial in both):
+                found.append([self.searched.log_loss(trial) for trial in both])
         return np.array(found).reshape(-1, 2)
 
     def learns(self, name: str | None) -> bool | None:
@@ -197,8 +195,9 @@ class Tuning:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no key that was searched does anything that matters."""
-        return bool(self.profiles) and all(each.is_idle for each in self.profiles)
+        """Whether no key that was searched does anything that matters, by the surface and by the fresh seeds."""
+        is_shown = self.gain is not None and self.gain.low is not None and self.gain.low > MATTERS
+        return not is_shown and bool(self.profiles) and all(each.is_idle for each in self.profiles)
 
     @cached_property
     def choice(self) -> dict[str, JsonValue] | None:

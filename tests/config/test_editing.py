@@ -49,6 +49,13 @@ def test_an_argument_of_the_network_is_written_into_its_options(tmp_path: Path, 
     assert path.read_text() == after
 
 
+def test_a_whole_mapping_in_brackets_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("model: {options: {dropout: [1, 1]}, name: resnet20}  # mine\n")
+    set_in_file(path, "model.options", {"num_blocks": [1, 1, 1]})
+    assert path.read_text() == 'model: {options: {"num_blocks": [1, 1, 1]}, name: resnet20}  # mine\n'
+
+
 @pytest.mark.parametrize(
     ("key", "value"), [("data.root", "2024"), ("model.options.variant", "18"), ("data.root", "a: b")]
 )

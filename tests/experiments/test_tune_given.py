@@ -16,9 +16,12 @@ from hpcli import Config, MemoryRecorder, TuneResult, load_config, tune, with_ov
 from hpcli.config.varying import value_of
 from hpcli.data.dataset import Splits, load_splits
 from hpcli.errors import ConfigError
+from hpcli.experiments.train import train
 from hpcli.recording.progress import OnProgress
+from hpcli.results.data import DataFacts
 from hpcli.results.key_words import effect
 from hpcli.results.train import TrainResult
+from hpcli.results.tune_trials import TuneRange
 from hpcli.results.tune_words import best_yaml, sentence
 from hpcli.states import RunStatus
 from hpcli.trials.executor import Outcome
@@ -205,6 +208,52 @@ def test_a_range_is_compared_with_a_present_value_outside_it(given: Given, outsi
     assert " is worse than the value to use, by " in said[key]
     assert "no difference found" not in said[key]
     assert "is worse than the value to use" not in said[MOMENTUM]
+
+
+def test_best_yaml_says_that_the_training_diverged(given: Given, base: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diverging(*args: Any, **more: Any) -> TrainResult:
+        return dataclasses.replace(train(*args, **more), status=RunStatus.DIVERGED)
+
+    monkeypatch.setattr(module, "train", diverging)
+    keys = {"tune.runs": 24, "tune.until": "train"}
+    recorder = MemoryRecorder(with_overrides(base, keys))
+    found = given.tune(bowl, keys, recorder)
+    assert found.is_lost
+    said = " ".join(recorder.texts["best.yaml"].replace("#", "").split())
+    assert "The training at its own length diverged (train/): lower schedule.max_lr." in said
+
+
+def test_a_gain_that_fresh_seeds_show_is_taken_though_the_surface_sees_nothing(given: Given) -> None:
+    """Pairs are the plain reading of the numbers."""
+
+    def only_fresh(config: Config, seed: int) -> float:
+        if seed >= 300:
+            return 0.5 if config.schedule.max_lr == 0.01 else 0.4
+        return 0.5 - 0.001 * (config.schedule.max_lr < 0.005)
+
+    found = given.tune(only_fresh, {"tune.runs": 24})
+    assert all(profile.is_idle for profile in found.profiles)
+    assert not found.is_kept
+
+
+def test_nothing_is_looked_for_beyond_where_the_range_test_broke(given: Given, base: Config) -> None:
+    recorder = MemoryRecorder(base)
+    DataFacts.of(given.splits).record(recorder)
+    for breaks in (False, True):
+        recorder.replace(TuneRange, [TuneRange(LR, 2e-3, 0.06, "why", breaks)])
+        space = TuneResult.from_rows(base, RunStatus.FINISHED, recorder).space
+        assert (space[0].high, space[0].is_limit("upper")) == (0.06, breaks)
+
+
+def test_what_is_to_come_is_counted_whole(given: Given, base: Config) -> None:
+    """The search's runs and the verdict's, not the one that is next."""
+    said: list[str] = []
+    given.loss = bowl
+    config = with_overrides(base, {"tune.runs": 24})
+    recorder = MemoryRecorder(config)
+    tune(config, recorder=recorder, splits=given.splits, on_progress=lambda each: said.append(each.line or ""))
+    assert "23 more trials, about 23 s" in said
+    assert "5 more trials, about 5 s" in said
 
 
 def test_best_yaml_says_what_the_sentence_says_when_all_is_over(given: Given, base: Config) -> None:

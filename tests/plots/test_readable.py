@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -19,9 +21,11 @@ from hpcli.experiments.lr_find import lr_find
 from hpcli.experiments.sweep import sweep
 from hpcli.experiments.train import train
 from hpcli.plots.caption import what_ran
+from hpcli.plots.compare import LETTERS, _lines
 from hpcli.plots.style import BLUE, DISTINCT, GREEN, ORANGE, RED, loss_axis, shades, shortened
 from hpcli.results.evaluate import EvaluateResult, Score
 from hpcli.results.train import TrainResult
+from hpcli.runs.comparison import Comparison
 from hpcli.states import RunStatus
 
 Array = NDArray[np.float64]
@@ -244,3 +248,11 @@ def test_long_names_of_classes_are_not_over_each_other(num_classes: int) -> None
     rows = [tick.label1.get_window_extent() for tick in figure.axes[0].yaxis.get_major_ticks()]
     assert not any(one.overlaps(other) for one, other in itertools.pairwise(rows))
     assert len(rows) > 1
+
+
+def test_names_that_differ_in_their_middle_are_told_apart_in_a_comparison() -> None:
+    names = [f"augment standard, wd 0.01, max_lr {lr}, mom 0.95-0.85" for lr in ("0.00251", "0.01")]
+    settings = [SimpleNamespace(name=name, runs=(1, 2)) for name in names]
+    lines, _ = _lines(cast(Comparison, SimpleNamespace(settings=settings, trained=())))
+    assert [" ".join(line.name.split()) for line in lines] == [f"{name} (2 runs)" for name in names]
+    assert all(len(part) <= LETTERS for line in lines for part in line.name.splitlines())

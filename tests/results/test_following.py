@@ -83,19 +83,21 @@ def test_a_tuning_that_was_not_finished_leads_to_none(status: RunStatus) -> None
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "expected"),
+    ("key", "values", "lower", "upper"),
     [
-        ("optimizer.weight_decay", 0.0, True),
-        ("optimizer.weight_decay", 1e-4, False),
-        ("data.batch_size", 1, True),
-        ("data.batch_size", 2, False),
-        ("schedule.momentum", 0.0, True),
-        ("schedule.momentum", "0.95-0.85", False),
+        ("optimizer.weight_decay", [0.0, 0.01, 0.1], True, False),
+        ("optimizer.weight_decay", [1e-4, 0.01, 1.0], False, False),
+        ("data.batch_size", [1, 8, 64], True, False),
+        ("data.batch_size", [2, 8, 64], False, False),
+        ("schedule.pct_start", [0.3, 0.6, 1.0], False, True),
+        ("schedule.momentum", [0.0, 0.5, 0.99], True, False),
+        ("schedule.momentum", ["0.95-0.85", 0.9, 0.5], False, False),
     ],
 )
-def test_nothing_lies_below_the_least_that_a_key_takes(key: str, value: JsonValue, expected: bool) -> None:
-    stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), settings=[SimpleNamespace(values=(value,))]))
-    assert SweepResult._is_limit(stand_in, 0) is expected
+def test_nothing_lies_beyond_what_a_key_takes(key: str, values: list[JsonValue], lower: bool, upper: bool) -> None:
+    settings = [SimpleNamespace(values=(value,)) for value in values]
+    stand_in = cast(SweepResult, SimpleNamespace(keys=(key,), settings=settings))
+    assert (SweepResult._is_limit(stand_in, 0), SweepResult._is_limit(stand_in, 2)) == (lower, upper)
 
 
 @pytest.mark.parametrize(

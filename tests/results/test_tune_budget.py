@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import Literal
+from types import SimpleNamespace
+from typing import Literal, cast
 
 import pytest
 
 from hpcli.config import load_config
 from hpcli.config.space import RATES
-from hpcli.results.tune_budget import FIRST_FRESH, divided, in_words, range_test_keys
+from hpcli.results.lr_find import LRFindResult
+from hpcli.results.tune_budget import FIRST_FRESH, bounded, divided, in_words, range_test_keys
+from hpcli.results.tune_words import of_range_test
+from hpcli.results.tuning import Tuning
 
 BUDGETS = [4, 5, 6, 7, 8, 11, 12, 13, 19, 20, 21, 24, 48, 100, 1000]
 CONFIRMS: list[int | Literal["auto"]] = ["auto", *range(51)]
@@ -85,3 +89,18 @@ def test_a_range_test_takes_an_eighth_at_most(optimizer: str) -> None:
         assert keys["lr_find.start_lr"] == RATES[optimizer][0] / 10
         plan = divided(runs, "auto", seed=0, epochs=1, steps=steps, range_steps=count)
         assert count + (plan.search + 2 * plan.pairs) * steps <= runs * steps
+
+
+@pytest.mark.parametrize(("blow_up", "breaks"), [(0.06, True), (None, False), (5.0, False)])
+def test_a_range_that_ends_where_training_breaks_says_so(blow_up: float | None, breaks: bool) -> None:
+    suggestion = SimpleNamespace(suggested_lr=0.02, blow_up_lr=blow_up)
+    found = bounded(cast(LRFindResult, SimpleNamespace(suggestion=suggestion)))
+    assert found is not None
+    assert (found.high, found.breaks) == (0.06 if breaks else 0.1, breaks)
+
+
+def test_a_range_test_that_refuses_says_why() -> None:
+    refused = SimpleNamespace(suggestion=SimpleNamespace(refused="the curve says nothing"))
+    own = SimpleNamespace(ranges=(), range_test=refused)
+    said = "The range test suggests nothing (the curve says nothing); max_lr is searched in its usual range."
+    assert of_range_test(cast(Tuning, own)) == said
